@@ -1,0 +1,1 @@
+"""Learned baselines, incidents and notification."""

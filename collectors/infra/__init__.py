@@ -1,0 +1,1 @@
+"""Scrapes of the infrastructure around the calls."""

@@ -1,0 +1,1 @@
+"""State over facts: dialogs, reports, calls, rollups. Clock-fed, no I/O."""

@@ -1,0 +1,1 @@
+"""Forecasts of load with honest quantiles."""

@@ -1,0 +1,1 @@
+"""From forecast to replicas."""

@@ -1,0 +1,257 @@
+"""Measurements, tags and fields: the storage contract, as Arrow schemas.
+
+A point is identified by measurement, tags and time; an equal one overwrites. Tags are bounded
+dimensions. Call-IDs, SSRCs, addresses and numbers are fields, never tags.
+"""
+
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from telephony.histogram import HOLDING_S, JITTER_MS, LOSS_RATIO, MOS, PDD_MS, R_FACTOR, RRD_MS, Buckets
+from telephony.model import Outcome
+
+TIME = pa.timestamp("ns", tz="UTC")
+TAG = pa.string()
+SHARDS = 64
+"""Values of the `shard` tag: hash(call id, ssrc, addresses) modulo this."""
+
+
+def histogram_type(buckets: Buckets) -> pa.DataType:
+    """Return the Arrow type of a histogram column over these buckets: one count per bucket."""
+    return pa.list_(pa.uint32(), buckets.count)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One measurement: its tags (identity, bounded) and its fields."""
+
+    name: str
+    tags: tuple[str, ...]
+    fields: dict[str, pa.DataType]
+    histograms: dict[str, Buckets] = field(default_factory=dict)
+    """The fields among `fields` that are histograms, with their buckets."""
+    tenant_scoped: bool = True
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Arrow schema: `time`, tags, fields; all but time and tags nullable."""
+        return pa.schema(
+            [
+                pa.field("time", TIME, nullable=False),
+                *(pa.field(tag, TAG, nullable=False) for tag in self.tags),
+                *(pa.field(name, type_) for name, type_ in self.fields.items()),
+            ]
+        )
+
+
+_PLACE = ("tenant", "trunk", "region", "node")
+_I, _F, _S, _B = pa.int64(), pa.float64(), pa.string(), pa.bool_()
+
+
+def _histograms(**buckets: Buckets) -> tuple[dict[str, pa.DataType], dict[str, Buckets]]:
+    return {name: histogram_type(b) for name, b in buckets.items()}, dict(buckets)
+
+
+def _measure(name: str, tags: tuple[str, ...], fields: dict[str, pa.DataType], **buckets: Buckets) -> Measurement:
+    types, kinds = _histograms(**buckets)
+    return Measurement(name, tags, fields | types, kinds)
+
+
+STREAM_INTERVAL = _measure(
+    "stream_interval",
+    (*_PLACE, "direction", "observer", "codec", "shard"),
+    {
+        "call_id": _S,
+        "ssrc": _I,
+        "src": _S,
+        "dst": _S,
+        "clock_rate_hz": _I,
+        "expected": _I,
+        "received": _I,
+        "lost": _I,
+        "discarded": _I,
+        "duplicates": _I,
+        "reordered": _I,
+        "jitter_ms": _F,
+        "jitter_max_ms": _F,
+        "rtt_ms": _F,
+        "burst_ratio": _F,
+        "r_factor": _F,
+        "mos": _F,
+        "mos_scale": _S,
+        "delay_ms": _F,
+        "delay_source": _S,
+        "codec_source": _S,
+        "verdict": _S,
+        "own_drops": _I,
+    },
+)
+"""`time` is the interval's start plus a stable sub-interval offset (ns) of the stream, so that no two streams
+collide and writing an interval again hits the same point."""
+
+CALL = _measure(
+    "call",
+    (*_PLACE, "codec", "outcome", "shard"),
+    {
+        "call_id": _S,
+        "from_masked": _S,
+        "to_masked": _S,
+        "destination": _S,
+        "started_at": TIME,
+        "pdd_ms": _F,
+        "setup_ms": _F,
+        "duration_s": _F,
+        "sip_code": _I,
+        "q850": _I,
+        "released_by": _S,
+        "attempts": _I,
+        "mos_min": _F,
+        "mos_avg": _F,
+        "degraded_ratio": _F,
+        "one_way": _B,
+        "legs": _I,
+        "hops": pa.list_(_S),
+        "codecs": pa.list_(_S),
+        "correlated": pa.list_(_S),
+        "quality_reason": _S,
+    },
+)
+"""`time` is the end of the call."""
+
+SIP_MESSAGE = _measure(
+    "sip_message",
+    ("tenant", "node", "shard"),
+    {
+        "call_id": _S,
+        "src": _S,
+        "dst": _S,
+        "method": _S,
+        "status": _I,
+        "reason": _S,
+        "cseq": _I,
+        "vias": _I,
+        "has_sdp": _B,
+        "retransmission": _B,
+    },
+)
+"""The ladder: one row per message and hop sighting. No bodies, no numbers."""
+
+SESSION_MINUTE = _measure(
+    "session_minute",
+    _PLACE,
+    {
+        "attempts": _I,
+        **{outcome.value: _I for outcome in Outcome},
+        "seer_effective": _I,  # finals 200, 480, 486, 600, 603 (RFC 6076 section 4.7)
+        "ineffective": _I,  # finals 408, 500, 503, 504 (RFC 6076 section 4.8)
+        "completed": _I,  # answered with a clean end (RFC 6076 section 4.9)
+        "one_way": _I,
+        "no_media": _I,  # answered, ended, and no report or packet of media was seen
+        "short_calls": _I,  # answered and shorter than 10 s
+        "minutes": _F,  # conversation minutes of the calls that ended in this minute
+    },
+    pdd_ms_histogram=PDD_MS,
+)
+"""Attempts are counted in the minute of their final outcome; answered calls in the minute of their answer's INVITE
+final (the 200), their minutes and completion in the minute of their end."""
+
+QUALITY_MINUTE = _measure(
+    "quality_minute",
+    (*_PLACE, "codec", "direction", "observer"),
+    {
+        "stream_seconds": _F,
+        "degraded_seconds": _F,
+        "intervals": _I,
+        "expected": _I,
+        "lost": _I,
+    },
+    r_histogram=R_FACTOR,
+    mos_histogram=MOS,
+    jitter_histogram=JITTER_MS,
+    loss_histogram=LOSS_RATIO,
+)
+
+LOAD_NOW = _measure(
+    "load_now",
+    ("tenant", "pool", "region", "node"),
+    {
+        "concurrent": _I,
+        "setup_in_progress": _I,
+        "attempts": _I,  # since the previous row
+        "answered": _I,
+        "streams": _I,
+        "frames": _I,
+        "datagrams": _I,
+        "bytes": _I,
+        "sip_messages": _I,
+        "rtcp_reports": _I,
+        "duplicates": _I,
+        "errors": _I,
+        "drops_kernel": _I,
+        "drops_queue": _I,
+        "drops_table": _I,
+        "unmatched_reports": _I,
+        "clock_offset_ms": _F,
+        "agents_alive": _I,
+    },
+)
+"""Each 2 s: one row per tenant (its calls) and one per capture agent (pool `capture`, tenant `unassigned`)."""
+
+LOAD_MINUTE = _measure(
+    "load_minute",
+    ("tenant", "pool", "region", "node"),
+    {
+        "concurrent_mean": _F,
+        "concurrent_max": _I,
+        "arrivals": _I,
+        "cps_max": _F,
+        "packets_per_second": _F,
+        "erlangs": _F,
+    },
+    holding_time_histogram=HOLDING_S,
+)
+
+REGISTRATION_MINUTE = _measure(
+    "registration_minute",
+    _PLACE,
+    {
+        "attempts": _I,
+        "registered": _I,
+        "unregistered": _I,
+        "rejected": _I,
+        "challenged": _I,
+        "timeout": _I,
+        "auth_failures": _I,
+    },
+    rrd_ms_histogram=RRD_MS,
+)
+
+TRUNK_MINUTE = _measure(
+    "trunk_minute",
+    _PLACE,
+    {"options_sent": _I, "options_answered": _I, "options_rtt_ms_mean": _F, "options_rtt_ms_max": _F},
+)
+
+FINDING = _measure(
+    "finding",
+    ("tenant", "node", "kind", "shard"),
+    {"subject": _S, "text": _S, "count": _I, "call_id": _S},
+)
+"""What could not be joined or believed, and why, in words (bounded per minute)."""
+
+MEASUREMENTS: dict[str, Measurement] = {
+    m.name: m
+    for m in (
+        STREAM_INTERVAL,
+        CALL,
+        SIP_MESSAGE,
+        SESSION_MINUTE,
+        QUALITY_MINUTE,
+        LOAD_NOW,
+        LOAD_MINUTE,
+        REGISTRATION_MINUTE,
+        TRUNK_MINUTE,
+        FINDING,
+    )
+}

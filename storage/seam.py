@@ -1,0 +1,179 @@
+"""The two seams of storage: `Writer` takes columnar batches, `Reader` answers named queries within a scope.
+
+Errors:
+
+    StoreError
+    ├── StoreUnavailable   try again later; the caller keeps what it holds
+    ├── StoreLocked        another writer owns the store; the message says who
+    ├── OutOfScope         the reader's scope does not hold what was asked: shown as "not found"
+    └── BadQuery           unknown measurement, tag or field; the message names it and what there is
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from telephony.model import UNASSIGNED
+
+
+class StoreError(Exception):
+    """Base of what a store can say."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached now."""
+
+
+class StoreLocked(StoreError):
+    """Another writer of the same name owns the store."""
+
+
+class OutOfScope(StoreError):
+    """What was asked is not in the reader's scope."""
+
+
+class BadQuery(StoreError):
+    """The query names something the schema does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which tenants a reader may see. Built on the server from the signed-in actor, never widened.
+
+    `tenants is None` means every tenant including `unassigned`: engineers and local command lines only.
+    An empty set sees nothing (fails closed).
+    """
+
+    tenants: frozenset[str] | None
+    actor: str
+
+    @classmethod
+    def everything(cls, actor: str) -> "Scope":
+        """Return the scope of an engineer."""
+        return cls(None, actor)
+
+    @classmethod
+    def of(cls, actor: str, *tenants: str) -> "Scope":
+        """Return the scope of exactly these tenants; `unassigned` cannot be among them."""
+        return cls(frozenset(tenants) - {UNASSIGNED}, actor)
+
+    def allows(self, tenant: str) -> bool:
+        """Tell whether rows of this tenant may be seen."""
+        return self.tenants is None or tenant in self.tenants
+
+
+class Writer(Protocol):
+    """Takes rows of a measurement. What `flush` has returned from survives a crash of the process."""
+
+    def write(self, measurement: str, rows: pa.RecordBatch) -> None:
+        """Append rows (schema of `storage.schema`); raises BadQuery for an unknown measurement or schema."""
+
+    def flush(self) -> None:
+        """Make everything written so far visible to readers and safe from a crash of this process."""
+
+    def close(self) -> None:
+        """Flush and release; idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A half-open span of time [since, until), UTC nanoseconds."""
+
+    since_ns: int
+    until_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallTrace:
+    """Everything stored about one call; tables are in order of time."""
+
+    call: Mapping[str, object] | None
+    """The `call` row, None while the call is alive."""
+    messages: pa.Table
+    """`sip_message` rows."""
+    intervals: pa.Table
+    """`stream_interval` rows."""
+    findings: pa.Table
+    """`finding` rows."""
+
+
+class Reader(Protocol):
+    """Named queries, every one limited to the reader's scope. `where` maps tag names to the allowed values.
+
+    Tables come back ordered by time and carry the columns said below; an empty result is an empty table with
+    those columns, never None.
+    """
+
+    scope: Scope
+
+    def select(
+        self,
+        measurement: str,
+        window: Window,
+        *,
+        columns: Sequence[str] | None = None,
+        where: Mapping[str, Sequence[str]] | None = None,
+        limit: int = 10_000,
+        newest_first: bool = False,
+    ) -> pa.Table:
+        """Return rows of a measurement as stored, the last write of each point only."""
+
+    def sums(
+        self,
+        measurement: str,
+        window: Window,
+        *,
+        step_seconds: int,
+        by: Sequence[str] = (),
+        where: Mapping[str, Sequence[str]] | None = None,
+    ) -> pa.Table:
+        """Return every integer, float and histogram field summed per step and `by` tags.
+
+        Columns: `time` (start of the step), the `by` tags, the fields. A step of 0 is the whole window in one row
+        per `by` group. Only for fields that sum (session, quality, registration, trunk, load minutes).
+        """
+
+    def latest(self, measurement: str, window: Window, *, by: Sequence[str]) -> pa.Table:
+        """Return the newest row of each combination of the `by` tags in the window."""
+
+    def worst_calls(
+        self, window: Window, *, limit: int = 50, where: Mapping[str, Sequence[str]] | None = None
+    ) -> pa.Table:
+        """Return the calls with the worst intervals, live ones included, worst first.
+
+        Columns: call_id, tenant, trunk, region, node, codec, mos_min, mos_avg, r_min, loss_ratio, jitter_ms_max,
+        rtt_ms_max, intervals, degraded_intervals (R below 70), last_seen (time), observers (text), live (bool:
+        no `call` row yet), outcome, duration_s, verdicts (text).
+        """
+
+    def calls(
+        self,
+        window: Window,
+        *,
+        where: Mapping[str, Sequence[str]] | None = None,
+        contains: str = "",
+        limit: int = 100,
+        offset: int = 0,
+    ) -> pa.Table:
+        """Return `call` rows, newest first; `contains` matches call_id, destination or a masked number."""
+
+    def call(self, call_id: str) -> CallTrace:
+        """Return all that is stored of one call; raises OutOfScope where nothing of it is in the scope."""
+
+    def tag_values(self, measurement: str, tag: str, window: Window) -> list[str]:
+        """Return the sorted values of a tag in the window, within the scope."""
+
+
+class Store(Protocol):
+    """A place where measurements live."""
+
+    def writer(self, name: str) -> Writer:
+        """Open the one writer of this name; raises StoreLocked where it is open elsewhere."""
+
+    def reader(self, scope: Scope) -> Reader:
+        """Open a reader; cheap, one per request if need be."""
+
+    def close(self) -> None:
+        """Release everything this process holds."""

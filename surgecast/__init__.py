@@ -1,0 +1,1 @@
+"""The entry: command line, configuration, process wiring, exporter, simulator."""
