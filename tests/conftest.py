@@ -1,0 +1,94 @@
+"""What every test may ask for: the captures laid beside the checkout, and Debian's programs.
+
+A test that lacks one of them skips with a reason that says what to install; the end of the run lists what was
+missing and how many tests wanted it, so that a green run never hides that half of it did not happen.
+"""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".cache" / "numba"))  # before anything imports numba
+
+DEBIAN_PACKAGE = {
+    "baresip": "baresip-core",
+    "chromium": "chromium",
+    "influxd": "influxdb",
+    "ip": "iproute2",
+    "kamailio": "kamailio kamailio-extra-modules kamailio-utils-modules kamailio-json-modules",
+    "rtpengine": "rtpengine-daemon",
+    "sipp": "sip-tester",
+    "tcpdump": "tcpdump",
+    "tshark": "tshark",
+}
+"""Where each program that tests use comes from on Debian and Ubuntu."""
+
+MISSING = "missing: "
+
+
+def program_path(program: str) -> str | None:
+    """Return where a program is; daemons live in sbin, which is not on every user's PATH."""
+    return shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]))
+
+
+@pytest.fixture(scope="session")
+def require_program() -> Callable[[str], str]:
+    """Return a function that gives a program's path, or skips the test where it is not installed."""
+
+    def require(program: str) -> str:
+        path = program_path(program)
+        if path is None:
+            package = DEBIAN_PACKAGE.get(program, program)
+            pytest.skip(f"{MISSING}{program} (apt-get install {package})")
+        return path
+
+    return require
+
+
+@pytest.fixture(scope="session")
+def require_root() -> None:
+    """Skip where we may not make network namespaces."""
+    if os.geteuid() != 0:
+        pytest.skip(f"{MISSING}root (network namespaces)")
+
+
+def _beside(name: str, variable: str) -> Path:
+    path = Path(os.environ.get(variable, ROOT.parent / "shared" / name))
+    if not path.is_dir():
+        pytest.skip(f"{MISSING}{name} ({variable} or ../shared/{name})")
+    return path
+
+
+@pytest.fixture(scope="session")
+def captures() -> Path:
+    """Return the folder of captures with known truth."""
+    return _beside("captures", "SURGECAST_CAPTURES")
+
+
+@pytest.fixture(scope="session")
+def series() -> Path:
+    """Return the folder of load series."""
+    return _beside("series", "SURGECAST_SERIES")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what was missing and how many tests skipped for it."""
+    wanted: Counter[str] = Counter(_missing(terminalreporter))
+    if not wanted:
+        return
+    terminalreporter.section("tests skipped for want of")
+    for what, tests in sorted(wanted.items()):
+        terminalreporter.line(f"{tests:5d}  {what}")
+
+
+def _missing(terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        _, found, what = reason.partition(MISSING)
+        if found:
+            yield what
