@@ -1,0 +1,53 @@
+"""What is kept of phone numbers. Decided at ingest: what is masked here is nowhere else."""
+
+import hashlib
+import re
+from enum import StrEnum
+
+_NUMBER = re.compile(r"^\+?[0-9*#()\-. ]{3,}$")
+
+
+class NumberPrivacy(StrEnum):
+    """How the user part of a SIP URI is stored."""
+
+    MASK = "mask"
+    HASH = "hash"
+    NONE = "none"
+
+
+def mask_user(user: str, privacy: NumberPrivacy, salt: bytes = b"") -> str:
+    """Return the user part as it may be stored.
+
+    MASK keeps the leading country or area digits and the last two; HASH gives a keyed 64-bit digest, so that
+    one number stays recognisable without being readable (the salt must be secret for that to hold).
+
+    >>> mask_user("+493012345678", NumberPrivacy.MASK)
+    '+4930*******78'
+    >>> mask_user("alice", NumberPrivacy.MASK)
+    'a****'
+    """
+    if privacy is NumberPrivacy.NONE or not user:
+        return user
+    if privacy is NumberPrivacy.HASH:
+        return hashlib.blake2b(user.encode(), key=salt[:64], digest_size=8).hexdigest()
+    if _NUMBER.match(user) is None:
+        return user[0] + "*" * (len(user) - 1)
+    if len(user) <= 6:
+        return user[0] + "*" * (len(user) - 1)
+    head = 5 if user.startswith("+") else 4
+    head = min(head, len(user) - 4)
+    return user[:head] + "*" * (len(user) - head - 2) + user[-2:]
+
+
+def destination_of(user: str, domain: str) -> str:
+    """Return what a call went to, coarse enough to group by: the first digits of a number, else the domain.
+
+    >>> destination_of("+493012345678", "carrier.example"), destination_of("bob", "corp.example")
+    ('+49', 'corp.example')
+    """
+    digits = user.replace("-", "").replace(" ", "")
+    if digits.startswith("00"):
+        digits = "+" + digits[2:]
+    if digits.startswith("+") and digits[1:].isdigit() and len(digits) > 7:
+        return digits[:3]
+    return domain.lower()
