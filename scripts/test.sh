@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Run every test: first the many small ones side by side, then those that drive real programs, one after another.
+# Both runs end with pytest's own summary; the exit code is non-zero if either failed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export NUMBA_CACHE_DIR="$PWD/.cache/numba"
+read -r -a arguments <<<"${PYTEST_ARGS:-}"
+
+packages=()
+for package in telephony storage collectors forecast scaler alerts dashboards surgecast; do
+    [ -d "$package" ] && packages+=("$package")
+done
+
+failed=0
+# suite ARGUMENT... : one run of pytest; finding no test (5) is a failure, unless PYTEST_ARGS chose among them
+suite() {
+    local code=0
+    .venv/bin/python -m pytest "$@" tests "${arguments[@]}" || code=$?
+    [ $code -eq 5 ] && [ ${#arguments[@]} -gt 0 ] && code=0
+    [ $code -eq 0 ] || failed=1
+}
+
+suite --numprocesses 2 --dist loadfile -m 'not lab and not browser and not slow' --doctest-modules "${packages[@]}"
+suite -p no:xdist -m 'lab or browser or slow' --durations 5
+exit $failed
