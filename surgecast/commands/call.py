@@ -1,0 +1,55 @@
+"""`surgecast call`: all that is known of one call."""
+
+from typing import Annotated
+
+import typer
+
+from storage.open import open_store
+from storage.seam import Scope
+from surgecast.commands.output import AsJson, print_json, print_table, shown
+from surgecast.config import ConfigFile, StoreUrl, load_settings
+
+
+def call(
+    call_id: Annotated[str, typer.Argument(help="Call-ID, as in the SIP header.")],
+    tenant: Annotated[str | None, typer.Option(help="See as this tenant: nothing of others is found.")] = None,
+    config: ConfigFile = None,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the trace of one call: its record, its messages hop by hop, and its quality.
+
+    Example: surgecast call 1-28027@127.0.0.11
+    """
+    scope = Scope.of("command line", tenant) if tenant else Scope.everything("command line")
+    opened = open_store(store or load_settings(config).storage.url)
+    try:
+        trace = opened.reader(scope).call(call_id)
+    finally:
+        opened.close()
+    messages, intervals, findings = (t.to_pylist() for t in (trace.messages, trace.intervals, trace.findings))
+    if as_json:
+        print_json({"call": trace.call, "messages": messages, "intervals": intervals, "findings": findings})
+        return
+    record = trace.call
+    if record is None:
+        typer.echo(f"{call_id}: alive, no record yet")
+    else:
+        for name in (
+            "call_id", "tenant", "trunk", "outcome", "sip_code", "started_at", "pdd_ms", "setup_ms", "duration_s",
+            "released_by", "attempts", "legs", "codecs", "mos_min", "mos_avg", "degraded_ratio", "one_way",
+            "quality_reason", "correlated",
+        ):  # fmt: skip
+            typer.echo(f"{name:>15}  {shown(record.get(name))}")
+    if messages:
+        rows = [
+            (m["time"], f"{m['src']} > {m['dst']}", m["node"], m["status"] or m["method"], m["reason"], m["cseq"])
+            for m in messages
+        ]
+        print_table(("time", "hop", "node", "message", "reason", "cseq"), rows, title="messages")
+    if intervals:
+        columns = ("time", "direction", "observer", "codec", "expected", "lost", "jitter_ms", "rtt_ms", "r_factor",
+                   "mos", "verdict")  # fmt: skip
+        print_table(columns, [[i[c] for c in columns] for i in intervals], title="intervals")
+    for finding in findings:
+        typer.echo(f"finding: {finding['text']}")

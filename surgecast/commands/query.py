@@ -1,0 +1,61 @@
+"""`surgecast query`: rows of a measurement, for scripts and for a look at what is stored."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from storage.open import open_store
+from storage.schema import MEASUREMENTS
+from storage.seam import Scope, Window
+from surgecast.commands.output import AsJson, print_json, print_table
+from surgecast.commands.times import parse_time
+from surgecast.config import ConfigFile, StoreUrl, load_settings
+from surgecast.errors import CommandError, Exit
+
+
+def query(
+    measurement: Annotated[str, typer.Argument(help=f"One of: {', '.join(MEASUREMENTS)}.")],
+    since: Annotated[str, typer.Option("--from", help="Start: -1h, 2026-11-20, 2026-11-20T08:00:00Z.")] = "-1h",
+    until: Annotated[str, typer.Option("--to", help="End (exclusive): now, -5m, or a time.")] = "now",
+    by: Annotated[list[str] | None, typer.Option(help="Sum over the window per value of this tag.")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="Only rows with tag=value; may be repeated.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="See as this tenant: nothing of others is found.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most this many rows.")] = 1000,
+    config: ConfigFile = None,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print stored rows.
+
+    Examples: surgecast query session_minute --from -1h --by trunk
+
+    surgecast query stream_interval --where codec=PCMA --tenant acme --json
+    """
+    now_ns = time.time_ns()
+    window = Window(parse_time(since, now_ns), parse_time(until, now_ns))
+    if window.until_ns <= window.since_ns:
+        raise CommandError(f"--from {since} is not before --to {until}", Exit.USAGE)
+    allowed: dict[str, list[str]] = {}
+    for condition in where or ():
+        tag, equals, value = condition.partition("=")
+        if not equals:
+            raise CommandError(
+                f"--where {condition!r} has no '='; write for example --where trunk=carrier-a", Exit.USAGE
+            )
+        allowed.setdefault(tag, []).append(value)
+    scope = Scope.of("command line", tenant) if tenant else Scope.everything("command line")
+    opened = open_store(store or load_settings(config).storage.url)
+    try:
+        reader = opened.reader(scope)
+        if by:
+            table = reader.sums(measurement, window, step_seconds=0, by=by, where=allowed).slice(0, limit)
+        else:
+            table = reader.select(measurement, window, where=allowed, limit=limit, newest_first=True)
+    finally:
+        opened.close()
+    rows = table.to_pylist()
+    if as_json:
+        print_json({"rows": rows})
+    else:
+        print_table(table.column_names, [list(row.values()) for row in rows], title=measurement)

@@ -1,0 +1,27 @@
+"""Points in time as people write them on a command line: `now`, `-15m`, `2026-11-20`, `2026-11-20T08:00:00Z`."""
+
+from datetime import UTC, datetime
+
+from surgecast.errors import CommandError, Exit
+from telephony.durations import parse_duration
+
+
+def parse_time(text: str, now_ns: int) -> int:
+    """Return UTC nanoseconds; a time without a zone is UTC."""
+    text = text.strip()
+    if text == "now":
+        return now_ns
+    if text.startswith("-"):
+        try:
+            return now_ns - round(parse_duration(text[1:]) * 1e9)
+        except ValueError as error:
+            raise CommandError(f"time {text!r}: {error}, with a minus for the past", Exit.USAGE) from error
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        example = "now, -15m, 2026-11-20 or 2026-11-20T08:00:00Z"
+        raise CommandError(
+            f"time {text[:40]!r} is not understood; write for example {example}", Exit.USAGE
+        ) from error
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return int(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1000
