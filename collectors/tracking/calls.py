@@ -8,9 +8,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from telephony.bands import narrowband_equivalent
-from telephony.outcomes import classify
-
 from collectors.facts import (
     CallAnswered,
     CallEnded,
@@ -24,6 +21,7 @@ from collectors.tracking.labels import Labeller, PoolOf
 from collectors.tracking.media import MediaIndex, MediaSide
 from collectors.tracking.privacy import NumberPrivacy, destination_of, mask_user
 from collectors.tracking.rollups import Rollups
+from telephony.bands import narrowband_equivalent
 from telephony.model import (
     INTERVAL_NS,
     UNKNOWN,
@@ -35,6 +33,7 @@ from telephony.model import (
     Scale,
     StreamInterval,
 )
+from telephony.outcomes import classify
 
 DEGRADED_R = 70.0
 """Below this R (narrowband equivalent) an interval counts as degraded."""

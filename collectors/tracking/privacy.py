@@ -22,7 +22,7 @@ def mask_user(user: str, privacy: NumberPrivacy, salt: bytes = b"") -> str:
     one number stays recognisable without being readable (the salt must be secret for that to hold).
 
     >>> mask_user("+493012345678", NumberPrivacy.MASK)
-    '+4930*******78'
+    '+4930******78'
     >>> mask_user("alice", NumberPrivacy.MASK)
     'a****'
     """
