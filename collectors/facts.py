@@ -4,7 +4,7 @@ Hot paths pass columnar batches (`DatagramBatch`); everything else passes the sm
 classes below. Lowest module of the package: it imports nothing of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
@@ -54,6 +54,10 @@ DATAGRAM_DUPLICATE = 1
 """Flag: the same message at the same hop was already seen (another agent, or a mirrored capture)."""
 
 
+def _keep() -> None:
+    """Release nothing: the batch's buffer belongs to it alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class DatagramBatch:
     """Parsed datagrams over one buffer. The buffer may be reused once the batch is fed: copy what you keep."""
@@ -62,6 +66,8 @@ class DatagramBatch:
     """Structured array of `DATAGRAM`."""
     buffer: npt.NDArray[np.uint8]
     """Contiguous bytes all offsets point into."""
+    release: Callable[[], None] = _keep
+    """Gives the buffer back to its source; called once, by whoever consumed the batch."""
 
 
 def format_ip(ip: bytes) -> str:

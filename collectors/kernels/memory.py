@@ -12,13 +12,14 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic as numba_intrinsic
 
 U = np.uint64
 OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "boundscheck": False}
 """Options of every kernel: they hold no lock, and compile once per installation."""
 
 u64 = types.uint64
+intrinsic: Any = numba_intrinsic  # its stub keeps the typing context among the arguments of a call
 
 _FOLD_A = U(0xA0761D6478BD642F)
 _FOLD_B = U(0xE7037ED1A0B428DB)

@@ -1,0 +1,119 @@
+"""What every source of datagrams looks like to the pipeline, and the bounded queue between them."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from collectors.facts import DatagramBatch
+
+Sink = Callable[[DatagramBatch], None]
+"""Takes a batch over; it may block (back-pressure), and calls `batch.release()` when done with the buffer."""
+
+
+class CaptureError(Exception):
+    """A source cannot be opened or read: the message names it and what to do."""
+
+
+@dataclass(slots=True)
+class SourceStats:
+    """What a source did since it was made; a snapshot, plain numbers."""
+
+    frames: int = 0
+    """Datagrams, stream frames or captured packets read."""
+    bytes: int = 0
+    accepted: int = 0
+    """Rows handed to the sink."""
+    errors: Counter[str] = field(default_factory=Counter)
+    """What was refused, by reason."""
+    payloads: Counter[str] = field(default_factory=Counter)
+    """Captured packets by what they carry (`hep`, `sip`, `rtcp`, `rtp`, `other`); packet captures only."""
+    kernel_drops: int = 0
+    """Datagrams that the kernel dropped because its receive buffer was full."""
+    stalls: int = 0
+    """Times that receiving paused because the consumer held every slot group."""
+    receive_buffer_bytes: int = 0
+    """What the kernel granted, which may be less than what was asked for."""
+    connections_open: int = 0
+    connections_accepted: int = 0
+    connections_refused: int = 0
+    """Beyond the bound on connections."""
+
+    def add(self, other: "SourceStats") -> None:
+        """Add the figures of `other`, another part of the same source."""
+        self.frames += other.frames
+        self.bytes += other.bytes
+        self.accepted += other.accepted
+        self.errors += other.errors
+        self.payloads += other.payloads
+        self.kernel_drops += other.kernel_drops
+        self.stalls += other.stalls
+        self.receive_buffer_bytes += other.receive_buffer_bytes
+        self.connections_open += other.connections_open
+        self.connections_accepted += other.connections_accepted
+        self.connections_refused += other.connections_refused
+
+
+class Source(Protocol):
+    """Somewhere datagrams come from."""
+
+    @property
+    def name(self) -> str:
+        """What it reads, for people (`udp://0.0.0.0:9060`, a file name)."""
+
+    def run(self, sink: Sink, stop: threading.Event) -> None:
+        """Feed `sink` until the source ends or `stop` is set; blocks, so give it a thread of its own.
+
+        Raises:
+            CaptureError: The source cannot be opened or read.
+        """
+
+    def stats(self) -> SourceStats:
+        """Return the figures so far; may be called from any thread."""
+
+
+class BatchQueue:
+    """Batches of several sources for one consumer, bounded.
+
+    `put` blocks while the queue is full: files and TCP peers then wait, and a UDP ring stops
+    receiving, so that the kernel counts what is lost.
+    """
+
+    def __init__(self, max_batches: int, stop: threading.Event) -> None:
+        self.dropped = 0
+        """Batches given up because `stop` was set while the queue was full."""
+        self._max_batches = max_batches
+        self._stop = stop
+        self._batches: list[DatagramBatch] = []
+        self._changed = threading.Condition()
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def put(self, batch: DatagramBatch) -> None:
+        """Append a batch, waiting for room."""
+        with self._changed:
+            while len(self._batches) >= self._max_batches:
+                if self._stop.is_set():
+                    self.dropped += 1
+                    batch.release()
+                    return
+                self._changed.wait(0.1)
+            self._batches.append(batch)
+            self._changed.notify_all()
+
+    def take(self, timeout_seconds: float) -> list[DatagramBatch]:
+        """Return all that is queued, waiting at most `timeout_seconds` for the first; release each when done."""
+        deadline = time.monotonic() + timeout_seconds
+        with self._changed:
+            while not self._batches:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+            taken = self._batches
+            self._batches = []
+            self._changed.notify_all()
+        return taken
