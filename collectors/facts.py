@@ -298,6 +298,8 @@ class VoipMetrics:
     """True for a session report (vq) that closes the stream."""
     covers_ms: float | None = None
     """Length of time the report speaks of."""
+    by_far_end: bool = False
+    """vq RemoteMetrics: measured by the other party and relayed by the reporter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +331,68 @@ class SourceDescription:
     cname: str
 
 
-RtcpFact = SenderInfo | ReceptionReport | VoipMetrics | StatisticsSummary | Goodbye | SourceDescription
+@dataclass(frozen=True, slots=True)
+class SequenceRuns:
+    """A run length block (RFC 3611 sections 4.1 and 4.2): which sequence numbers came, or came twice."""
+
+    reporter_ssrc: int
+    source_ssrc: int
+    begin_seq: int
+    end_seq: int
+    """One past the last sequence number it speaks of."""
+    thinning: int
+    """Only every 2^thinning-th sequence number is in it."""
+    of_duplicates: bool
+    """False: set means received (4.1). True: set means *not* duplicated (4.2)."""
+    runs: tuple[tuple[bool, int], ...]
+    """Whether set, and for how many sequence numbers, from `begin_seq` on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptTimes:
+    """A packet receipt times block (RFC 3611 section 4.3); times are ticks of the source's RTP clock."""
+
+    reporter_ssrc: int
+    source_ssrc: int
+    begin_seq: int
+    end_seq: int
+    thinning: int
+    ticks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceTime:
+    """A receiver reference time block (RFC 3611 section 4.4): what an SR's NTP is, of one that sends no media."""
+
+    ssrc: int
+    ntp: int
+    """64-bit NTP timestamp."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceDelay:
+    """A sub-block of a DLRR block (RFC 3611 section 4.5): LSR and DLSR, of a receiver's reference time."""
+
+    reporter_ssrc: int
+    source_ssrc: int
+    """The receiver whose reference time is answered."""
+    lrr: int
+    dlrr: int
+    """1/65536 s"""
+
+
+RtcpFact = (
+    SenderInfo
+    | ReceptionReport
+    | VoipMetrics
+    | StatisticsSummary
+    | Goodbye
+    | SourceDescription
+    | SequenceRuns
+    | ReceiptTimes
+    | ReferenceTime
+    | ReferenceDelay
+)
 
 
 @dataclass(frozen=True, slots=True)
