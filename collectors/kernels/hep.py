@@ -84,7 +84,8 @@ def _is_inet6(family):
 
 
 @njit(**OPTIONS)
-def _store_ip(target, source, length):
+def store_ip(target, source, length):
+    """Store an address of 4 or 16 bytes as 16, IPv4 as ::ffff:a.b.c.d."""
     if length == U(4):
         store_u64(target, U(0))
         store_u64(target + U(8), _MAPPED | (load_u32(source) << U(32)))
@@ -145,12 +146,12 @@ def _parse_hep3(datagram, length, offset, received_ns, row):
             # some senders put v4-mapped addresses into the IPv4 chunk
             if size != U(16) and (size != U(4) or kind != U(0x03)):
                 return CHUNK_LENGTH
-            _store_ip(row + SRC_IP, value, size)
+            store_ip(row + SRC_IP, value, size)
             seen |= _SEEN_SRC
         elif kind == U(0x04) or kind == U(0x06):
             if size != U(16) and (size != U(4) or kind != U(0x04)):
                 return CHUNK_LENGTH
-            _store_ip(row + DST_IP, value, size)
+            store_ip(row + DST_IP, value, size)
             seen |= _SEEN_DST
         elif kind == U(0x07):
             if size != U(2):
@@ -245,8 +246,8 @@ def _parse_hep12(datagram, length, version, offset, received_ns, row):
     store_u8(row + IP_PROTO, load_u8(datagram + U(3)))
     store_u16(row + SRC_PORT, load_be16(datagram + U(4)))
     store_u16(row + DST_PORT, load_be16(datagram + U(6)))
-    _store_ip(row + SRC_IP, datagram + U(8), address_bytes)
-    _store_ip(row + DST_IP, datagram + U(8) + address_bytes, address_bytes)
+    store_ip(row + SRC_IP, datagram + U(8), address_bytes)
+    store_ip(row + DST_IP, datagram + U(8) + address_bytes, address_bytes)
     store_u16(row + PAYLOAD_TYPE, U(1))
     store_u32(row + PAYLOAD_AT, offset + start)
     store_u32(row + PAYLOAD_LEN, length - start)
