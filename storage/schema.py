@@ -180,7 +180,7 @@ LOAD_NOW = _measure(
         "setup_in_progress": _I,
         "attempts": _I,  # since the previous row
         "answered": _I,
-        "streams": _I,
+        "measured_calls": _I,  # of the concurrent ones, those whose media somebody reported on
         "frames": _I,
         "datagrams": _I,
         "bytes": _I,
@@ -197,6 +197,29 @@ LOAD_NOW = _measure(
     },
 )
 """Each 2 s: one row per tenant (its calls) and one per capture agent (pool `capture`, tenant `unassigned`)."""
+
+CALL_NOW = _measure(
+    "call_now",
+    (*_PLACE, "shard"),
+    {
+        "call_id": _S,
+        "state": _S,  # setup | ringing | answered | ended
+        "started_at": TIME,
+        "answered_at": TIME,
+        "from_masked": _S,
+        "to_masked": _S,
+        "destination": _S,
+        "codec": _S,
+        "outcome": _S,
+        "sip_code": _I,
+        "r_last": _F,  # narrowband equivalent of the newest rated interval
+        "r_min": _F,
+        "reports": _I,
+        "quality_reason": _S,  # why there is no R yet
+    },
+)
+"""The calls in progress, kept an hour: a row when a call changes and every 30 s while it lives, at the time of writing.
+Of the last 35 s, the newest row of a call_id is its state."""
 
 LOAD_MINUTE = _measure(
     "load_minute",
@@ -230,7 +253,7 @@ REGISTRATION_MINUTE = _measure(
 TRUNK_MINUTE = _measure(
     "trunk_minute",
     _PLACE,
-    {"options_sent": _I, "options_answered": _I, "options_rtt_ms_mean": _F, "options_rtt_ms_max": _F},
+    {"options_sent": _I, "options_answered": _I, "options_rtt_ms_sum": _F, "options_rtt_ms_max": _F},
 )
 
 FINDING = _measure(
@@ -249,6 +272,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         SESSION_MINUTE,
         QUALITY_MINUTE,
         LOAD_NOW,
+        CALL_NOW,
         LOAD_MINUTE,
         REGISTRATION_MINUTE,
         TRUNK_MINUTE,

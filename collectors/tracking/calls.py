@@ -7,6 +7,7 @@ made only once the intervals of its last seconds are in, so that `mos_min` cover
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from zlib import crc32
 
 from collectors.facts import (
     CallAnswered,
@@ -20,8 +21,9 @@ from collectors.tracking.concurrency import Concurrency, LoadKey
 from collectors.tracking.labels import Labeller, PoolOf
 from collectors.tracking.media import MediaIndex, MediaSide
 from collectors.tracking.privacy import NumberPrivacy, destination_of, mask_user
-from collectors.tracking.rollups import Rollups
-from telephony.bands import narrowband_equivalent
+from collectors.tracking.rollups import Rollups, Row
+from storage.schema import SHARDS
+from telephony.bands import R_DIVISOR
 from telephony.model import (
     INTERVAL_NS,
     UNKNOWN,
@@ -38,6 +40,8 @@ from telephony.outcomes import classify
 DEGRADED_R = 70.0
 """Below this R (narrowband equivalent) an interval counts as degraded."""
 SHORT_CALL_S = 10.0
+RESTATE_NS = 30_000_000_000
+"""How often a call that does not change is stated again."""
 _SEER_CODES = frozenset({480, 486, 600, 603})
 _INEFFECTIVE_CODES = frozenset({408, 500, 503, 504})
 _MAX_SIDES = 16
@@ -82,6 +86,11 @@ class TrackedCall:
     reports: int = 0
     """RTCP messages that were joined to the call."""
     one_way: bool | None = None
+    r_last: float | None = None
+    r_min: float | None = None
+    changed: bool = True
+    """Since its state was last given to `take_states`."""
+    stated_ns: int = 0
     is_egress: bool = False
     """The far leg of a back-to-back user agent: linked to an earlier call, counted there."""
 
@@ -126,6 +135,8 @@ class CallTable:
         self._calls: dict[str, TrackedCall] = {}
         self._links: OrderedDict[str, list[str]] = OrderedDict()
         self._due: list[TrackedCall] = []
+        self._recent: dict[LoadKey, list[int]] = {}
+        """Attempts and answers since the last look at the load."""
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -156,7 +167,9 @@ class CallTable:
         self._calls[sip.call_id] = call
         self.stats.started += 1
         self._link(call)
-        self.concurrency.arrival(self._key(call), sip.started_ns)
+        key = self._key(call)
+        self.concurrency.arrival(key, sip.started_ns)
+        self._recent.setdefault(key, [0, 0])[0] += 1
 
     def _link(self, call: TrackedCall) -> None:
         """Join legs by X-CID (the other leg's Call-ID) and Session-ID (RFC 7989: one value in every leg)."""
@@ -210,10 +223,11 @@ class CallTable:
         call = self._calls.get(sip.call_id)
         if call is None or call.sip is not sip or call.answered:
             return
-        call.answered = True
+        call.answered = call.changed = True
         self.stats.answered += 1
         self._relabel(call)
         self._count_attempt(call, Outcome.ANSWERED, sip.answered_ns)
+        self._recent.setdefault(self._key(call), [0, 0])[1] += 1
         if not call.is_egress:
             ptime = next((s.ptime_ms for s in call.sides if s.is_answer and s.ptime_ms), 20)
             call.packets_per_second = 2 * 1000 / ptime
@@ -231,6 +245,7 @@ class CallTable:
         if call.outcome is not None:
             return
         sip = call.sip
+        call.changed = True
         call.ended_ns = at_ns
         call.due_ns = at_ns + self._settings.linger_ns
         self.stats.ended += 1
@@ -271,6 +286,62 @@ class CallTable:
             call.labels = self._labeller.call(call.sip, further=_hop_endpoints(call.sip.hops))
             call.pool = self._pools.of(call.labels)
 
+    def take_load(self) -> dict[LoadKey, dict[str, object]]:
+        """Return the load per key now: calls up and in setup, and attempts and answers since the last take."""
+        setup: dict[LoadKey, int] = {}
+        streams: dict[LoadKey, int] = {}
+        for call in self._calls.values():
+            if call.outcome is None:
+                key = self._key(call)
+                if not call.answered:
+                    setup[key] = setup.get(key, 0) + 1
+                elif call.reports:
+                    streams[key] = streams.get(key, 0) + 1
+        recent, self._recent = self._recent, {}
+        up = self.concurrency.current()
+        return {
+            key: {
+                "concurrent": up.get(key, 0),
+                "setup_in_progress": setup.get(key, 0),
+                "measured_calls": streams.get(key, 0),
+                "attempts": recent.get(key, [0, 0])[0],
+                "answered": recent.get(key, [0, 0])[1],
+            }
+            for key in up | setup | recent
+        }
+
+    def take_states(self, now_ns: int) -> list[Row]:
+        """Return the `call_now` rows of the calls that changed, or were last stated `RESTATE_NS` ago."""
+        rows: list[Row] = []
+        for call in self._calls.values():
+            if call.changed or now_ns - call.stated_ns >= RESTATE_NS:
+                call.changed, call.stated_ns = False, now_ns
+                rows.append(self._state(call, now_ns))
+        return rows
+
+    def _state(self, call: TrackedCall, now_ns: int) -> Row:
+        sip, settings = call.sip, self._settings
+        shard = crc32(sip.call_id.encode())
+        return {
+            "time": now_ns + shard % 1_000_000,  # no two calls of a shard on one point
+            **dict(zip(("tenant", "trunk", "region", "node"), _place(call.labels), strict=True)),
+            "shard": str(shard % SHARDS),
+            "call_id": sip.call_id,
+            "state": _state_of(call),
+            "started_at": sip.started_ns,
+            "answered_at": sip.answered_ns or None,
+            "from_masked": mask_user(sip.from_user, settings.privacy, settings.hash_salt),
+            "to_masked": mask_user(sip.to_user, settings.privacy, settings.hash_salt),
+            "destination": destination_of(sip.to_user, sip.to_domain),
+            "codec": call.codec,
+            "outcome": call.outcome.value if call.outcome is not None else None,
+            "sip_code": sip.sip_code or None,
+            "r_last": call.r_last,
+            "r_min": call.r_min,
+            "reports": call.reports,
+            "quality_reason": "" if call.intervals else _why_no_quality(call),
+        }
+
     def _key(self, call: TrackedCall) -> LoadKey:
         return (call.labels.tenant, call.pool, call.labels.region, call.labels.node)
 
@@ -279,10 +350,13 @@ class CallTable:
         call = self._calls.get(interval.call_id)
         if call is None or interval.r_factor is None or interval.mos is None or interval.mos_scale is None:
             return
-        scale, r = interval.mos_scale, interval.r_factor
+        scale, r = interval.mos_scale, interval.r_factor / R_DIVISOR[interval.mos_scale]
         call.intervals += 1
         call.expected += interval.expected or 0
-        if narrowband_equivalent(r, scale) < DEGRADED_R:
+        call.r_last = r
+        call.r_min = r if call.r_min is None else min(call.r_min, r)
+        call.changed = True
+        if r < DEGRADED_R:
             call.degraded += 1
         call.mos_sum[scale] = call.mos_sum.get(scale, 0.0) + interval.mos
         call.mos_n[scale] = call.mos_n.get(scale, 0) + 1
@@ -345,6 +419,14 @@ class CallTable:
             quality_reason="" if call.intervals else _why_no_quality(call),
             correlated=self.linked(call),
         )
+
+
+def _state_of(call: TrackedCall) -> str:
+    if call.outcome is not None:
+        return "ended"
+    if call.answered:
+        return "answered"
+    return "ringing" if call.sip.ringing_ns else "setup"
 
 
 def _place(labels: Labels) -> tuple[str, str, str, str]:

@@ -1,0 +1,371 @@
+"""The collector's middle: batches of datagrams in, rated and rolled-up facts out.
+
+One thread feeds it, so nothing here locks. It reads no clock: `received_ns` and `now_ns` are parameters, and a
+replay drives it by the clock of the capture. What it makes goes to a `Sink`; nothing here knows a store.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from collectors.facts import (
+    DATAGRAM_DUPLICATE,
+    DatagramBatch,
+    HeartbeatEnded,
+    Payload,
+    RegistrationEnded,
+    RtcpMessage,
+    SipEvent,
+    SipSighting,
+    format_ip,
+)
+from collectors.tracking.agents import Agents
+from collectors.tracking.calls import CallSettings, CallTable
+from collectors.tracking.counters import Counters
+from collectors.tracking.dialogs import DialogSettings, DialogTracker, QualityReportBody
+from collectors.tracking.findings import Findings
+from collectors.tracking.labels import Labeller, PoolOf
+from collectors.tracking.media import MediaIndex, StreamMatch
+from collectors.tracking.ratings import rated
+from collectors.tracking.reports import ReportedInterval, ReportTracker
+from collectors.tracking.rollups import Rollups, Row
+from collectors.wire.rtcp import parse_rtcp
+from collectors.wire.rtcp_json import parse_rtcp_json
+from collectors.wire.vq_report import parse_vq_report
+from telephony.bands import R_DIVISOR
+from telephony.model import (
+    INTERVAL_NS,
+    CallRecord,
+    Endpoint,
+    Labels,
+    Registration,
+    StreamInterval,
+)
+
+_S_NS = 1_000_000_000
+_DEGRADED_R = 70.0
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSettings:
+    """Timings and bounds of the pipeline."""
+
+    publish_ns: int = 2 * _S_NS
+    """How often live figures, intervals and calls go to the sink."""
+    rollup_ns: int = 10 * _S_NS
+    """How often changed minute rows go to the sink."""
+    lateness_ns: int = 2 * _S_NS
+    """How long after its end an interval waits for reports still on their way."""
+    max_clock_skew_ns: int = 120 * _S_NS
+    """A capture time further than this from the receipt is the agent's clock being wrong: the receipt counts."""
+    trust_capture_clock: bool = False
+    """Replays: capture times are the only clock there is."""
+    calls: CallSettings = field(default_factory=CallSettings)
+    dialogs: DialogSettings = field(default_factory=DialogSettings)
+
+
+class Sink(Protocol):
+    """Where the facts go; every method takes what is new since the last call."""
+
+    def intervals(self, intervals: Sequence[StreamInterval]) -> None:
+        """Take closed stream intervals."""
+
+    def calls(self, records: Sequence[CallRecord]) -> None:
+        """Take the records of calls that ended."""
+
+    def registrations(self, registrations: Sequence[Registration]) -> None:
+        """Take registrations that are final."""
+
+    def messages(self, sightings: Sequence[tuple[SipSighting, Labels]]) -> None:
+        """Take SIP messages for the ladder."""
+
+    def rows(self, measurement: str, rows: Sequence[Row]) -> None:
+        """Take rows of a measurement (minutes, load, findings)."""
+
+    def flush(self) -> None:
+        """Everything up to here belongs together: make it durable and visible."""
+
+
+class Pipeline:
+    """Feeds trackers and gives their facts to a sink."""
+
+    def __init__(self, labeller: Labeller, pools: PoolOf, sink: Sink, settings: PipelineSettings) -> None:
+        self.settings = settings
+        self.labeller = labeller
+        self.agents = Agents()
+        self.counters = Counters()
+        self.findings = Findings()
+        self.rollups = Rollups()
+        self.media = MediaIndex()
+        self.dialogs = DialogTracker(settings.dialogs)
+        self.reports = ReportTracker()
+        self.calls = CallTable(labeller, self.media, self.rollups, pools, settings.calls)
+        self._sink = sink
+        self._registrations: list[Registration] = []
+        self._next_publish_ns = 0
+        self._next_rollup_ns = 0
+
+    # -- in ----------------------------------------------------------------------------------------------
+
+    def feed(self, batch: DatagramBatch, received_ns: int) -> None:
+        """Take a batch that was received at about `received_ns`."""
+        rows = batch.rows
+        if not len(rows):
+            return
+        self.agents.count(rows, received_ns)
+        if not self.settings.trust_capture_clock:
+            self._correct_clocks(rows, received_ns)
+        types = rows["payload_type"]
+        for value, count in zip(*np.unique(types, return_counts=True), strict=True):
+            self.counters.payloads[_payload_name(int(value))] += int(count)
+        fresh = rows["flags"] & DATAGRAM_DUPLICATE == 0
+        sip = np.flatnonzero((types == Payload.SIP) & fresh)
+        if sip.size:
+            self.dialogs.feed(batch, sip)
+            self._take_dialog_events()
+        reports = np.flatnonzero(np.isin(types, _REPORT_TYPES) & fresh)
+        for index in reports:
+            self._report(batch, rows[index])
+
+    def _correct_clocks(self, rows: npt.NDArray[np.void], received_ns: int) -> None:
+        wrong = np.abs(rows["captured_ns"] - received_ns) > self.settings.max_clock_skew_ns
+        if wrong.any():
+            for node_id in np.unique(rows["node_id"][wrong]):
+                agent = self.agents.by_id.get(int(node_id))
+                if agent is not None:
+                    agent.clock_skewed += int((rows["node_id"][wrong] == node_id).sum())
+            rows["captured_ns"][wrong] = received_ns
+
+    def _report(self, batch: DatagramBatch, row: np.void) -> None:
+        at, length = int(row["payload_at"]), int(row["payload_len"])
+        payload = batch.buffer[at : at + length].tobytes()
+        kind = int(row["payload_type"])
+        src = Endpoint(format_ip(row["src_ip"].tobytes()), int(row["src_port"]))
+        dst = Endpoint(format_ip(row["dst_ip"].tobytes()), int(row["dst_port"]))
+        at_ns, node_id = int(row["captured_ns"]), int(row["node_id"])
+        correlation_at, correlation_len = int(row["correlation_at"]), int(row["correlation_len"])
+        call_id = (
+            batch.buffer[correlation_at : correlation_at + correlation_len].tobytes().decode("utf-8", "replace")
+        )
+        if kind == Payload.VQ_RTCPXR and payload.lstrip()[:1] != b"{":
+            self._quality_report(QualityReportBody(at_ns, call_id, payload, src, dst, node_id))
+            return
+        parsed = parse_rtcp(payload) if kind == Payload.RTCP else parse_rtcp_json(payload)
+        for reason in parsed.rejected:
+            self.counters.rtcp_rejected[reason] += 1
+        if parsed.facts:
+            self._take_message(RtcpMessage(at_ns, src, dst, call_id, node_id, parsed.facts))
+
+    def _quality_report(self, body: QualityReportBody) -> None:
+        parsed = parse_vq_report(body.body)
+        for reason in parsed.rejected:
+            self.counters.rtcp_rejected[reason] += 1
+        if parsed.facts:
+            self._take_message(
+                RtcpMessage(
+                    body.at_ns,
+                    parsed.local or body.src,
+                    parsed.remote or body.dst,
+                    parsed.call_id or body.call_id,
+                    body.node_id,
+                    parsed.facts,
+                    from_vq=True,
+                    local=parsed.local,
+                    remote=parsed.remote,
+                )
+            )
+
+    def _take_message(self, message: RtcpMessage) -> None:
+        self.counters.rtcp_reports += 1
+        match = self.media.match(message.src, message.dst, message.call_id)
+        call_id = match.call_id if match is not None else message.call_id
+        call = self.calls.get(call_id) if call_id else None
+        if call is None and match is None and not call_id:
+            self.counters.reports_unmatched += 1
+            labels = self.labeller.addresses(message.src, message.dst, message.node_id)
+            self.findings.note(
+                message.at_ns,
+                "rtcp_unmatched",
+                str(message.dst),
+                f"RTCP from {message.src} seen for {message.dst}, in no SDP",
+                tenant=labels.tenant,
+                node=labels.node,
+            )
+        elif call is None:
+            self.counters.reports_unmatched += 1
+            labels = self.labeller.addresses(message.src, message.dst, message.node_id)
+            self.findings.note(
+                message.at_ns,
+                "rtcp_without_call",
+                str(message.dst),
+                f"RTCP seen for {message.dst}, of a call whose SIP was not seen",
+                tenant=labels.tenant,
+                node=labels.node,
+                call_id=call_id,
+            )
+        else:
+            call.reports += 1
+            self.dialogs.touch(call_id, message.at_ns)
+        self.reports.feed(replace(message, call_id=call_id) if call_id != message.call_id else message)
+
+    def _take_dialog_events(self) -> None:
+        events = self.dialogs.take_events()
+        if not events:
+            return
+        for event in events:
+            self._count(event)
+        self.calls.feed(events)
+
+    def _count(self, event: SipEvent | QualityReportBody) -> None:
+        if isinstance(event, RegistrationEnded):
+            self._registered(event)
+        elif isinstance(event, HeartbeatEnded):
+            self._heartbeat(event)
+        elif isinstance(event, QualityReportBody):
+            self._quality_report(event)
+
+    def _registered(self, event: RegistrationEnded) -> None:
+        labels = self.labeller.addresses(event.src, event.dst, event.node_id, event.node_name, event.tenant_key)
+        labels = self.labeller.registration(labels, event.aor)
+        self.counters.registrations[event.outcome.value] += 1
+        row = self.rollups.registrations.row(event.at_ns, labels.tenant, labels.trunk, labels.region, labels.node)
+        row.add("attempts")
+        row.add(event.outcome.value)
+        if event.auth_failed:
+            row.add("auth_failures")
+        rrd_ms = event.rrd_ns / 1e6 if event.rrd_ns else None
+        if rrd_ms is not None:
+            row.count("rrd_ms_histogram", rrd_ms)
+        self._registrations.append(
+            Registration(
+                labels, event.at_ns, event.aor, event.outcome, event.sip_code or None, event.challenged, rrd_ms
+            )
+        )
+
+    def _heartbeat(self, event: HeartbeatEnded) -> None:
+        labels = self.labeller.addresses(event.src, event.dst, event.node_id, event.node_name, event.tenant_key)
+        row = self.rollups.trunks.row(event.at_ns, labels.tenant, labels.trunk, labels.region, labels.node)
+        row.add("options_sent")
+        if event.rtt_ns:
+            row.add("options_answered")
+            row.add("options_rtt_ms_sum", event.rtt_ns / 1e6)
+            row.raise_to("options_rtt_ms_max", event.rtt_ns / 1e6)
+
+    # -- out ---------------------------------------------------------------------------------------------
+
+    def tick(self, now_ns: int) -> None:
+        """Let time pass; publishes when it is due. Call it often (each batch, or each tenth of a second)."""
+        if now_ns < self._next_publish_ns:
+            return
+        self._next_publish_ns = now_ns + self.settings.publish_ns
+        self._publish(now_ns, closed_until_ns=now_ns - self.settings.lateness_ns)
+
+    def finish(self, now_ns: int) -> None:
+        """End of the input: whatever is open is closed as of the last datagram, and everything is published."""
+        self.dialogs.close(now_ns)
+        self._take_dialog_events()
+        self._next_rollup_ns = 0
+        far_ns = now_ns + self.settings.calls.linger_ns + INTERVAL_NS
+        self._publish(far_ns, closed_until_ns=far_ns)
+
+    def _publish(self, now_ns: int, closed_until_ns: int) -> None:
+        self.dialogs.advance(now_ns)
+        self._take_dialog_events()
+        self.calls.concurrency.advance(now_ns)
+        self._publish_intervals(closed_until_ns)
+        records = list(self.calls.take_records(now_ns))
+        if records:
+            for record in records:
+                self.counters.attempts[record.outcome.value, record.labels.trunk] += 1
+            self._sink.calls(records)
+        if self._registrations:
+            self._sink.registrations(self._registrations)
+            self._registrations = []
+        sightings = self.dialogs.take_sightings()
+        if sightings:
+            self._sink.messages([(s, self._labels_of(s)) for s in sightings])
+        self._sink.rows("call_now", self.calls.take_states(now_ns))
+        self._sink.rows("load_now", self._load_rows(now_ns))
+        if now_ns >= self._next_rollup_ns:
+            self._next_rollup_ns = now_ns + self.settings.rollup_ns
+            self._publish_rollups(now_ns)
+        self._sink.flush()
+
+    def _publish_intervals(self, until_ns: int) -> None:
+        intervals = []
+        for reported in self.reports.take_intervals(until_ns):
+            interval = rated(reported, self._match(reported), self._labels_for(reported))
+            self.calls.add_interval(interval)
+            self.counters.add_interval(interval)
+            self._roll_up(interval)
+            intervals.append(interval)
+        if intervals:
+            self._sink.intervals(intervals)
+
+    def _match(self, reported: ReportedInterval) -> StreamMatch | None:
+        return self.media.match(reported.reporter, reported.far, reported.call_id)
+
+    def _labels_for(self, reported: ReportedInterval) -> Labels:
+        call = self.calls.get(reported.call_id) if reported.call_id else None
+        if call is not None:
+            return call.labels
+        return self.labeller.addresses(reported.reporter, reported.far, reported.node_id)
+
+    def _labels_of(self, sighting: SipSighting) -> Labels:
+        call = self.calls.get(sighting.call_id)
+        if call is not None:
+            return call.labels
+        return self.labeller.addresses(sighting.src, sighting.dst, sighting.node_id, sighting.node_name)
+
+    def _roll_up(self, interval: StreamInterval) -> None:
+        labels = interval.labels
+        row = self.rollups.quality.row(
+            interval.time_ns,
+            labels.tenant,
+            labels.trunk,
+            labels.region,
+            labels.node,
+            interval.codec,
+            interval.direction.value,
+            interval.observer.value,
+        )
+        seconds = INTERVAL_NS // _S_NS
+        row.add("intervals")
+        row.add("stream_seconds", seconds)
+        row.add("expected", interval.expected or 0)
+        row.add("lost", max(interval.lost or 0, 0))
+        if interval.r_factor is not None and interval.mos is not None and interval.mos_scale is not None:
+            r = interval.r_factor / R_DIVISOR[interval.mos_scale]
+            row.count("r_histogram", r, seconds)
+            row.count("mos_histogram", interval.mos, seconds)
+            if r < _DEGRADED_R:
+                row.add("degraded_seconds", seconds)
+        if interval.jitter_ms is not None:
+            row.count("jitter_histogram", interval.jitter_ms, seconds)
+        if interval.expected:
+            row.count("loss_histogram", max(interval.lost or 0, 0) / interval.expected, seconds)
+
+    def _publish_rollups(self, now_ns: int) -> None:
+        for measurement, rows in self.rollups.take().items():
+            self._sink.rows(measurement, rows)
+        findings = self.findings.take(now_ns)
+        if findings:
+            self._sink.rows("finding", findings)
+        self.rollups.close(now_ns)
+        self.reports.expire(now_ns)
+
+    def _load_rows(self, now_ns: int) -> list[Row]:
+        return [
+            {"time": now_ns, "tenant": tenant, "pool": pool, "region": region, "node": node, **figures}
+            for (tenant, pool, region, node), figures in self.calls.take_load().items()
+        ]
+
+
+_REPORT_TYPES = [Payload.RTCP_JSON, Payload.RTCP, Payload.RTP_REPORT_JSON, Payload.VQ_RTCPXR]
+
+
+def _payload_name(value: int) -> str:
+    return Payload(value).name.lower() if value in Payload else "other"

@@ -1,0 +1,59 @@
+"""The capture agents: what each sent, when it was last heard, and how far its clock is off."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from collectors.facts import DATAGRAM_DUPLICATE, Payload
+
+ALIVE_NS = 60_000_000_000
+"""An agent not heard of for this long is silent."""
+_MAX_AGENTS = 4_000
+
+_SIP = frozenset({Payload.SIP})
+_RTCP = frozenset({Payload.RTCP_JSON, Payload.RTCP, Payload.RTP_REPORT_JSON, Payload.VQ_RTCPXR})
+
+
+@dataclass(slots=True)
+class Agent:
+    """Totals of one agent since start."""
+
+    datagrams: int = 0
+    payload_bytes: int = 0
+    sip_messages: int = 0
+    rtcp_reports: int = 0
+    duplicates: int = 0
+    clock_skewed: int = 0
+    last_seen_ns: int = 0
+    clock_offset_ms: float = 0.0
+    """Receipt time minus capture time of the newest datagrams: network delay plus clock error."""
+
+
+class Agents:
+    """Counts per capture agent id; bounded, what does not fit is counted under id 0."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[int, Agent] = {}
+
+    def count(self, rows: npt.NDArray[np.void], received_ns: int) -> None:
+        """Count a batch of `DATAGRAM` rows received at about this time."""
+        ids = rows["node_id"]
+        for node_id in np.unique(ids):
+            mine = rows[ids == node_id]
+            agent = self.by_id.get(int(node_id))
+            if agent is None:
+                key = int(node_id) if len(self.by_id) < _MAX_AGENTS else 0
+                agent = self.by_id.setdefault(key, Agent())
+            types = mine["payload_type"]
+            agent.datagrams += len(mine)
+            agent.payload_bytes += int(mine["payload_len"].sum(dtype=np.int64))
+            agent.sip_messages += int(np.isin(types, list(_SIP)).sum())
+            agent.rtcp_reports += int(np.isin(types, list(_RTCP)).sum())
+            agent.duplicates += int((mine["flags"] & DATAGRAM_DUPLICATE != 0).sum())
+            agent.last_seen_ns = received_ns
+            agent.clock_offset_ms = (received_ns - int(mine["captured_ns"][-1])) / 1e6
+
+    def alive(self, now_ns: int) -> int:
+        """Return how many agents were heard of in the last minute."""
+        return sum(now_ns - agent.last_seen_ns < ALIVE_NS for agent in self.by_id.values())
