@@ -25,9 +25,9 @@ from telephony.codecs import CodecImpairment
 from telephony.model import Scale, Source
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Parameters:
-    """The transmission parameters of G.107 table 3 with their defaults; compared by identity, for cheap caching.
+    """The transmission parameters of G.107 table 3 with their defaults.
 
     T, Ta, Tr, Ie, Bpl, Ppl and BurstR are not here: they are what is measured.
     """
@@ -38,12 +38,10 @@ class Parameters:
     """Receive loudness rating."""
     stmr_db: float = 15.0
     """Sidetone masking rating."""
-    lstr_db: float = 18.0
-    """Listener sidetone rating."""
     ds: float = 3.0
     """D-value of the telephone, send side."""
     dr: float = 3.0
-    """D-value of the telephone, receive side (LSTR = STMR + Dr)."""
+    """D-value of the telephone, receive side."""
     telr_db: float = 65.0
     """Talker echo loudness rating."""
     wepl_db: float = 110.0
@@ -64,6 +62,11 @@ class Parameters:
     """Minimum perceivable delay mT (table 1)."""
     st: float = 1.0
     """Delay sensitivity sT (table 1)."""
+
+    @property
+    def lstr_db(self) -> float:
+        """Listener sidetone rating: STMR + Dr, 18 dB by default."""
+        return self.stmr_db + self.dr
 
 
 G107_DEFAULTS = Parameters()
