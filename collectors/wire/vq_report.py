@@ -26,9 +26,10 @@ LOCAL, REMOTE = "localmetrics", "remotemetrics"
 STATIC_CODECS = {0: "PCMU", 3: "GSM", 4: "G723", 8: "PCMA", 9: "G722", 15: "G728", 18: "G729"}
 """RFC 3551 payload types, for reports that give PT alone."""
 
-_FIELD = re.compile(r'([A-Za-z]+)\s*=\s*("[^"]*"|[^\s;,]+)')
-_FIELD_COLON = re.compile(r"\b(IP|PORT|SSRC)\s*:\s*([^\s;,]+)", re.IGNORECASE)
-_BARE_ADDRESS = re.compile(r"^\s*\[?([0-9A-Fa-f.:]+?)\]?(?:\s+|:)(\d{1,5})\b")
+# Repeats are bounded and names anchored, so that no line makes these backtrack.
+_FIELD = re.compile(r'(?<![A-Za-z])([A-Za-z]{1,16})\s{0,4}=\s{0,4}("[^"]{0,128}"|[^\s;,"]+)')
+_FIELD_COLON = re.compile(r"\b(IP|PORT|SSRC)\s{0,4}:\s{0,4}([^\s;,]+)", re.IGNORECASE)
+_BARE_ADDRESS = re.compile(r"\s{0,4}\[?([0-9A-Fa-f.:]{2,45}?)\]?(?:\s{1,4}|:)(\d{1,5})\b")
 
 _Fields = dict[str, str]
 _Section = dict[str, _Fields]
@@ -49,10 +50,8 @@ def parse_vq_report(body: bytes | memoryview) -> ParsedRtcp:
     for line in lines:
         name, colon, value = line.partition(":")
         key = name.strip().lower()
-        if not colon:
-            # `VQIntervalReport` and `LocalMetrics` come without their colon too
-            if key not in (LOCAL, REMOTE) and not key.startswith("vq"):
-                continue
+        if not colon and key not in (LOCAL, REMOTE) and not key.startswith("vq"):
+            continue  # `VQIntervalReport` and `LocalMetrics` come without their colon too
         if key in (LOCAL, REMOTE):
             section = sections.setdefault(key, {})
         elif key in _METRIC_LINES:
