@@ -1,0 +1,1 @@
+"""From the scoped reader's tables to the frozen views that pages draw."""
