@@ -4,6 +4,7 @@ Bands are cut on R, never on MOS: the formula gives MOS 4.024 at R = 80 where th
 cutting on MOS would flip calls at the edges. A band always has a letter and a text, never a colour alone.
 """
 
+from bisect import bisect_right
 from enum import StrEnum
 
 from telephony.model import Scale
@@ -43,7 +44,8 @@ class Band(StrEnum):
         return self.value
 
 
-_DESCENDING = tuple(Band)
+_ASCENDING = tuple(reversed(Band))
+_EDGES = tuple(band.r_min for band in _ASCENDING[1:])
 
 
 def band_of(r_factor: float, scale: Scale = Scale.NARROWBAND) -> Band:
@@ -54,8 +56,5 @@ def band_of(r_factor: float, scale: Scale = Scale.NARROWBAND) -> Band:
     >>> band_of(116.1, Scale.WIDEBAND).letter
     'A'
     """
-    r = r_factor / R_DIVISOR[scale]
-    for band in _DESCENDING:
-        if r >= band.r_min:
-            return band
-    return Band.NOT_RECOMMENDED  # NaN compares false with every limit
+    r = r_factor if scale is Scale.NARROWBAND else r_factor / R_DIVISOR[scale]
+    return _ASCENDING[bisect_right(_EDGES, r)] if r == r else Band.NOT_RECOMMENDED

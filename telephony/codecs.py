@@ -431,7 +431,9 @@ def is_known(name: str) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def lookup(name: str, plc: bool | None = None, bitrate_kbps: float | None = None) -> CodecImpairment:
+def lookup(
+    name: str, plc: bool | None = None, bitrate_kbps: float | None = None, scale: Scale | None = None
+) -> CodecImpairment:
     """Return the impairment of a codec by encoding name, alias or variant; `FALLBACK` where it is unknown.
 
     Args:
@@ -439,6 +441,7 @@ def lookup(name: str, plc: bool | None = None, bitrate_kbps: float | None = None
         plc: Whether the receiver conceals loss, where it said so. It matters for G.711 alone: the values of
             the other codecs hold with the concealment they are defined with.
         bitrate_kbps: The bit rate where it is known; an unlisted one is ignored.
+        scale: Rate it on another scale than the codec's own, see `on_scale`.
 
     >>> lookup("PCMA").bpl, lookup("PCMA", plc=False).bpl
     (25.1, 4.3)
@@ -448,11 +451,38 @@ def lookup(name: str, plc: bool | None = None, bitrate_kbps: float | None = None
     'UNKNOWN'
     """
     canonical = canonical_name(name)
+    row = None
     if plc is not None:
-        variant = _TABLE.get(f"{canonical}-{'PLC' if plc else 'NOPLC'}")
-        if variant is not None:
-            return variant
-    return _find(canonical, bitrate_kbps) or FALLBACK
+        row = _TABLE.get(f"{canonical}-{'PLC' if plc else 'NOPLC'}")
+    row = row or _find(canonical, bitrate_kbps) or FALLBACK
+    return row if scale is None else on_scale(row, scale)
+
+
+_SCALE_OFFSET = {_NB: 0.0, _WB: 35.8, _FB: 54.8}
+"""What a codec without fault loses for the bandwidth that a scale has and it has not."""
+
+
+def on_scale(codec: CodecImpairment, scale: Scale) -> CodecImpairment:
+    """Return a codec with its `ie` moved to another E-model's scale.
+
+    Upwards, a codec loses for its missing bandwidth: 35.8 from narrowband to wideband (129 - 93.2, G.107.1) and
+    19 from wideband to fullband (G.113 Appendix V). Downwards there is no published rule: the same is given
+    back, not below 0, and marked assumed. Bpl is kept and assumed in both directions.
+
+    >>> on_scale(lookup("PCMA"), Scale.WIDEBAND).ie, on_scale(lookup("OPUS"), Scale.WIDEBAND).ie
+    (35.8, 0.0)
+    """
+    if scale is codec.scale:
+        return codec
+    shift = _SCALE_OFFSET[scale] - _SCALE_OFFSET[codec.scale]
+    return replace(
+        codec,
+        scale=scale,
+        ie=max(0.0, codec.ie + shift),
+        ie_source=codec.ie_source if shift > 0 else Source.ASSUMED,
+        bpl_source=Source.ASSUMED,
+        source=f"{codec.source}; moved to the {scale.value} scale by {shift:+.1f}, Bpl kept",
+    )
 
 
 def _find(canonical: str, bitrate_kbps: float | None) -> CodecImpairment | None:

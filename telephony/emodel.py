@@ -17,8 +17,10 @@ What is taken from where:
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from telephony.bands import R_DIVISOR, Band, band_of
 from telephony.codecs import CodecImpairment
@@ -73,6 +75,9 @@ G107_DEFAULTS = Parameters()
 G107_1_DEFAULTS = Parameters(nfor_dbmp=-96.0)
 """G.107.1 table 1 differs from G.107 in the noise floor."""
 
+DELAY_MAX_MS = 10_000.0
+"""Longer delays are rated as this one: R is far below 0 long before."""
+
 _DEFAULTS = {
     Scale.NARROWBAND: G107_DEFAULTS,
     Scale.WIDEBAND: G107_1_DEFAULTS,
@@ -80,9 +85,8 @@ _DEFAULTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionTerms:
-    """The terms of R that depend on the connection alone, not on codec or loss, in points of R."""
+class Terms(NamedTuple):
+    """The terms of R, in points of R: R = `ro` - `is_` - `id_` - `ie_eff` + `advantage`."""
 
     ro: float
     """Basic signal-to-noise ratio."""
@@ -95,34 +99,34 @@ class ConnectionTerms:
     iq: float
     """Quantizing distortion."""
     id_: float
-    """Delay impairment: `idte` + `idle` + `idd` (with `ist` folded into talker echo where STMR > 20 dB)."""
+    """Delay impairment: `idte` + `idle` + `idd`."""
     idte: float
-    """Talker echo."""
+    """Talker echo (with `ist` folded in where STMR > 20 dB)."""
     idle: float
     """Listener echo."""
     idd: float
     """Too long absolute delay."""
-    advantage: float
+    advantage: float = 0.0
     """Advantage factor A."""
+    ie_eff: float = 0.0
+    """Effective equipment impairment: codec and packet loss together."""
 
     @property
     def r_factor(self) -> float:
-        """R before the codec and the loss are taken off: Ro - Is - Id + A."""
-        return self.ro - self.is_ - self.id_ + self.advantage
+        """The rating these terms add up to."""
+        return self.ro - self.is_ - self.id_ - self.ie_eff + self.advantage
 
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """A transmission rating that can explain itself: `r_factor` = `terms.r_factor` - `ie_eff`, exactly."""
+    """A transmission rating that can explain itself: its terms add up to it."""
 
     r_factor: float
     """On the scale of the codec, not clamped: it falls below 0 where nothing can be understood any more."""
     mos: float
     """MOS-CQE, 1.0 to 4.5, on the scale of the codec."""
     band: Band
-    ie_eff: float
-    """Effective equipment impairment: codec and packet loss together."""
-    terms: ConnectionTerms
+    terms: Terms
     codec: CodecImpairment
     loss_ratio: float
     """What went in: lost and discarded packets, 0..1."""
@@ -214,7 +218,7 @@ def _idd(p: Parameters, ta_ms: float) -> float:
     return 25 * (_norm(x, power) - 3 * _norm(x / 3, power) + 2)
 
 
-def _narrowband(p: Parameters, delay_ms: float) -> ConnectionTerms:
+def _narrowband(p: Parameters, delay_ms: float) -> Terms:
     no = noise_power_dbm0p(p)
     ro = 15 - 1.5 * (p.slr_db + no)
     iolr, ist, iq = _iolr(p, no), _ist(p, delay_ms), _iq(p, ro)
@@ -225,28 +229,28 @@ def _narrowband(p: Parameters, delay_ms: float) -> ConnectionTerms:
     if p.stmr_db > 20:
         idte = math.sqrt(idte * idte + ist * ist)  # Idtes, equation 7-24
     idle, idd = _idle(p, ro, 2 * delay_ms), _idd(p, delay_ms)
-    return ConnectionTerms(ro, iolr + ist + iq, iolr, ist, iq, idte + idle + idd, idte, idle, idd, p.advantage)
+    return Terms(ro, iolr + ist + iq, iolr, ist, iq, idte + idle + idd, idte, idle, idd, p.advantage)
 
 
-def _wideband(p: Parameters, delay_ms: float) -> ConnectionTerms:
+def _wideband(p: Parameters, delay_ms: float) -> Terms:
     ro = 129.0
     k = min(0.08 * delay_ms + 10, 18)  # equations 7-9 and 7-10, which meet at 100 ms
     re = 80 + 3 * (_echo_path_loss(p, delay_ms) + k - 14)
     idte = _idte(-1.5 * (noise_power_dbm0p(p) - p.rlr_db), re, delay_ms)
     idle, idd = _idle(p, ro, 2 * delay_ms), 1.29 * _idd(p, delay_ms)
-    return ConnectionTerms(ro, 0.0, 0.0, 0.0, 0.0, idte + idle + idd, idte, idle, idd, p.advantage)
+    return Terms(ro, 0.0, 0.0, 0.0, 0.0, idte + idle + idd, idte, idle, idd, p.advantage)
 
 
-def _fullband(p: Parameters, delay_ms: float) -> ConnectionTerms:
+def _fullband(p: Parameters, delay_ms: float) -> Terms:
     idd = 1.48 * _idd(p, delay_ms)
-    return ConnectionTerms(148.0, 0.0, 0.0, 0.0, 0.0, idd, 0.0, 0.0, idd, p.advantage)
+    return Terms(148.0, 0.0, 0.0, 0.0, 0.0, idd, 0.0, 0.0, idd, p.advantage)
 
 
 _MODELS = {Scale.NARROWBAND: _narrowband, Scale.WIDEBAND: _wideband, Scale.FULLBAND: _fullband}
 
 
-def connection_terms(scale: Scale, delay_ms: float, parameters: Parameters | None = None) -> ConnectionTerms:
-    """Return the terms of a connection of this one-way delay, without caching or rounding.
+def connection_terms(scale: Scale, delay_ms: float, parameters: Parameters | None = None) -> Terms:
+    """Return the terms of a connection of this one-way delay, without codec and loss (`ie_eff` 0), uncached.
 
     >>> terms = connection_terms(Scale.NARROWBAND, 0.0)
     >>> round(terms.ro, 4), round(terms.is_, 4), round(terms.id_, 4), round(terms.r_factor, 4)
@@ -255,9 +259,15 @@ def connection_terms(scale: Scale, delay_ms: float, parameters: Parameters | Non
     return _MODELS[scale](parameters or _DEFAULTS[scale], delay_ms)
 
 
-@lru_cache(maxsize=16_384)
-def _cached_terms(scale: Scale, tenths_of_ms: int) -> ConnectionTerms:
-    return connection_terms(scale, tenths_of_ms / 10)
+def _cached(scale: Scale) -> Callable[[int], Terms]:
+    @lru_cache(maxsize=8192)
+    def terms(tenths_of_ms: int) -> Terms:
+        return connection_terms(scale, tenths_of_ms / 10)
+
+    return terms
+
+
+_CACHED_TERMS = {scale: _cached(scale) for scale in Scale}
 
 
 def r_to_mos(r_factor: float, scale: Scale = Scale.NARROWBAND) -> float:
@@ -324,32 +334,30 @@ def rate(
 
     >>> from telephony.codecs import lookup
     >>> rating = rate(lookup("PCMA-NOPLC"), loss_ratio=0.01, delay_ms=50)
-    >>> round(rating.r_factor, 2), round(rating.mos, 2), rating.band.letter, round(rating.ie_eff, 2)
+    >>> round(rating.r_factor, 2), round(rating.mos, 2), rating.band.letter, round(rating.terms.ie_eff, 2)
     (73.83, 3.77, 'C', 17.92)
     """
-    if loss_ratio != loss_ratio or delay_ms != delay_ms or burst_ratio != burst_ratio:
-        raise ValueError(f"not a number: loss {loss_ratio}, delay {delay_ms}, burst ratio {burst_ratio}")
+    loss = loss_ratio if 0.0 <= loss_ratio <= 1.0 else _cut("loss ratio", loss_ratio, 0.0, 1.0)
+    delay = delay_ms if 0.0 <= delay_ms <= DELAY_MAX_MS else _cut("delay", delay_ms, 0.0, DELAY_MAX_MS)
+    burst = burst_ratio if burst_ratio >= 1.0 else _cut("burst ratio", burst_ratio, 1.0, math.inf)
     scale = codec.scale
-    loss = min(max(loss_ratio, 0.0), 1.0)
-    delay = min(max(delay_ms, 0.0), 10_000.0)
-    burst = max(burst_ratio, 1.0)
-    terms = (
-        _cached_terms(scale, round(delay * 10))
-        if parameters is None
-        else connection_terms(scale, delay, parameters)
-    )
+    if parameters is None:
+        connection = _CACHED_TERMS[scale](round(delay * 10))
+    else:
+        connection = connection_terms(scale, delay, parameters)
     ie_eff = codec.ie
     if loss > 0:
         limit = 132.0 if scale is Scale.FULLBAND else 95.0
         ppl = 100 * loss
-        ie_eff += (limit - codec.ie) * ppl / (ppl / burst + codec.bpl)
-    r_factor = terms.r_factor - ie_eff
+        ie_eff += (limit - ie_eff) * ppl / (ppl / burst + codec.bpl)
+    # _make on a slice: _replace costs three times as much, on a path taken for every interval.
+    terms = Terms._make((*connection[:-1], ie_eff))
+    r_factor = connection.r_factor - ie_eff
     r_narrowband = r_factor / R_DIVISOR[scale]
     return Rating(
         r_factor,
         _annex_b(r_narrowband),
         band_of(r_narrowband),
-        ie_eff,
         terms,
         codec,
         loss,
@@ -357,3 +365,9 @@ def rate(
         delay,
         delay_source,
     )
+
+
+def _cut(what: str, value: float, low: float, high: float) -> float:
+    if math.isnan(value):
+        raise ValueError(f"{what} is not a number")
+    return min(max(value, low), high)

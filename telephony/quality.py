@@ -31,8 +31,8 @@ def delay_budget(
     """Return the one-way mouth-to-ear delay in ms, and whether its network part was measured.
 
     Half the round trip + jitter buffer (twice the jitter, at least one packet, at most 300 ms) + packetization
-    (at least one frame) + lookahead (G.114 annex A; processing time is not counted). An unknown round trip counts 0 and makes the delay
-    `assumed`; unknown jitter counts 0, an unknown packet time 20 ms.
+    (at least one frame) + lookahead (G.114 annex A; processing time is not counted). An unknown round trip
+    counts 0 and makes the delay `assumed`; unknown jitter counts 0, an unknown packet time 20 ms.
 
     >>> delay_budget(100.0, 5.0, 20.0, lookup("G729"))
     (95.0, <Source.PUBLISHED: 'published'>)
@@ -123,7 +123,7 @@ def explain(rating: Rating) -> list[Term]:
             f"the network's part is {_SOURCE_WORDS[rating.delay_source]}",
         ),
         Term("Ie", codec.ie, f"{codec.name} without loss; {codec.source}"),
-        Term("Ie,eff", rating.ie_eff, f"taken off for the codec and {_loss_words(rating)}"),
+        Term("Ie,eff", terms.ie_eff, f"taken off for the codec and {_loss_words(rating)}"),
     ]
     if terms.advantage:
         lines.append(Term("A", terms.advantage, "given back for the advantage of access"))
