@@ -1,0 +1,151 @@
+"""What goes wrong, when and how badly: the degradations whose truth is known beforehand.
+
+An incident is data. Media, calls and arrivals ask the plan what holds at a moment; nothing here draws a random
+number.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from math import hypot
+
+MINUTE_NS = 60_000_000_000
+HOUR_NS = 60 * MINUTE_NS
+DAY_NS = 24 * HOUR_NS
+
+
+class Place(StrEnum):
+    """What kind of thing an incident happens to."""
+
+    REGION = "region"
+    RELAY = "relay"
+    TRUNK = "trunk"
+    CLIENT = "client"
+    TENANT = "tenant"
+
+
+@dataclass(frozen=True, slots=True)
+class Impairment:
+    """What is added to the good day of a path."""
+
+    loss_ratio: float = 0.0
+    burst_packets: float = 1.0
+    jitter_ms: float = 0.0
+    delay_ms: float = 0.0
+
+    def plus(self, other: "Impairment") -> "Impairment":
+        """Return both one after the other: losses are independent, jitters add as variances."""
+        return Impairment(
+            1 - (1 - self.loss_ratio) * (1 - other.loss_ratio),
+            max(self.burst_packets, other.burst_packets),
+            hypot(self.jitter_ms, other.jitter_ms),
+            self.delay_ms + other.delay_ms,
+        )
+
+
+UNIMPAIRED = Impairment()
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One thing going wrong at one place, once or (with a period) again and again."""
+
+    title: str
+    place: Place
+    name: str
+    start_ns: int
+    length_ns: int
+    period_ns: int = 0
+    """0: once only."""
+    impairment: Impairment = UNIMPAIRED
+    fail_ratio: float = 0.0
+    """Share of the calls over this place that end in 503 instead of what they would have."""
+    load_factor: float = 1.0
+    """Factor on the tenant's arrivals."""
+
+    def active(self, at_ns: int) -> bool:
+        """Tell whether it happens at this moment."""
+        since = at_ns - self.start_ns
+        return 0 <= (since % self.period_ns if self.period_ns and since >= 0 else since) < self.length_ns
+
+
+class IncidentPlan:
+    """All incidents of a run."""
+
+    def __init__(self, incidents: Iterable[Incident] = ()) -> None:
+        self.incidents = tuple(incidents)
+        self._impairing = tuple(i for i in self.incidents if i.impairment != UNIMPAIRED)
+
+    def impairment(self, at_ns: int, places: Iterable[tuple[Place, str]]) -> Impairment:
+        """Return what the incidents at these places add to a path now."""
+        added = UNIMPAIRED
+        for incident in self._impairing:
+            if (incident.place, incident.name) in places and incident.active(at_ns):
+                added = added.plus(incident.impairment)
+        return added
+
+    def fail_ratio(self, at_ns: int, place: Place, name: str) -> float:
+        """Return the share of calls that this place refuses now."""
+        return max((i.fail_ratio for i in self._at(at_ns, place, name)), default=0.0)
+
+    def load_factor(self, at_ns: int, tenant: str) -> float:
+        """Return the factor on a tenant's arrivals now."""
+        return max((i.load_factor for i in self._at(at_ns, Place.TENANT, tenant)), default=1.0)
+
+    def _at(self, at_ns: int, place: Place, name: str) -> list[Incident]:
+        return [i for i in self.incidents if i.place == place and i.name == name and i.active(at_ns)]
+
+
+def live_incidents(start_ns: int) -> IncidentPlan:
+    """Return the incidents of a demo that starts now: something to see within a minute, and all day long."""
+    second = 1_000_000_000
+    afternoon_ns = start_ns - start_ns % DAY_NS + 18 * HOUR_NS - DAY_NS  # 13:00 or 14:00 in New York
+    return IncidentPlan(
+        (
+            Incident(
+                "Loss bursts in eu-west",
+                Place.REGION,
+                "eu-west",
+                start_ns + 25 * second,
+                150 * second,
+                1500 * second,
+                impairment=Impairment(0.045, 3.5, 4.0, 6.0),
+            ),
+            Incident(
+                "High jitter on mobile apps",
+                Place.CLIENT,
+                "mobile-app",
+                start_ns + 240 * second,
+                300 * second,
+                1620 * second,
+                impairment=Impairment(0.01, 2.0, 38.0, 25.0),
+            ),
+            Incident(
+                "relay-us-2 degraded",
+                Place.RELAY,
+                "relay-us-2",
+                start_ns + 600 * second,
+                480 * second,
+                2700 * second,
+                impairment=Impairment(0.02, 1.3, 18.0, 12.0),
+            ),
+            Incident(
+                "carrier-c bad in the afternoon",
+                Place.TRUNK,
+                "carrier-c",
+                afternoon_ns,
+                150 * MINUTE_NS,
+                DAY_NS,
+                Impairment(0.025, 2.5, 9.0, 15.0),
+                fail_ratio=0.28,
+            ),
+            Incident(
+                "Campaign of meridian-support",
+                Place.TENANT,
+                "meridian-support",
+                start_ns + 20 * MINUTE_NS,
+                45 * MINUTE_NS,
+                load_factor=1.9,
+            ),
+        )
+    )
