@@ -88,6 +88,20 @@ def prefetch(typing_context, address):
 
 
 @intrinsic
+def trailing_zeros(typing_context, value):
+    """Return the number of zero bits below the lowest one bit of `value`, which must not be 0."""
+
+    def generate(context, builder, signature, arguments):
+        kind, flag = ir.IntType(64), ir.IntType(1)
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(kind, [kind, flag]), "llvm.cttz.i64"
+        )
+        return builder.call(function, [arguments[0], flag(1)])
+
+    return types.uint64(types.uint64), generate
+
+
+@intrinsic
 def copy_bytes(typing_context, target, source, length):
     """Copy `length` bytes; the regions must not overlap."""
 
