@@ -1,44 +1,16 @@
 """Recorded HEP datagrams: a file of u32 big-endian length + datagram, repeated."""
 
-import gzip
 import threading
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 
-from collectors.capture.base import CaptureError, Sink, SourceStats
+from collectors.capture.base import Sink, SourceStats
+from collectors.capture.files import open_binary, read_some
 from collectors.wire.hep import HepParser
 
 MAX_DATAGRAM_BYTES = 65_535
 _READ_BYTES = 1 << 20
-
-
-def open_binary(path: Path) -> BinaryIO:
-    """Open a file for reading, through gzip where it is compressed.
-
-    Raises:
-        CaptureError: It cannot be opened.
-    """
-    try:
-        file = path.open("rb")
-        magic = file.read(2)
-        file.seek(0)
-    except OSError as error:
-        raise CaptureError(f"{path}: cannot be read: {error.strerror}") from error
-    return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if magic == b"\x1f\x8b" else file
-
-
-def read_some(file: BinaryIO, path: Path, size: int) -> bytes:
-    """Read up to `size` bytes; fewer only at the end.
-
-    Raises:
-        CaptureError: The medium fails, or the gzip stream is damaged or cut.
-    """
-    try:
-        return file.read(size)
-    except (OSError, EOFError) as error:
-        raise CaptureError(f"{path}: cannot be read on: {error}") from error
 
 
 class HepFileSource:

@@ -4,6 +4,8 @@ The one system call that a kernel makes: it gets a descriptor and memory that `c
 owns, opens nothing and keeps nothing. Layouts are those of 64-bit Linux.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit, types
 
@@ -25,10 +27,10 @@ _MSG_TRUNC = U(0x20)
 _MSG_DONTWAIT = 0x40
 _AF_INET = U(2)
 
-_recvmmsg = types.ExternalFunction(
+_recvmmsg: Any = types.ExternalFunction(
     "recvmmsg", types.int32(types.int32, types.uintp, types.uint32, types.int32, types.uintp)
 )
-_errno_location = types.ExternalFunction("__errno_location", types.uintp())
+_errno_location: Any = types.ExternalFunction("__errno_location", types.uintp())
 
 
 @njit(types.int64(types.int32, u64, u64, u64, u64, u64, u64, u64), **OPTIONS)
