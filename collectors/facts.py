@@ -7,6 +7,8 @@ classes below. Lowest module of the package: it imports nothing of it.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
+from ipaddress import IPv6Address
 from typing import NamedTuple
 
 import numpy as np
@@ -70,11 +72,10 @@ class DatagramBatch:
     """Gives the buffer back to its source; called once, by whoever consumed the batch."""
 
 
+@lru_cache(maxsize=65_536)
 def format_ip(ip: bytes) -> str:
     """Return the text of a 16-byte address; v4-mapped ones as dotted quads."""
-    import ipaddress
-
-    address = ipaddress.IPv6Address(ip)
+    address = IPv6Address(ip)
     mapped = address.ipv4_mapped
     return str(mapped) if mapped is not None else str(address)
 

@@ -32,6 +32,7 @@ from collectors.tracking.media import MediaIndex, StreamMatch
 from collectors.tracking.ratings import rated
 from collectors.tracking.reports import ReportedInterval, ReportTracker
 from collectors.tracking.rollups import Rollups, Row
+from collectors.wire.hep import DuplicateFilter
 from collectors.wire.rtcp import parse_rtcp
 from collectors.wire.rtcp_json import parse_rtcp_json
 from collectors.wire.vq_report import parse_vq_report
@@ -97,6 +98,7 @@ class Pipeline:
         self.labeller = labeller
         self.agents = Agents()
         self.counters = Counters()
+        self.duplicates = DuplicateFilter()
         self.findings = Findings()
         self.rollups = Rollups()
         self.media = MediaIndex()
@@ -115,9 +117,10 @@ class Pipeline:
         rows = batch.rows
         if not len(rows):
             return
-        self.agents.count(rows, received_ns)
         if not self.settings.trust_capture_clock:
             self._correct_clocks(rows, received_ns)
+        self.duplicates.mark(batch)
+        self.agents.count(rows, received_ns)
         types = rows["payload_type"]
         for value, count in zip(*np.unique(types, return_counts=True), strict=True):
             self.counters.payloads[_payload_name(int(value))] += int(count)
@@ -133,10 +136,7 @@ class Pipeline:
     def _correct_clocks(self, rows: npt.NDArray[np.void], received_ns: int) -> None:
         wrong = np.abs(rows["captured_ns"] - received_ns) > self.settings.max_clock_skew_ns
         if wrong.any():
-            for node_id in np.unique(rows["node_id"][wrong]):
-                agent = self.agents.by_id.get(int(node_id))
-                if agent is not None:
-                    agent.clock_skewed += int((rows["node_id"][wrong] == node_id).sum())
+            self.agents.count_skewed(rows[wrong], received_ns)
             rows["captured_ns"][wrong] = received_ns
 
     def _report(self, batch: DatagramBatch, row: np.void) -> None:

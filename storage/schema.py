@@ -218,7 +218,7 @@ CALL_NOW = _measure(
         "quality_reason": _S,  # why there is no R yet
     },
 )
-"""The calls in progress, kept an hour: a row when a call changes and every 30 s while it lives, at the time of writing.
+"""The calls in progress, kept an hour: a row when a call changes and every 30 s while it lives, at writing time.
 Of the last 35 s, the newest row of a call_id is its state."""
 
 LOAD_MINUTE = _measure(

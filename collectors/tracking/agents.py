@@ -25,6 +25,9 @@ class Agent:
     rtcp_reports: int = 0
     duplicates: int = 0
     clock_skewed: int = 0
+    """Datagrams whose capture time was replaced by the receipt, being too far from it."""
+    clock_error_ms: float = 0.0
+    """How far the clock was off, when it was last not believed."""
     last_seen_ns: int = 0
     clock_offset_ms: float = 0.0
     """Receipt time minus capture time of the newest datagrams: network delay plus clock error."""
@@ -41,10 +44,7 @@ class Agents:
         ids = rows["node_id"]
         for node_id in np.unique(ids):
             mine = rows[ids == node_id]
-            agent = self.by_id.get(int(node_id))
-            if agent is None:
-                key = int(node_id) if len(self.by_id) < _MAX_AGENTS else 0
-                agent = self.by_id.setdefault(key, Agent())
+            agent = self._agent(int(node_id))
             types = mine["payload_type"]
             agent.datagrams += len(mine)
             agent.payload_bytes += int(mine["payload_len"].sum(dtype=np.int64))
@@ -53,6 +53,22 @@ class Agents:
             agent.duplicates += int((mine["flags"] & DATAGRAM_DUPLICATE != 0).sum())
             agent.last_seen_ns = received_ns
             agent.clock_offset_ms = (received_ns - int(mine["captured_ns"][-1])) / 1e6
+
+    def count_skewed(self, rows: npt.NDArray[np.void], received_ns: int) -> None:
+        """Count rows whose capture time was not believed, and note how far off it was."""
+        ids = rows["node_id"]
+        for node_id in np.unique(ids):
+            mine = rows[ids == node_id]
+            agent = self._agent(int(node_id))
+            agent.clock_skewed += len(mine)
+            agent.clock_error_ms = (received_ns - int(mine["captured_ns"][-1])) / 1e6
+
+    def _agent(self, node_id: int) -> Agent:
+        agent = self.by_id.get(node_id)
+        if agent is None:
+            key = node_id if len(self.by_id) < _MAX_AGENTS else 0
+            agent = self.by_id.setdefault(key, Agent())
+        return agent
 
     def alive(self, now_ns: int) -> int:
         """Return how many agents were heard of in the last minute."""

@@ -1,0 +1,48 @@
+"""`surgecast bench`: our hot paths beside their peers, in one run."""
+
+from typing import Annotated, Any
+
+import typer
+
+from surgecast.bench import hep as hep_bench
+from surgecast.bench import sip as sip_bench
+from surgecast.bench import store as store_bench
+from surgecast.commands.output import AsJson, print_json, shown
+
+app = typer.Typer(help="Measure the hot paths beside their peers in the same run.", no_args_is_help=True)
+
+Seconds = Annotated[float, typer.Option(min=0.5, max=600, help="How long each contestant runs.")]
+
+
+@app.command("hep")
+def hep(seconds: Seconds = 3.0, as_json: AsJson = False) -> None:
+    """Receive and parse HEP over UDP, beside a recvfrom loop and an asyncio protocol; then SIP into dialogs.
+
+    Example: surgecast bench hep --json
+    """
+    _print({**hep_bench.run(seconds), "sip": sip_bench.run()}, as_json)
+
+
+@app.command("store")
+def store(as_json: AsJson = False) -> None:
+    """Write interval rows while a second process reads, and time the queries of the pages.
+
+    Example: surgecast bench store --json
+    """
+    _print(store_bench.run(), as_json)
+
+
+def _print(figures: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(figures)
+        return
+    _lines(figures, "")
+
+
+def _lines(figures: dict[str, Any], indent: str) -> None:
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            typer.echo(f"{indent}{name}:")
+            _lines(value, indent + "  ")
+        else:
+            typer.echo(f"{indent}{name}: {shown(value)}")

@@ -1,0 +1,129 @@
+"""`surgecast demo`: the whole product on one machine, with simulated traffic through real sockets."""
+
+import socket
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surgecast.commands.output import stderr
+from surgecast.errors import CommandError
+from surgecast.processes import Supervisor, stop_on_signals
+
+_READY_SECONDS = 120.0
+
+
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="End by itself after this long; exit code 0.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the live page.")] = 8050,
+    calls: Annotated[int, typer.Option(min=1, max=20_000, help="Concurrent calls to simulate, on average.")] = 500,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same network and traffic.")] = 1,
+    weeks: Annotated[int, typer.Option(min=0, max=12, help="Weeks of simulated history to write first.")] = 6,
+    data: Annotated[
+        Path | None, typer.Option(help="Keep the data here; default: a folder that goes with the demo.")
+    ] = None,
+) -> None:
+    """Show Surgecast at work: a simulated voice network sends real HEP over loopback to the real collector.
+
+    Nothing leaves this machine. Example: surgecast demo --seconds 60 --calls 200
+    """
+    stop = threading.Event()
+    stop_on_signals(stop)
+    with _folder(data) as folder:
+        _run(folder, stop, seconds=seconds, port=port, calls=calls, seed=seed, weeks=weeks)
+
+
+def _run(
+    folder: Path, stop: threading.Event, *, seconds: float | None, port: int, calls: int, seed: int, weeks: int
+) -> None:
+    _say("loading kernels (the first run compiles them: about half a minute, then they are cached)")
+    began = time.monotonic()
+    from surgecast import demo_network  # compiles on import, so not before it is announced
+
+    _say(f"kernels ready after {time.monotonic() - began:.1f} s")
+    hep_port = _free_udp_port()
+    settings = demo_network.settings(folder, hep_port=hep_port, web_port=_free_tcp_port(port))
+    if weeks:
+        _say(f"writing {weeks} weeks of simulated history")
+        began = time.monotonic()
+        rows = demo_network.write_history(settings, weeks=weeks, calls=calls, seed=seed, now_ns=time.time_ns())
+        _say(f"history written: {rows:,} rows in {time.monotonic() - began:.1f} s")
+    supervisor = Supervisor(demo_network.roles(settings, calls=calls, seed=seed, hep_port=hep_port))
+    _say(
+        f"starting collector (HEP on udp://127.0.0.1:{hep_port}), pages, and a network of {calls} concurrent calls"
+    )
+    supervisor.start()
+    try:
+        url = f"http://127.0.0.1:{settings.web.port}"
+        _wait_until_ready(f"{url}/healthz", supervisor, stop)
+        _say(f"live page: {url}   (simulated traffic; Ctrl-C ends it)")
+        _watch(supervisor, stop, seconds)
+    finally:
+        _say("stopping")
+        supervisor.stop()
+    _say("stopped")
+
+
+def _watch(supervisor: Supervisor, stop: threading.Event, seconds: float | None) -> None:
+    deadline = time.monotonic() + seconds if seconds is not None else None
+    while not stop.wait(0.5):
+        supervisor.watch()
+        if (failed := supervisor.failed()) is not None:
+            raise CommandError(f"the {failed} process of the demo failed: see its message above")
+        if deadline is not None and time.monotonic() >= deadline:
+            return
+
+
+def _wait_until_ready(url: str, supervisor: Supervisor, stop: threading.Event) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while not stop.wait(0.2):
+        if (failed := supervisor.failed()) is not None:
+            raise CommandError(f"the {failed} process of the demo failed to start: see its message above")
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 (our own http address)
+                if answer.status == 200:
+                    return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise CommandError(f"the pages did not come up within {_READY_SECONDS:.0f} s") from None
+
+
+@contextmanager
+def _folder(data: Path | None) -> Iterator[Path]:
+    if data is not None:
+        data.mkdir(parents=True, exist_ok=True)
+        yield data
+        return
+    with tempfile.TemporaryDirectory(prefix="surgecast-demo-") as folder:
+        yield Path(folder)
+
+
+def _free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _free_tcp_port(port: int) -> int:
+    """Return the port, or raise what is wrong with it; 0 picks a free one."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise CommandError(
+                f"port {port} on 127.0.0.1: {error.strerror}; choose another with --port"
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+def _say(text: str) -> None:
+    stderr.print(f"[demo] {text}", markup=False)

@@ -1,0 +1,164 @@
+"""`surgecast doctor`: what is wrong, why, and what to do about it."""
+
+import shutil
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from collectors.settings import ListenerSettings
+from storage.open import open_store
+from storage.seam import Scope, StoreError, Window
+from surgecast.commands.output import AsJson, print_json
+from surgecast.config import ConfigFile, Settings, load_settings
+from surgecast.errors import CommandError, Exit
+
+_PROBE_SECONDS = 2.0
+_FRESH_NS = 15_000_000_000
+_WANTED_RMEM_BYTES = 4 << 20
+_WANTED_FREE_BYTES = 2 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The result of one check; `fix` is empty where nothing is to do."""
+
+    check: str
+    ok: bool
+    why: str
+    fix: str = ""
+
+
+def doctor(config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Check this machine, the configuration and a running Surgecast; exit code 6 where something is wrong.
+
+    Example: surgecast doctor -c /etc/surgecast.yaml
+    """
+    settings = load_settings(config)
+    checks = list(run_checks(settings))
+    if as_json:
+        print_json({"ok": all(c.ok for c in checks), "checks": checks})
+    else:
+        for found in checks:
+            typer.echo(f"{'ok  ' if found.ok else 'FAIL'}  {found.check}: {found.why}")
+            if found.fix and not found.ok:
+                typer.echo(f"      fix: {found.fix}")
+    failed = [c.check for c in checks if not c.ok]
+    if failed:
+        raise CommandError(f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}", Exit.CHECK_FAILED)
+
+
+def run_checks(settings: Settings) -> Iterator[Check]:
+    """Yield every check; each looks for itself and never raises."""
+    yield _python()
+    yield _receive_buffer(Path("/proc/sys/net/core/rmem_max"))
+    for listener in settings.collect.listeners:
+        yield _listener(listener)
+    yield from _store(settings)
+    if settings.metrics.enabled:
+        yield _reachable(
+            "metrics", f"http://{settings.metrics.host}:{settings.metrics.port}/healthz", "--roles collect"
+        )
+    yield _reachable("pages", f"http://{settings.web.host}:{settings.web.port}/healthz", "--roles web")
+
+
+def _python() -> Check:
+    have = ".".join(str(part) for part in sys.version_info[:3])
+    return Check("python", sys.version_info >= (3, 11), f"Python {have}", "install Python 3.11 or newer")
+
+
+def _receive_buffer(path: Path) -> Check:
+    try:
+        granted = int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError) as error:
+        return Check("receive buffer", False, f"{path} cannot be read: {error}", "run on Linux with /proc mounted")
+    return Check(
+        "receive buffer",
+        granted >= _WANTED_RMEM_BYTES,
+        f"net.core.rmem_max is {granted:,} bytes: bursts beyond it are dropped by the kernel",
+        "sysctl -w net.core.rmem_max=33554432, or run the collector with CAP_NET_ADMIN",
+    )
+
+
+def _listener(listener: ListenerSettings) -> Check:
+    name = f"HEP {listener.transport} {listener.host}:{listener.port}"
+    kind = socket.SOCK_DGRAM if listener.transport == "udp" else socket.SOCK_STREAM
+    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+    with socket.socket(family, kind) as probe:
+        if kind == socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((listener.host, listener.port))
+        except PermissionError as error:
+            return Check(name, False, f"not allowed to bind: {error.strerror}", "use a port above 1023")
+        except OSError as error:
+            if error.errno in (98, 48):  # EADDRINUSE: a running collector holds it, which is what we want
+                return Check(name, True, "in use, as it should be while a collector runs")
+            return Check(
+                name, False, f"cannot bind: {error.strerror}", "set collect.listeners to an address of this host"
+            )
+    return Check(name, True, "free: no collector listens yet")
+
+
+def _store(settings: Settings) -> Iterator[Check]:
+    url = settings.storage.url
+    try:
+        store = open_store(url, settings.storage)
+    except StoreError as error:
+        yield Check("store", False, str(error), "set storage.url, for example embedded:surgecast-data")
+        return
+    try:
+        now_ns = time.time_ns()
+        newest = store.reader(Scope.everything("doctor")).select(
+            "load_now",
+            Window(now_ns - 3600 * 1_000_000_000, now_ns),
+            columns=("time",),
+            limit=1,
+            newest_first=True,
+        )
+        yield Check("store", True, f"{url} can be read")
+        if newest.num_rows == 0:
+            yield Check("fresh data", False, "nothing was stored in the last hour", "surgecast up --roles collect")
+        else:
+            age_ns = now_ns - newest.column("time").cast("int64")[0].as_py()
+            yield Check(
+                "fresh data",
+                age_ns < _FRESH_NS,
+                f"the newest row is {age_ns / 1e9:.0f} s old",
+                "is the collector running? surgecast up --roles collect",
+            )
+    except StoreError as error:
+        yield Check("store", False, str(error), "see the message")
+    finally:
+        store.close()
+    path = url.partition(":")[2].removeprefix("//") or url
+    yield _free_space(Path(path))
+
+
+def _free_space(path: Path) -> Check:
+    existing = next((p for p in (path, *path.resolve().parents) if p.exists()), Path("/"))
+    free = shutil.disk_usage(existing).free
+    return Check(
+        "free space",
+        free >= _WANTED_FREE_BYTES,
+        f"{free / 2**30:.1f} GiB free at {existing}",
+        "free space, or shorten storage.retention",
+    )
+
+
+def _reachable(name: str, url: str, roles: str) -> Check:
+    try:
+        with urllib.request.urlopen(url, timeout=_PROBE_SECONDS) as answer:  # noqa: S310 (our own http address)
+            body = answer.read(200).decode("utf-8", "replace").strip()
+            return Check(name, True, f"{url} answers {body or answer.status}")
+    except urllib.error.HTTPError as error:
+        body = error.read(200).decode("utf-8", "replace").strip()
+        return Check(name, False, f"{url} answers {error.code}: {body}", "see its log")
+    except OSError as error:
+        return Check(name, False, f"{url} does not answer: {error}", f"surgecast up {roles}")

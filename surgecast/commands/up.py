@@ -1,0 +1,48 @@
+"""`surgecast up`: production."""
+
+import threading
+from typing import Annotated
+
+import typer
+
+from surgecast import roles
+from surgecast.commands.output import stderr
+from surgecast.config import ConfigFile, Settings, load_settings
+from surgecast.errors import CommandError, Exit
+from surgecast.processes import Role, run_role, stop_on_signals, supervise
+
+ROLES = {"collect": roles.collect, "web": roles.web}
+
+
+def up(
+    config: ConfigFile = None,
+    roles_: Annotated[str, typer.Option("--roles", help=f"Comma-separated: {', '.join(ROLES)}.")] = "collect,web",
+) -> None:
+    """Run Surgecast: each role a process of its own, started again when it dies.
+
+    Example: surgecast up -c /etc/surgecast.yaml --roles collect,web
+    """
+    settings = load_settings(config)
+    names = [name.strip() for name in roles_.split(",") if name.strip()]
+    unknown = [name for name in names if name not in ROLES]
+    if unknown or not names:
+        raise CommandError(f"--roles {roles_!r}: unknown role; there is {', '.join(ROLES)}", Exit.USAGE)
+    stop = threading.Event()
+    stop_on_signals(stop)
+    _announce(settings, names)
+    chosen = [Role(name, ROLES[name], (settings,)) for name in dict.fromkeys(names)]
+    if len(chosen) == 1:
+        run_role(chosen[0], stop)
+    else:
+        supervise(chosen, stop)
+
+
+def _announce(settings: Settings, names: list[str]) -> None:
+    stderr.print(f"store: {settings.storage.url}", markup=False)
+    if "collect" in names:
+        for listener in settings.collect.listeners:
+            stderr.print(f"HEP: {listener.transport}://{listener.host}:{listener.port}", markup=False)
+        if settings.metrics.enabled:
+            stderr.print(f"metrics: http://{settings.metrics.host}:{settings.metrics.port}/metrics", markup=False)
+    if "web" in names:
+        stderr.print(f"pages: http://{settings.web.host}:{settings.web.port}", markup=False)

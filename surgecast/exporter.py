@@ -1,0 +1,234 @@
+"""The Prometheus exporter: plain stats of the lower layers as metrics, the only place that knows metric names.
+
+Nothing is updated per packet; each scrape reads the totals. No label is unbounded: trunks and nodes come from
+the configuration or are capped, Call-IDs, addresses and numbers are never labels.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from platform import python_version
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from collectors.pipeline import Pipeline
+from collectors.publish import StoreSink
+from surgecast import __version__
+from surgecast.collecting import CaptureFigures
+from telephony.histogram import JITTER_MS
+from telephony.model import UNKNOWN, Outcome
+
+JITTER_EDGES_MS = (1, 2, 5, 10, 20, 30, 50, 100, 200)
+_OTHER = "other"
+
+
+class CollectorMetrics(Collector):
+    """The metrics of a collector process."""
+
+    def __init__(self, pipeline: Pipeline, sink: StoreSink, capture: Callable[[], CaptureFigures]) -> None:
+        self._pipeline = pipeline
+        self._sink = sink
+        self._capture = capture
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family; called at each scrape."""
+        yield InfoMetricFamily(
+            "surgecast_build",
+            "Version of this process.",
+            value={"version": __version__, "python": python_version()},
+        )
+        yield from self._sip()
+        yield from self._media()
+        yield from self._hep()
+        yield from self._bounds()
+        yield from self._store()
+
+    def _sip(self) -> Iterator[Metric]:
+        counters = self._pipeline.counters
+        attempts = CounterMetricFamily(
+            "surgecast_sip_session_attempts",
+            "Session attempts by final outcome, authentication challenges folded.",
+            labels=["outcome", "trunk"],
+        )
+        totals = dict(counters.attempts)
+        for outcome in Outcome:
+            totals.setdefault((outcome.value, UNKNOWN), 0)
+        for (value, trunk), count in sorted(totals.items()):
+            attempts.add_metric([value, _trunk(trunk)], count)
+        yield attempts
+        registrations = CounterMetricFamily(
+            "surgecast_sip_registrations", "REGISTER attempts by final outcome.", labels=["outcome"]
+        )
+        for value, count in sorted(dict(counters.registrations).items()):
+            registrations.add_metric([value], count)
+        yield registrations
+        active = GaugeMetricFamily("surgecast_active_calls", "Answered calls up now.", labels=["node"])
+        by_node: dict[str, int] = {}
+        for (_, _, _, node), calls in list(self._pipeline.calls.concurrency.current().items()):
+            by_node[node] = by_node.get(node, 0) + calls
+        for node, calls in sorted(by_node.items()):
+            active.add_metric([node], calls)
+        yield active
+
+    def _media(self) -> Iterator[Metric]:
+        counters = self._pipeline.counters
+        intervals = CounterMetricFamily(
+            "surgecast_stream_intervals",
+            "Stream intervals of 10 s by quality band (A best).",
+            labels=["band", "direction", "trunk"],
+        )
+        for (band, direction, trunk), count in sorted(dict(counters.intervals).items()):
+            intervals.add_metric([band, direction, _trunk(trunk)], count)
+        yield intervals
+        jitter = HistogramMetricFamily(
+            "surgecast_stream_jitter_seconds", "Interarrival jitter (RFC 3550) per interval."
+        )
+        total, buckets = 0, []
+        edges = list(JITTER_EDGES_MS)
+        for i, count in enumerate(counters.jitter_ms_histogram):
+            while edges and JITTER_MS.edges[i] >= edges[0]:
+                buckets.append((str(edges.pop(0) / 1000), float(total)))
+            total += count
+        buckets += [(str(edge / 1000), float(total)) for edge in edges]
+        buckets.append(("+Inf", float(total)))
+        jitter.add_metric([], buckets, counters.jitter_ms_sum / 1000)
+        yield jitter
+        yield GaugeMetricFamily(
+            "surgecast_last_interval_timestamp_seconds",
+            "Start of the newest stream interval.",
+            value=counters.last_interval_ns / 1e9,
+        )
+        yield CounterMetricFamily("surgecast_rtcp_messages", "RTCP messages taken.", value=counters.rtcp_reports)
+        rejected = CounterMetricFamily(
+            "surgecast_rtcp_rejected", "RTCP and quality reports not believed.", labels=["reason"]
+        )
+        for reason, count in sorted(dict(counters.rtcp_rejected).items()):
+            rejected.add_metric([reason], count)
+        yield rejected
+        yield CounterMetricFamily(
+            "surgecast_reports_unmatched", "Reports that no call was found for.", value=counters.reports_unmatched
+        )
+
+    def _hep(self) -> Iterator[Metric]:
+        pipeline, capture = self._pipeline, self._capture()
+        packets = CounterMetricFamily(
+            "surgecast_hep_packets", "Datagrams taken, by what they carry.", labels=["proto"]
+        )
+        for proto, count in sorted(dict(pipeline.counters.payloads).items()):
+            packets.add_metric([proto], count)
+        yield packets
+        errors = CounterMetricFamily("surgecast_hep_parse_errors", "Datagrams refused.", labels=["reason"])
+        for reason, count in sorted(dict(capture.errors).items()):
+            errors.add_metric([reason], count)
+        yield errors
+        yield CounterMetricFamily(
+            "surgecast_hep_duplicates",
+            "Messages seen again by another agent.",
+            value=pipeline.duplicates.duplicates,
+        )
+        drops = CounterMetricFamily("surgecast_queue_dropped", "What was shed, by queue.", labels=["queue"])
+        for queue, count in sorted(dict(capture.drops).items()):
+            drops.add_metric([queue], count)
+        yield drops
+        agents = pipeline.agents.by_id.copy()
+        seen = GaugeMetricFamily(
+            "surgecast_agent_last_seen_timestamp_seconds", "When a capture agent was last heard.", labels=["node"]
+        )
+        offset = GaugeMetricFamily(
+            "surgecast_agent_clock_offset_seconds", "Receipt minus capture time, newest datagram.", labels=["node"]
+        )
+        for node_id, agent in sorted(dict(agents).items()):
+            name = pipeline.labeller.node(node_id)[0]
+            seen.add_metric([name], agent.last_seen_ns / 1e9)
+            offset.add_metric([name], agent.clock_offset_ms / 1e3)
+        yield seen
+        yield offset
+
+    def _bounds(self) -> Iterator[Metric]:
+        shed = CounterMetricFamily(
+            "surgecast_table_shed", "Entries given up because a table was full.", labels=["table"]
+        )
+        for table, count in sorted(self._pipeline.shed().items()):
+            shed.add_metric([table], count)
+        yield shed
+        sizes = GaugeMetricFamily("surgecast_table_entries", "Entries in a table now.", labels=["table"])
+        for table, count in sorted(self._pipeline.sizes().items()):
+            sizes.add_metric([table], count)
+        yield sizes
+
+    def _store(self) -> Iterator[Metric]:
+        sink = self._sink
+        yield CounterMetricFamily("surgecast_store_rows", "Rows written to the store.", value=sink.rows_written)
+        yield CounterMetricFamily(
+            "surgecast_store_rows_shed", "Rows lost because the store was unavailable.", value=sink.rows_shed
+        )
+        write = HistogramMetricFamily("surgecast_store_write_seconds", "Time to make a batch durable.")
+        write.add_metric([], [("+Inf", float(sink.flushes))], sink.flush_seconds_sum)
+        yield write
+
+
+def _trunk(name: str) -> str:
+    return _OTHER if name == UNKNOWN else name
+
+
+class ExporterServer:
+    """Serves `/metrics` and `/healthz` on a port of its own, in a thread of its own."""
+
+    def __init__(self, host: str, port: int, collector: Collector, healthy: Callable[[], str]) -> None:
+        registry = CollectorRegistry()
+        registry.register(collector)
+        self._server = ThreadingHTTPServer((host, port), _handler(registry, healthy))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="exporter", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _handler(registry: CollectorRegistry, healthy: Callable[[], str]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        """Answers the two paths; anything else is not found."""
+
+        def do_GET(self) -> None:
+            """Serve a scrape or a probe."""
+            path = self.path.partition("?")[0]
+            if path == "/metrics":
+                self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
+            elif path == "/healthz":
+                trouble = healthy()
+                self._answer(503 if trouble else 200, "text/plain; charset=utf-8", (trouble or "ok").encode())
+            else:
+                self._answer(404, "text/plain; charset=utf-8", b"not found: /metrics and /healthz are here")
+
+        def _answer(self, status: int, content_type: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class names it)
+            """Keep scrapes out of the log."""
+
+    return Handler

@@ -1,0 +1,125 @@
+"""Runs roles as separate processes and watches over them.
+
+A role that dies is started again with growing delay; a stop signal reaches every role, and one that does not
+end in time is killed. The watcher itself holds no state that a crash could lose.
+"""
+
+import multiprocessing
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+
+import structlog
+
+log = structlog.get_logger()
+
+GRACE_SECONDS = 15.0
+_BACKOFF_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+_STABLE_SECONDS = 60.0
+"""A role that ran this long starts over with the shortest delay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A named process: `run(*arguments, stop)` until the stop event is set."""
+
+    name: str
+    run: Callable[..., None]
+    arguments: tuple[object, ...] = ()
+    restart: bool = True
+
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """Set `stop` on SIGTERM and SIGINT of this process."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+
+
+def run_role(role: Role, stop: threading.Event) -> None:
+    """Run a role in this process."""
+    role.run(*role.arguments, stop)
+
+
+def _entry(role: Role) -> None:
+    stop = threading.Event()
+    stop_on_signals(stop)
+    run_role(role, stop)
+
+
+class Supervisor:
+    """Starts roles, starts them again when they die, and ends them together."""
+
+    def __init__(self, roles: list[Role]) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._roles = {role.name: role for role in roles}
+        self._processes: dict[str, SpawnProcess] = {}
+        self._started: dict[str, float] = {}
+        self._failures: dict[str, int] = dict.fromkeys(self._roles, 0)
+        self._due: dict[str, float] = {}
+
+    def start(self) -> None:
+        """Start every role."""
+        for name in self._roles:
+            self._start(name)
+
+    def _start(self, name: str) -> None:
+        process = self._context.Process(target=_entry, args=(self._roles[name],), name=f"surgecast-{name}")
+        process.start()
+        self._processes[name] = process
+        self._started[name] = time.monotonic()
+        self._due.pop(name, None)
+
+    def failed(self) -> str | None:
+        """Return the first role that died and is not to be restarted."""
+        for name, process in self._processes.items():
+            if process.exitcode not in (None, 0) and not self._roles[name].restart:
+                return name
+        return None
+
+    def watch(self) -> None:
+        """Start again what died; call it about once a second."""
+        now = time.monotonic()
+        for name, process in list(self._processes.items()):
+            if process.exitcode is None or not self._roles[name].restart:
+                continue
+            if name not in self._due:
+                if now - self._started[name] > _STABLE_SECONDS:
+                    self._failures[name] = 0
+                delay = _BACKOFF_SECONDS[min(self._failures[name], len(_BACKOFF_SECONDS) - 1)]
+                self._failures[name] += 1
+                self._due[name] = now + delay
+                log.error("role ended", role=name, exit_code=process.exitcode, restart_in_seconds=delay)
+            elif now >= self._due[name]:
+                self._start(name)
+
+    def stop(self) -> None:
+        """Ask every role to end, and kill what has not after the grace time."""
+        for process in self._processes.values():
+            if process.is_alive():
+                process.terminate()
+        deadline = time.monotonic() + GRACE_SECONDS
+        for name, process in self._processes.items():
+            process.join(max(deadline - time.monotonic(), 0.1))
+            if process.is_alive():
+                log.error("role did not end in time and was killed", role=name)
+                process.kill()
+                process.join()
+
+
+def supervise(roles: list[Role], stop: threading.Event) -> None:
+    """Run roles until `stop`, starting again what dies."""
+    supervisor = Supervisor(roles)
+    supervisor.start()
+    try:
+        while not stop.wait(0.5):
+            supervisor.watch()
+    finally:
+        supervisor.stop()
