@@ -114,8 +114,8 @@ class Namespace:
 
 
 def connect(one: Namespace, one_ip: str, other: Namespace, other_ip: str) -> None:
-    """Join two namespaces by a cable (veth pair) with an address at each end, in one /30."""
-    near, far = f"to-{other.name}"[:15], f"to-{one.name}"[:15]
+    """Join two namespaces by a cable (veth pair), both addresses in one /30; `other` gets no other way out."""
+    near, far = other.name[-15:], "eth0"
     run("ip", "link", "add", near, "netns", one.name, "type", "veth", "peer", "name", far, "netns", other.name)
     for space, device, ip in ((one, near, one_ip), (other, far, other_ip)):
         run("ip", "-n", space.name, "addr", "add", f"{ip}/30", "dev", device)
