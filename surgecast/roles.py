@@ -1,4 +1,4 @@
-"""The roles a process can have: each runs until its stop event is set, each is importable and so can be spawned."""
+"""The roles a process can have: each runs until its stop event is set; each can be spawned by its name."""
 
 import threading
 import time

@@ -43,6 +43,7 @@ def mos(
         )
         return
     typer.echo(
-        f"MOS {rating.mos:.2f}  R {rating.r_factor:.1f}  scale {rating.scale.value}  band {rating.band.letter}: {rating.band.text}"
+        f"MOS {rating.mos:.2f}  R {rating.r_factor:.1f}  scale {rating.scale.value}  "
+        f"band {rating.band.letter}: {rating.band.text}"
     )
     typer.echo(f"R = Ro {terms.ro:.2f} − Is {terms.is_:.2f} − Id {terms.id_:.2f} − Ie,eff {terms.ie_eff:.2f}")

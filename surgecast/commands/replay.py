@@ -117,7 +117,8 @@ def _print(result: ReplayResult) -> None:
         print_table(columns, rows, title="registrations")
     typer.echo(
         f"{result.frames} frames, {result.bytes} bytes; RTCP reports {result.rtcp_reports}, "
-        f"rejected {result.rtcp_rejected}; errors {dict(result.errors) or 'none'}; drops {dict(result.drops) or 'none'}"
+        f"rejected {result.rtcp_rejected}; errors {dict(result.errors) or 'none'}; "
+        f"drops {dict(result.drops) or 'none'}"
     )
     if not (result.calls or result.streams or result.registrations):
         typer.echo("no calls, streams or registrations were found in it")
