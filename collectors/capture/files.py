@@ -1,49 +1,27 @@
-"""Opening and reading recorded files, through gzip where they are compressed."""
+"""Recorded files of any known kind as sources."""
 
-import gzip
-import zlib
 from pathlib import Path
-from typing import BinaryIO, cast
 
-from collectors.capture.base import CaptureError
-
-_GZIP_MAGIC = b"\x1f\x8b"
-
-
-def open_binary(path: Path) -> BinaryIO:
-    """Open a file for reading.
-
-    Raises:
-        CaptureError: It cannot be opened.
-    """
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise CaptureError(f"{path}: cannot be read: {error.strerror}") from error
-    magic = read_some(file, path, len(_GZIP_MAGIC))
-    file.seek(0)
-    return cast(BinaryIO, _GzipFile(file)) if magic == _GZIP_MAGIC else file
+from collectors.capture.base import CaptureError, Source
+from collectors.capture.hepfile import MAX_DATAGRAM_BYTES, HepFileSource
+from collectors.capture.pcapfile import PCAP_MAGICS, PCAPNG_MAGIC
+from collectors.capture.pcapsource import PcapSource
+from collectors.capture.reading import open_binary, read_some
+from collectors.wire.hep import HepParser
 
 
-def read_some(file: BinaryIO, path: Path, size: int) -> bytes:
-    """Read up to `size` bytes; fewer only at the end.
+def open_capture(path: Path, parser: HepParser) -> Source:
+    """Return the source for a recorded file, chosen by its first bytes; gzip is seen through.
 
     Raises:
-        CaptureError: The medium fails, or the gzip stream is damaged or cut.
+        CaptureError: The file cannot be read, or is of no known kind.
     """
-    try:
-        return file.read(size)
-    except (OSError, EOFError, zlib.error) as error:
-        raise CaptureError(f"{path}: cannot be read on: {error}") from error
-
-
-class _GzipFile(gzip.GzipFile):
-    """Closes the file below it too."""
-
-    def __init__(self, below: BinaryIO) -> None:
-        super().__init__(fileobj=below, mode="rb")
-        self._below = below
-
-    def close(self) -> None:
-        super().close()
-        self._below.close()
+    with open_binary(path) as file:
+        start = read_some(file, path, 8)
+    if start[:4] == PCAPNG_MAGIC or start[:4] in PCAP_MAGICS:
+        return PcapSource(path, parser)
+    if 0 < int.from_bytes(start[:4], "big") <= MAX_DATAGRAM_BYTES and len(start) == 8:
+        return HepFileSource(path, parser)
+    raise CaptureError(
+        f"{path}: neither pcap, pcapng nor HEP datagrams (it starts with {start.hex() or 'nothing'})"
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from collectors.capture.base import Sink, SourceStats
-from collectors.capture.files import open_binary, read_some
+from collectors.capture.reading import open_binary, read_some
 from collectors.wire.hep import HepParser
 
 MAX_DATAGRAM_BYTES = 65_535

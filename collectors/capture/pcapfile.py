@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from collectors.capture.base import CaptureError
-from collectors.capture.files import read_some
+from collectors.capture.reading import read_some
 
 PCAP_MAGICS = {
     b"\xd4\xc3\xb2\xa1": ("<", 1_000),

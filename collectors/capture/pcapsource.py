@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from collectors.capture.base import CaptureError, Sink, SourceStats
-from collectors.capture.files import open_binary, read_some
-from collectors.capture.hepfile import MAX_DATAGRAM_BYTES, HepFileSource
-from collectors.capture.pcapfile import PCAP_MAGICS, PCAPNG_MAGIC, read_packets
+from collectors.capture.base import Sink, SourceStats
+from collectors.capture.pcapfile import read_packets
+from collectors.capture.reading import open_binary
 from collectors.facts import DATAGRAM, DatagramBatch, Payload
 from collectors.wire.classify import Content, classify
 from collectors.wire.hep import HepParser
@@ -133,20 +132,3 @@ class PcapSource:
                 sink(batch)
         self._rows, self._payloads, self._bytes = [], [], 0
         self._hep, self._hep_senders = [], []
-
-
-def open_capture(path: Path, parser: HepParser) -> PcapSource | HepFileSource:
-    """Return the source for a recorded file, chosen by its first bytes; gzip is seen through.
-
-    Raises:
-        CaptureError: The file cannot be read, or is of no known kind.
-    """
-    with open_binary(path) as file:
-        start = read_some(file, path, 8)
-    if start[:4] == PCAPNG_MAGIC or start[:4] in PCAP_MAGICS:
-        return PcapSource(path, parser)
-    if 0 < int.from_bytes(start[:4], "big") <= MAX_DATAGRAM_BYTES and len(start) == 8:
-        return HepFileSource(path, parser)
-    raise CaptureError(
-        f"{path}: neither pcap, pcapng nor HEP datagrams (it starts with {start.hex() or 'nothing'})"
-    )
