@@ -1,9 +1,9 @@
 """Runs the simulated network through simulated time: a heap of scripts, each telling its next sighting.
 
 No clock is read and no socket opened here. The engine starts warm: the calls that are up at the start, and what
-was said in the `WARM_SPREAD_S` before it, come out at once with capture times of those minutes. Calls older than
-that are told as if they had begun within it, so that a collector which just came up sees a network in full swing
-without being sent hours of the past; when they end is not changed by it.
+was said in the minute or so before it (`warm_from_ns`), come out at once with capture times of that minute. Calls
+older than that are told as if they had begun within it, so that a collector which just came up sees a network in
+full swing without being sent hours of the past; when they end is not changed by it.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,9 +28,6 @@ from surgecast.simulator.signalling import heartbeat, registration
 from surgecast.simulator.truth import Truth
 from telephony.model import MINUTE_NS
 
-WARM_SPREAD_S = 110
-"""How far before the start the capture times of a warm start reach; history ends there. Collectors take capture
-times that are older than two minutes for a wrong clock."""
 WARM_WINDOW_MINUTES = 120
 """How far back a call may have begun to be still up: the longest conversation there is."""
 HEARTBEAT_S = 10
@@ -40,6 +37,15 @@ _AT = itemgetter(0)
 
 _Event = tuple[int, int, "Sighting | Callable[[], None]", "Iterator[_Step]"]
 _Step = tuple[int, "Sighting | Callable[[], None]"]
+
+
+def warm_from_ns(start_ns: int) -> int:
+    """Return the first capture time of a warm start: a whole minute, 45 to 105 s before it.
+
+    History ends there, so no minute is written by both. Collectors take capture times that are older than two
+    minutes for a wrong clock.
+    """
+    return (start_ns - 45 * _SECOND_NS) // MINUTE_NS * MINUTE_NS
 
 
 class Datagram(NamedTuple):
@@ -117,20 +123,18 @@ class Engine:
     def _calls(self) -> Iterator[_Step]:
         """Yield the beginning of each call: first those that are warm, then minute by minute."""
         first = self._start_ns // MINUTE_NS
-        warm_ns = self._start_ns - WARM_SPREAD_S * _SECOND_NS
+        warm_ns = warm_from_ns(self._start_ns)
         old: list[tuple[int, PlannedCall]] = []
         spread = generator(self._seed, "warm", first)
-        for minute in range(first - WARM_WINDOW_MINUTES, warm_ns // MINUTE_NS + 1):
+        for minute in range(first - WARM_WINDOW_MINUTES, warm_ns // MINUTE_NS):
             for arrival in self._arrivals.minute(minute):
-                if arrival["at_ns"] < warm_ns:
-                    call = self._still_up(arrival, warm_ns, spread)
-                    if call is not None:
-                        old.append((call.invite_ns, call))
+                call = self._still_up(arrival, warm_ns, spread)
+                if call is not None:
+                    old.append((call.invite_ns, call))
         recent = (
             (int(arrival["at_ns"]), self._planner.plan(arrival))
             for minute in range(warm_ns // MINUTE_NS, first + 1)
             for arrival in self._arrivals.minute(minute)
-            if arrival["at_ns"] >= warm_ns
         )
         for at_ns, call in merge(sorted(old, key=_AT), recent, key=_AT):
             yield at_ns, self._start(self._call(call))
@@ -147,8 +151,12 @@ class Engine:
         ends_ns = int(arrival["at_ns"]) + int(arrival["holding_s"] * 1e9)
         if ends_ns <= self._start_ns:
             return None
-        at_ns = warm_ns + int(spread.integers(0, self._start_ns - warm_ns))
-        call = self._planner.plan(arrival, at_ns=at_ns, holding_s=(ends_ns - at_ns) / 1e9)
+        # Told at the start of the window, it says how long its setup takes: most have to be answered by now.
+        told = self._planner.plan(arrival, at_ns=warm_ns)
+        room_ns = max(self._start_ns - warm_ns - (told.final_ns - told.invite_ns), 1)
+        at_ns = warm_ns + int(spread.integers(0, room_ns))
+        holding_s = (ends_ns - at_ns) / 1e9
+        call = self._planner.plan(arrival, at_ns=at_ns, holding_s=holding_s)
         return call if call.answered else None
 
     def _call(self, call: PlannedCall) -> Iterator[_Step]:
@@ -202,7 +210,7 @@ def simulate_to_datagrams(
 ) -> tuple[Iterator[tuple[int, bytes]], Truth]:
     """Return (when to send, datagram) of a warm run in order, and the truth, which fills as they are taken.
 
-    No socket and no clock: `send_ns` starts at `start_ns`, capture times up to `WARM_SPREAD_S` before it.
+    No socket and no clock: `send_ns` starts at `start_ns`, capture times from `warm_from_ns` on.
     """
     engine = Engine(start_ns=start_ns, calls=calls, seed=seed, plan=plan)
     until_ns = start_ns + int(seconds * _SECOND_NS)

@@ -200,3 +200,30 @@ def _named(things: tuple[_Named, ...], name: str) -> _Named:
         if thing.name == name:
             return thing
     raise KeyError(name)
+
+
+def _agents(network: Network) -> tuple[Proxy | Relay, ...]:
+    return (*network.proxies, *network.relays)
+
+
+def collector_config(network: Network) -> dict[str, object]:
+    """Return the sections of the collector's settings that describe this network, for `CollectorSettings(**...)`.
+
+    The capture agents' common HEP key is not among them: a key would stand for one tenant.
+    """
+    pools = {relay.pool: relay.region for relay in network.relays}
+    return {
+        "tenants": tuple(
+            {"name": t.name, "sip_domains": (t.domain,), "networks": (t.network,)} for t in network.tenants
+        ),
+        "trunks": tuple({"name": t.name, "networks": (t.network,)} for t in network.trunks),
+        "nodes": tuple({"capture_id": n.node_id, "name": n.name, "region": n.region} for n in _agents(network)),
+        "pools": tuple(
+            {
+                "name": pool,
+                "nodes": tuple(r.name for r in network.relays if r.pool == pool),
+                "regions": (region,),
+            }
+            for pool, region in pools.items()
+        ),
+    }
