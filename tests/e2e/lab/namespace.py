@@ -25,7 +25,7 @@ def run(*argv: str) -> None:
         raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip()}")
 
 
-def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:
     """Wait until the callable is true; raise TimeoutError that names what did not happen."""
     deadline = time.monotonic() + seconds
     while not condition():
