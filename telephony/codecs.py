@@ -82,6 +82,12 @@ def _row(
 
 
 _APPENDIX_I = "ITU-T G.113 Appendix I"
+_BPL_OF_G711 = f"Ie {_APPENDIX_I}; Bpl not published: 4.3 of G.711 without concealment is assumed"
+_BPL_OF_EFR = f"Ie {_APPENDIX_I}; Bpl not published: 10 of GSM-EFR is assumed"
+_BPL_OF_PEERS = "Ie ITU-T G.113 table IV.1 (64 kbit/s); Bpl not published: 7.1 as peers use is assumed"
+_AS_G723 = f"Ie {_APPENDIX_I}; Bpl not published: 16.1 of 6.3 kbit/s is assumed"
+_AS_G729 = "no value published: Ie 11 and Bpl 19 of G.729A with VAD are assumed"
+_OPUS_OF_PEERS = "no value published: Ie 10.2 and Bpl 4.3 on the fullband scale, as peers use, are assumed"
 
 FALLBACK = _row(
     "UNKNOWN",
@@ -125,9 +131,8 @@ def _g711() -> list[CodecImpairment]:
 
 
 def _g726() -> list[CodecImpairment]:
-    text = f"Ie {_APPENDIX_I}; Bpl not published: 4.3 of G.711 without concealment is assumed"
     return [
-        _row(f"G726-{kbps}", _NB, ie, 4.3, text, frame=0.125, published="ie", plc=False, kbps=kbps)
+        _row(f"G726-{kbps}", _NB, ie, 4.3, _BPL_OF_G711, frame=0.125, published="ie", plc=False, kbps=kbps)
         for kbps, ie in ((40, 2.0), (32, 7.0), (24, 25.0), (16, 50.0))
     ]
 
@@ -224,108 +229,31 @@ def _default_mode(row: CodecImpairment, name: str, what: str) -> CodecImpairment
 
 
 def _others() -> list[CodecImpairment]:
-    g7231 = "Ie and Bpl " + _APPENDIX_I
-    as_g729 = "no value published: Ie 11, Bpl 19 of G.729A with VAD are assumed"
-    no_speech = "carries no speech"
+    a, pub = _APPENDIX_I, "ie bpl"
     return [
+        # The Bpl of G.729 was measured for G.729A with VAD.
+        _row("G729", _NB, 10.0, 19.0, a, frame=10.0, lookahead=5.0, published=pub),
+        _row("G729-VAD", _NB, 11.0, 19.0, a, frame=10.0, lookahead=5.0, published=pub),
+        _row("G723-6.3", _NB, 15.0, 16.1, a, frame=30.0, lookahead=7.5, published=pub, kbps=6.3),
+        _row("G723-5.3", _NB, 19.0, 16.1, _AS_G723, frame=30.0, lookahead=7.5, published="ie", kbps=5.3),
+        _row("G728", _NB, 7.0, 4.3, _BPL_OF_G711, frame=0.625, published="ie", plc=False),
+        _row("GSM", _NB, 20.0, 10.0, _BPL_OF_EFR, published="ie"),
+        _row("GSM-HR", _NB, 23.0, 10.0, _BPL_OF_EFR, lookahead=4.4, published="ie"),
+        _row("GSM-EFR", _NB, 5.0, 10.0, a, published=pub),
+        _row("ILBC", _NB, 11.0, 19.0, _AS_G729, lookahead=5.0),
+        _row("SPEEX", _NB, 11.0, 19.0, _AS_G729, lookahead=10.0),
+        _row("DVI4", _NB, 7.0, 4.3, "no value published: Ie 7 and Bpl 4.3 as G726-32 are assumed", plc=False),
+        _row("L16", _NB, 0.0, 4.3, "no value published: as G711-NOPLC is assumed", clock=44100, plc=False),
+        _row("G722", _WB, 13.0, 7.1, _BPL_OF_PEERS, frame=4.0, lookahead=1.5, published="ie", plc=False),
         _row(
-            "G729", _NB, 10.0, 19.0, _APPENDIX_I, frame=10.0, lookahead=5.0, published="ie bpl"
-        ),  # Bpl: measured for G.729A with VAD
-        _row("G729-VAD", _NB, 11.0, 19.0, _APPENDIX_I, frame=10.0, lookahead=5.0, published="ie bpl"),
-        _row("G723-6.3", _NB, 15.0, 16.1, g7231, frame=30.0, lookahead=7.5, published="ie bpl", kbps=6.3),
-        _row(
-            "G723-5.3",
-            _NB,
-            19.0,
-            16.1,
-            f"Ie {_APPENDIX_I}; Bpl of 6.3 kbit/s is assumed",
-            frame=30.0,
-            lookahead=7.5,
-            published="ie",
-            kbps=5.3,
+            "G7221", _WB, 19.0, 7.1, "no value at hand: Ie 19 and Bpl 7.1 are assumed", clock=16000, lookahead=20.0
         ),
-        _row(
-            "G728",
-            _NB,
-            7.0,
-            4.3,
-            f"Ie {_APPENDIX_I}; Bpl not published: 4.3 of G.711 without concealment is assumed",
-            frame=0.625,
-            published="ie",
-            plc=False,
+        _row("SILK", _WB, 13.0, 7.1, "no value published: as G722 is assumed", clock=16000, lookahead=5.0),
+        _row("OPUS", _FB, 10.2, 4.3, _OPUS_OF_PEERS, clock=48000, lookahead=6.5),
+        *(
+            replace(FALLBACK, name=name, ie=0.0, source="carries no speech", plc=False, voice=False)
+            for name in ("TELEPHONE-EVENT", "CN", "RED", "T38")
         ),
-        _row(
-            "GSM",
-            _NB,
-            20.0,
-            10.0,
-            f"Ie {_APPENDIX_I}; Bpl not published: 10 of GSM-EFR is assumed",
-            published="ie",
-        ),
-        _row(
-            "GSM-HR",
-            _NB,
-            23.0,
-            10.0,
-            f"Ie {_APPENDIX_I}; Bpl not published: 10 of GSM-EFR is assumed",
-            lookahead=4.4,
-            published="ie",
-        ),
-        _row("GSM-EFR", _NB, 5.0, 10.0, _APPENDIX_I, published="ie bpl"),
-        _row("ILBC", _NB, 11.0, 19.0, as_g729, frame=20.0, lookahead=5.0),
-        _row("SPEEX", _NB, 11.0, 19.0, as_g729, lookahead=10.0),
-        _row(
-            "DVI4",
-            _NB,
-            7.0,
-            4.3,
-            "no value published: Ie 7, Bpl 4.3 as G726-32 are assumed",
-            frame=0.125,
-            plc=False,
-        ),
-        _row(
-            "L16",
-            _NB,
-            0.0,
-            4.3,
-            "no value published: as G.711 without concealment",
-            clock=44100,
-            frame=0.125,
-            plc=False,
-        ),
-        _row(
-            "G722",
-            _WB,
-            13.0,
-            7.1,
-            "Ie ITU-T G.113 table IV.1 (64 kbit/s); Bpl not published: 7.1 as peers use is assumed",
-            frame=4.0,
-            lookahead=1.5,
-            published="ie",
-            plc=False,
-        ),
-        _row(
-            "SILK",
-            _WB,
-            13.0,
-            7.1,
-            "no value published: as G.722 on the wideband scale",
-            clock=16000,
-            lookahead=5.0,
-        ),
-        _row(
-            "OPUS",
-            _FB,
-            10.2,
-            4.3,
-            "no value published: Ie 10.2, Bpl 4.3 on the fullband scale, as peers use, are assumed",
-            clock=48000,
-            lookahead=6.5,
-        ),
-        _row("TELEPHONE-EVENT", _NB, 0.0, 4.3, no_speech, plc=False, voice=False),
-        _row("CN", _NB, 0.0, 4.3, no_speech, plc=False, voice=False),
-        _row("RED", _NB, 0.0, 4.3, no_speech, plc=False, voice=False),
-        _row("T38", _NB, 0.0, 4.3, no_speech, plc=False, voice=False),
     ]
 
 
@@ -393,7 +321,7 @@ _AMR_MODES_KBPS = {
     "AMR": (4.75, 5.15, 5.9, 6.7, 7.4, 7.95, 10.2, 12.2),
     "AMR-WB": (6.6, 8.85, 12.65, 14.25, 15.85, 18.25, 19.85, 23.05, 23.85),
 }
-"""By mode number (RFC 4867 sections 4.3.1 and 4.4.1)."""
+"""By mode number (RFC 4867 section 8)."""
 
 _MODE_SET = re.compile(r"(?:^|;)\s*mode-set\s*=\s*([0-9, ]+)", re.IGNORECASE)
 _G_NUMBER = re.compile(r"^G\.?(\d{3})\.?(\d?)(?=$|[^\d.])")
