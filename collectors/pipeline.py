@@ -4,6 +4,7 @@ One thread feeds it, so nothing here locks. It reads no clock: `received_ns` and
 replay drives it by the clock of the capture. What it makes goes to a `Sink`; nothing here knows a store.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -30,15 +31,17 @@ from collectors.tracking.findings import Findings
 from collectors.tracking.labels import Labeller, PoolOf
 from collectors.tracking.media import MediaIndex, StreamMatch
 from collectors.tracking.ratings import rated
-from collectors.tracking.reports import ReportedInterval, ReportTracker
+from collectors.tracking.report_intervals import ReportedInterval, StreamKey
+from collectors.tracking.reports import ReportedStream, ReportTracker
 from collectors.tracking.rollups import Rollups, Row
 from collectors.wire.hep import DuplicateFilter
-from collectors.wire.rtcp import parse_rtcp
+from collectors.wire.rtcp import ParsedRtcp, parse_rtcp
 from collectors.wire.rtcp_json import parse_rtcp_json
 from collectors.wire.vq_report import parse_vq_report
 from telephony.bands import R_DIVISOR
 from telephony.model import (
     INTERVAL_NS,
+    UNASSIGNED,
     CallRecord,
     Endpoint,
     Labels,
@@ -62,6 +65,9 @@ class PipelineSettings:
     """How long after its end an interval waits for reports still on their way."""
     max_clock_skew_ns: int = 120 * _S_NS
     """A capture time further than this from the receipt is the agent's clock being wrong: the receipt counts."""
+    max_streams: int = 200_000
+    stream_idle_ns: int = 120 * _S_NS
+    """A stream that nobody reports on for this long is forgotten."""
     trust_capture_clock: bool = False
     """Replays: capture times are the only clock there is."""
     calls: CallSettings = field(default_factory=CallSettings)
@@ -103,7 +109,8 @@ class Pipeline:
         self.rollups = Rollups()
         self.media = MediaIndex()
         self.dialogs = DialogTracker(settings.dialogs)
-        self.reports = ReportTracker()
+        self.reports = ReportTracker(settings.max_streams, settings.stream_idle_ns)
+        self._matches: OrderedDict[StreamKey, StreamMatch] = OrderedDict()
         self.calls = CallTable(labeller, self.media, self.rollups, pools, settings.calls)
         self._sink = sink
         self._registrations: list[Registration] = []
@@ -150,58 +157,47 @@ class Pipeline:
         call_id = (
             batch.buffer[correlation_at : correlation_at + correlation_len].tobytes().decode("utf-8", "replace")
         )
-        if kind == Payload.VQ_RTCPXR and payload.lstrip()[:1] != b"{":
-            self._quality_report(QualityReportBody(at_ns, call_id, payload, src, dst, node_id))
-            return
-        parsed = parse_rtcp(payload) if kind == Payload.RTCP else parse_rtcp_json(payload)
-        for reason in parsed.rejected:
-            self.counters.rtcp_rejected[reason] += 1
-        if parsed.facts:
-            self._take_message(RtcpMessage(at_ns, src, dst, call_id, node_id, parsed.facts))
+        if kind == Payload.RTCP:
+            parsed = parse_rtcp(payload)
+        elif kind == Payload.VQ_RTCPXR and payload.lstrip()[:1] != b"{":
+            parsed = parse_vq_report(payload)
+        else:
+            parsed = parse_rtcp_json(payload)
+        self._take_parsed(parsed, at_ns, src, dst, call_id, node_id)
 
-    def _quality_report(self, body: QualityReportBody) -> None:
-        parsed = parse_vq_report(body.body)
+    def _take_parsed(
+        self, parsed: ParsedRtcp, at_ns: int, src: Endpoint, dst: Endpoint, call_id: str, node_id: int
+    ) -> None:
         for reason in parsed.rejected:
             self.counters.rtcp_rejected[reason] += 1
         if parsed.facts:
-            self._take_message(
-                RtcpMessage(
-                    body.at_ns,
-                    parsed.local or body.src,
-                    parsed.remote or body.dst,
-                    parsed.call_id or body.call_id,
-                    body.node_id,
-                    parsed.facts,
-                    from_vq=True,
-                    local=parsed.local,
-                    remote=parsed.remote,
-                )
-            )
+            self._take_message(parsed.message(at_ns, src, dst, call_id, node_id))
 
     def _take_message(self, message: RtcpMessage) -> None:
         self.counters.rtcp_reports += 1
-        match = self.media.match(message.src, message.dst, message.call_id)
+        reporter, far = message.local or message.src, message.remote or message.dst
+        match = self.media.match(reporter, far, message.call_id)
         call_id = match.call_id if match is not None else message.call_id
         call = self.calls.get(call_id) if call_id else None
         if call is None and match is None and not call_id:
             self.counters.reports_unmatched += 1
-            labels = self.labeller.addresses(message.src, message.dst, message.node_id)
+            labels = self.labeller.addresses(reporter, far, message.node_id)
             self.findings.note(
                 message.at_ns,
                 "rtcp_unmatched",
-                str(message.dst),
-                f"RTCP from {message.src} seen for {message.dst}, in no SDP",
+                str(far),
+                f"RTCP from {reporter} seen for {far}, in no SDP",
                 tenant=labels.tenant,
                 node=labels.node,
             )
         elif call is None:
             self.counters.reports_unmatched += 1
-            labels = self.labeller.addresses(message.src, message.dst, message.node_id)
+            labels = self.labeller.addresses(reporter, far, message.node_id)
             self.findings.note(
                 message.at_ns,
                 "rtcp_without_call",
-                str(message.dst),
-                f"RTCP seen for {message.dst}, of a call whose SIP was not seen",
+                str(far),
+                f"RTCP seen for {far}, of a call whose SIP was not seen",
                 tenant=labels.tenant,
                 node=labels.node,
                 call_id=call_id,
@@ -225,7 +221,8 @@ class Pipeline:
         elif isinstance(event, HeartbeatEnded):
             self._heartbeat(event)
         elif isinstance(event, QualityReportBody):
-            self._quality_report(event)
+            parsed = parse_vq_report(event.body)
+            self._take_parsed(parsed, event.at_ns, event.src, event.dst, event.call_id, event.node_id)
 
     def _registered(self, event: RegistrationEnded) -> None:
         labels = self.labeller.addresses(event.src, event.dst, event.node_id, event.node_name, event.tenant_key)
@@ -261,6 +258,10 @@ class Pipeline:
         if now_ns < self._next_publish_ns:
             return
         self._next_publish_ns = now_ns + self.settings.publish_ns
+        self.publish(now_ns)
+
+    def publish(self, now_ns: int) -> None:
+        """Publish what is new now."""
         self._publish(now_ns, closed_until_ns=now_ns - self.settings.lateness_ns)
 
     def finish(self, now_ns: int) -> None:
@@ -276,7 +277,7 @@ class Pipeline:
         self._take_dialog_events()
         self.calls.concurrency.advance(now_ns)
         self._publish_intervals(closed_until_ns)
-        records = list(self.calls.take_records(now_ns))
+        records = list(self.calls.take_records(now_ns, self.reports))
         if records:
             for record in records:
                 self.counters.attempts[record.outcome.value, record.labels.trunk] += 1
@@ -288,7 +289,7 @@ class Pipeline:
         if sightings:
             self._sink.messages([(s, self._labels_of(s)) for s in sightings])
         self._sink.rows("call_now", self.calls.take_states(now_ns))
-        self._sink.rows("load_now", self._load_rows(now_ns))
+        self._sink.rows("load_now", [*self._load_rows(now_ns), *self._capture_rows(now_ns)])
         if now_ns >= self._next_rollup_ns:
             self._next_rollup_ns = now_ns + self.settings.rollup_ns
             self._publish_rollups(now_ns)
@@ -297,7 +298,7 @@ class Pipeline:
     def _publish_intervals(self, until_ns: int) -> None:
         intervals = []
         for reported in self.reports.take_intervals(until_ns):
-            interval = rated(reported, self._match(reported), self._labels_for(reported))
+            interval = rated(reported, self.match_of(reported), self._labels_for(reported))
             self.calls.add_interval(interval)
             self.counters.add_interval(interval)
             self._roll_up(interval)
@@ -305,8 +306,17 @@ class Pipeline:
         if intervals:
             self._sink.intervals(intervals)
 
-    def _match(self, reported: ReportedInterval) -> StreamMatch | None:
-        return self.media.match(reported.reporter, reported.far, reported.call_id)
+    def match_of(self, reported: ReportedInterval | ReportedStream) -> StreamMatch | None:
+        """Return what SDP says of a reported stream; remembered, so that it outlives the call's addresses."""
+        key = (reported.call_id, reported.reporter, reported.ssrc, reported.observer)
+        match = self.media.match(reported.reporter, reported.far, reported.call_id)
+        if match is None:
+            return self._matches.get(key)
+        self._matches[key] = match
+        self._matches.move_to_end(key)
+        if len(self._matches) > self.settings.max_streams:
+            self._matches.popitem(last=False)
+        return match
 
     def _labels_for(self, reported: ReportedInterval) -> Labels:
         call = self.calls.get(reported.call_id) if reported.call_id else None
@@ -356,6 +366,46 @@ class Pipeline:
             self._sink.rows("finding", findings)
         self.rollups.close(now_ns)
         self.reports.expire(now_ns)
+
+    def shed(self) -> dict[str, int]:
+        """Return what each table gave up because it was full, since start."""
+        shed = {
+            "media_addresses": self.media.evicted,
+            "call_links": self.calls.stats.links_evicted,
+            "reports": self.reports.shed + self.reports.stats.evicted,
+            "findings": self.findings.shed,
+            **{f"dialog_{name}": count for name, count in self.dialogs.shed().items()},
+        }
+        for table in self.rollups.tables:
+            shed[f"{table.measurement.name}_late"] = table.stats.late
+            shed[f"{table.measurement.name}_rows"] = table.stats.overflowed
+        return shed
+
+    def sizes(self) -> dict[str, int]:
+        """Return how many entries each table holds now."""
+        return {
+            "calls": len(self.calls),
+            "media_addresses": len(self.media),
+            "report_streams": len(self.reports),
+            "agents": len(self.agents.by_id),
+        }
+
+    def _capture_rows(self, now_ns: int) -> list[Row]:
+        """Return one row per capture agent: what it sent since the last row."""
+        rows: list[Row] = []
+        for node_id, figures in self.agents.take():
+            name, region = self.labeller.node(node_id)
+            rows.append(
+                {
+                    "time": now_ns,
+                    "tenant": UNASSIGNED,
+                    "pool": "capture",
+                    "region": region,
+                    "node": name,
+                    **figures,
+                }
+            )
+        return rows
 
     def _load_rows(self, now_ns: int) -> list[Row]:
         return [

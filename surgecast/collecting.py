@@ -4,16 +4,38 @@ Everything that could grow is bounded: the batch queue (sources wait, the kernel
 every table of the pipeline, and the store's log. What was shed is read here and exported.
 """
 
+import threading
+import time
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import structlog
 
+from collectors.capture.base import BatchQueue, CaptureError, Source, SourceStats
+from collectors.capture.listeners import open_listeners
+from collectors.pipeline import Pipeline, PipelineSettings
+from collectors.publish import StoreSink
+from collectors.settings import CollectorSettings
+from collectors.tracking.calls import CallSettings
+from collectors.tracking.dialogs import DialogSettings
+from collectors.tracking.labels import Labeller, NodeRule, PoolOf, TenantRule, TrunkRule
+from collectors.tracking.privacy import NumberPrivacy
+from storage.open import open_store
+from storage.settings import StorageSettings
+
 log = structlog.get_logger()
 
+WRITER_NAME = "collect"
 QUEUE_BATCHES = 256
+LINK_HEADERS = ("x-cid", "session-id")
+"""Headers that join the legs of a call."""
 _TICK_SECONDS = 0.1
-_CAPTURE_ROWS_SECONDS = 2.0
+_STREAM_IDLE_NS = 120_000_000_000
+_FOREVER_NS = 2**62
+"""A replay's streams are all listed at its end."""
+_STALLED_SECONDS = 30.0
 
 
 @dataclass(slots=True)
@@ -24,3 +46,137 @@ class CaptureFigures:
     bytes: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     drops: Counter[str] = field(default_factory=Counter)
+
+
+def labeller_of(settings: CollectorSettings) -> Labeller:
+    """Return the labeller of the configured tenants, trunks and nodes."""
+    return Labeller(
+        tenants=(
+            TenantRule(
+                t.name,
+                tuple(key.get_secret_value() for key in t.hep_keys),
+                t.sip_domains,
+                {header.lower(): values for header, values in t.headers.items()},
+                t.networks,
+            )
+            for t in settings.tenants
+        ),
+        trunks=(TrunkRule(t.name, t.networks, t.sip_domains, t.tenant, t.region) for t in settings.trunks),
+        nodes=(NodeRule(n.capture_id, n.name, n.region) for n in settings.nodes),
+    )
+
+
+def pools_of(settings: CollectorSettings) -> PoolOf:
+    """Return which pool carries what, as configured."""
+    return PoolOf(
+        by_node={node: pool.name for pool in settings.pools for node in pool.nodes},
+        by_region={region: pool.name for pool in settings.pools for region in pool.regions},
+    )
+
+
+def pipeline_settings(
+    settings: CollectorSettings, labeller: Labeller, *, trust_capture_clock: bool = False
+) -> PipelineSettings:
+    """Return the pipeline's settings of the configured ones."""
+    return PipelineSettings(
+        trust_capture_clock=trust_capture_clock,
+        stream_idle_ns=_FOREVER_NS if trust_capture_clock else _STREAM_IDLE_NS,
+        calls=CallSettings(
+            privacy=NumberPrivacy(settings.mask_numbers), hash_salt=settings.hash_salt.get_secret_value().encode()
+        ),
+        dialogs=DialogSettings(wanted_headers=(*LINK_HEADERS, *labeller.header_names)),
+    )
+
+
+class Collector:
+    """Sources, pipeline and sink of one collect process."""
+
+    def __init__(self, sources: Sequence[Source], pipeline: Pipeline, sink: StoreSink) -> None:
+        self.pipeline = pipeline
+        self.sink = sink
+        self._sources = sources
+        self._queue: BatchQueue | None = None
+        self._turned = time.monotonic()
+        self._dead: list[str] = []
+
+    def figures(self) -> CaptureFigures:
+        """Return what the sources read, refused and lost so far."""
+        figures = CaptureFigures()
+        for source in self._sources:
+            add_stats(figures, source.stats())
+        if self._queue is not None:
+            figures.drops["queue"] += self._queue.dropped
+        return figures
+
+    def trouble(self) -> str:
+        """Return what is wrong with this process, empty where nothing is: the answer of its health probe."""
+        if self._dead:
+            return f"stopped reading: {', '.join(self._dead)}"
+        stalled = time.monotonic() - self._turned
+        return f"the consumer has not turned for {stalled:.0f} s" if stalled > _STALLED_SECONDS else ""
+
+    def run(self, stop: threading.Event, clock: Callable[[], int]) -> None:
+        """Take traffic until `stop`; `clock` gives UTC nanoseconds."""
+        queue = self._queue = BatchQueue(QUEUE_BATCHES, stop)
+        threads = [
+            threading.Thread(target=self._read, args=(source, queue, stop), name=source.name, daemon=True)
+            for source in self._sources
+        ]
+        for thread, source in zip(threads, self._sources, strict=True):
+            thread.start()
+            log.info("listening", source=source.name)
+        try:
+            while not stop.is_set():
+                for batch in queue.take(_TICK_SECONDS):
+                    try:
+                        self.pipeline.feed(batch, clock())
+                    finally:
+                        batch.release()
+                self.pipeline.capture = self.figures
+                self.pipeline.tick(clock())
+                self._turned = time.monotonic()
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(timeout=5.0)
+            self.pipeline.publish(clock())
+
+    def _read(self, source: Source, queue: BatchQueue, stop: threading.Event) -> None:
+        try:
+            source.run(queue.put, stop)
+        except CaptureError as error:
+            self._dead.append(source.name)
+            log.error("source failed", source=source.name, why=str(error))
+
+
+def add_stats(figures: CaptureFigures, stats: SourceStats) -> None:
+    """Add one source's figures."""
+    figures.frames += stats.frames
+    figures.bytes += stats.bytes
+    figures.errors.update(stats.errors)
+    if stats.kernel_drops:
+        figures.drops["kernel"] += stats.kernel_drops
+    if stats.connections_refused:
+        figures.drops["connections"] += stats.connections_refused
+
+
+@contextmanager
+def collecting(settings: CollectorSettings, storage: StorageSettings) -> Iterator[Collector]:
+    """Open everything a collector needs, and close it in order.
+
+    Raises:
+        CaptureError: A listener cannot be opened.
+        StoreError: The store cannot be opened for writing.
+    """
+    store = open_store(storage.url, storage)
+    try:
+        writer = store.writer(WRITER_NAME)
+        try:
+            sink = StoreSink(writer, time.monotonic)
+            labeller = labeller_of(settings)
+            pipeline = Pipeline(labeller, pools_of(settings), sink, pipeline_settings(settings, labeller))
+            yield Collector(open_listeners(settings), pipeline, sink)
+        finally:
+            writer.close()
+    finally:
+        store.close()

@@ -1,32 +1,135 @@
 """Capture files through the real path: what `surgecast replay` does, and what tests compare with the truth."""
 
-from collections import Counter
+import threading
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from telephony.model import CallRecord, Registration, StreamInterval
-
-
-@dataclass(slots=True)
-class StreamSummary:
-    """A media stream over the whole capture, as one observer reported it."""
-
-    interval: StreamInterval
-    """Totals; `time_ns` is its first report."""
-    jitter_mean_ms: float | None
+from collectors.capture.files import open_capture
+from collectors.capture.listeners import hep_parser
+from collectors.facts import DatagramBatch, SipSighting
+from collectors.pipeline import Pipeline, Sink
+from collectors.publish import StoreSink
+from collectors.settings import CollectorSettings
+from collectors.tracking.ratings import rated_stream
+from collectors.tracking.rollups import Row
+from storage.open import open_store
+from storage.settings import StorageSettings
+from surgecast.collecting import CaptureFigures, add_stats, labeller_of, pipeline_settings, pools_of
+from telephony.model import CallRecord, Labels, Registration, StreamInterval
 
 
 @dataclass(slots=True)
 class ReplayResult:
     """Everything a replay found."""
 
-    streams: list[StreamSummary] = field(default_factory=list)
+    streams: list[StreamInterval] = field(default_factory=list)
+    """Each stream's totals over the capture, as its observer reported them."""
     calls: list[CallRecord] = field(default_factory=list)
     registrations: list[Registration] = field(default_factory=list)
     intervals: list[StreamInterval] = field(default_factory=list)
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+    """Rows of the other measurements, by name."""
+    messages: list[SipSighting] = field(default_factory=list)
     rtcp_reports: int = 0
     rtcp_rejected: int = 0
-    frames: int = 0
-    bytes: int = 0
-    errors: Counter[str] = field(default_factory=Counter)
-    drops: Counter[str] = field(default_factory=Counter)
-    findings: list[str] = field(default_factory=list)
+    capture: CaptureFigures = field(default_factory=CaptureFigures)
+
+
+class _Keep:
+    """A sink that keeps everything, and passes it on where there is a store."""
+
+    def __init__(self, result: ReplayResult, onward: Sink | None) -> None:
+        self._result = result
+        self._onward = onward
+
+    def intervals(self, intervals: Sequence[StreamInterval]) -> None:
+        self._result.intervals += intervals
+        if self._onward:
+            self._onward.intervals(intervals)
+
+    def calls(self, records: Sequence[CallRecord]) -> None:
+        self._result.calls += records
+        if self._onward:
+            self._onward.calls(records)
+
+    def registrations(self, registrations: Sequence[Registration]) -> None:
+        self._result.registrations += registrations
+
+    def messages(self, sightings: Sequence[tuple[SipSighting, Labels]]) -> None:
+        self._result.messages += [sighting for sighting, _ in sightings]
+        if self._onward:
+            self._onward.messages(sightings)
+
+    def rows(self, measurement: str, rows: Sequence[Row]) -> None:
+        self._result.rows.setdefault(measurement, []).extend(rows)
+        if self._onward:
+            self._onward.rows(measurement, rows)
+
+    def flush(self) -> None:
+        if self._onward:
+            self._onward.flush()
+
+
+def replay_files(
+    paths: Sequence[Path],
+    settings: CollectorSettings,
+    *,
+    store_url: str | None = None,
+    storage: StorageSettings | None = None,
+) -> ReplayResult:
+    """Run files through the pipeline by the capture's own clock.
+
+    Raises:
+        CaptureError: A file cannot be read, or is none of the kinds that are known.
+        StoreError: The store cannot be written.
+    """
+    result = ReplayResult()
+    if store_url is None:
+        _replay(paths, settings, result, None)
+        return result
+    store = open_store(store_url, storage)
+    try:
+        writer = store.writer(f"replay-{time.time_ns()}")
+        try:
+            _replay(paths, settings, result, StoreSink(writer, time.monotonic))
+        finally:
+            writer.close()
+    finally:
+        store.close()
+    return result
+
+
+def _replay(paths: Sequence[Path], settings: CollectorSettings, result: ReplayResult, onward: Sink | None) -> None:
+    labeller = labeller_of(settings)
+    pipeline = Pipeline(
+        labeller,
+        pools_of(settings),
+        _Keep(result, onward),
+        pipeline_settings(settings, labeller, trust_capture_clock=True),
+    )
+    newest_ns = 0
+
+    def take(batch: DatagramBatch) -> None:
+        nonlocal newest_ns
+        if len(batch.rows):
+            newest_ns = max(newest_ns, int(batch.rows["captured_ns"].max()))
+            pipeline.feed(batch, newest_ns)
+            pipeline.tick(newest_ns)
+        batch.release()
+
+    # Every file is opened before the first is read: a wrong name must not cost the time of the right ones.
+    sources = [open_capture(path, hep_parser(settings)) for path in paths]
+    for source in sources:
+        source.run(take, threading.Event())
+        add_stats(result.capture, source.stats())
+    pipeline.finish(newest_ns)
+    result.streams = [
+        rated_stream(stream, pipeline.match_of(stream), Labels()) for stream in pipeline.reports.streams()
+    ]
+    result.rtcp_reports = pipeline.counters.rtcp_reports
+    result.rtcp_rejected = sum(pipeline.counters.rtcp_rejected.values())
+    for table, count in pipeline.shed().items():
+        if count:
+            result.capture.drops[table] += count

@@ -1,5 +1,6 @@
 """The capture agents: what each sent, when it was last heard, and how far its clock is off."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,8 @@ class Agent:
     clock_error_ms: float = 0.0
     """How far the clock was off, when it was last not believed."""
     last_seen_ns: int = 0
+    taken: tuple[int, ...] = (0, 0, 0, 0, 0)
+    """The totals at the last `take`."""
     clock_offset_ms: float = 0.0
     """Receipt time minus capture time of the newest datagrams: network delay plus clock error."""
 
@@ -69,6 +72,21 @@ class Agents:
             key = node_id if len(self.by_id) < _MAX_AGENTS else 0
             agent = self.by_id.setdefault(key, Agent())
         return agent
+
+    def take(self) -> Iterator[tuple[int, dict[str, object]]]:
+        """Yield each agent's id with the `load_now` fields of what came since the last take."""
+        for node_id, agent in self.by_id.items():
+            totals = (
+                agent.datagrams,
+                agent.payload_bytes,
+                agent.sip_messages,
+                agent.rtcp_reports,
+                agent.duplicates,
+            )
+            new = [now - before for now, before in zip(totals, agent.taken, strict=True)]
+            agent.taken = totals
+            names = ("datagrams", "bytes", "sip_messages", "rtcp_reports", "duplicates")
+            yield node_id, {**dict(zip(names, new, strict=True)), "clock_offset_ms": agent.clock_offset_ms}
 
     def alive(self, now_ns: int) -> int:
         """Return how many agents were heard of in the last minute."""

@@ -20,7 +20,9 @@ from collectors.facts import (
 from collectors.tracking.concurrency import Concurrency, LoadKey
 from collectors.tracking.labels import Labeller, PoolOf
 from collectors.tracking.media import MediaIndex, MediaSide
+from collectors.tracking.one_way import DirectionsHeard, one_way
 from collectors.tracking.privacy import NumberPrivacy, destination_of, mask_user
+from collectors.tracking.reports import ReportTracker
 from collectors.tracking.rollups import Rollups, Row
 from storage.schema import SHARDS
 from telephony.bands import R_DIVISOR
@@ -78,8 +80,7 @@ class TrackedCall:
     due_ns: int = 0
     intervals: int = 0
     degraded: int = 0
-    expected: int = 0
-    r_sum: dict[Scale, float] = field(default_factory=dict)
+    heard: DirectionsHeard = field(default_factory=DirectionsHeard)
     mos_sum: dict[Scale, float] = field(default_factory=dict)
     mos_n: dict[Scale, int] = field(default_factory=dict)
     mos_min: dict[Scale, float] = field(default_factory=dict)
@@ -348,11 +349,12 @@ class CallTable:
     def add_interval(self, interval: StreamInterval) -> None:
         """Take the closed interval of one stream of a call into the call's quality."""
         call = self._calls.get(interval.call_id)
+        if call is not None:
+            call.heard.add(interval)
         if call is None or interval.r_factor is None or interval.mos is None or interval.mos_scale is None:
             return
         scale, r = interval.mos_scale, interval.r_factor / R_DIVISOR[interval.mos_scale]
         call.intervals += 1
-        call.expected += interval.expected or 0
         call.r_last = r
         call.r_min = r if call.r_min is None else min(call.r_min, r)
         call.changed = True
@@ -362,13 +364,16 @@ class CallTable:
         call.mos_n[scale] = call.mos_n.get(scale, 0) + 1
         call.mos_min[scale] = min(call.mos_min.get(scale, interval.mos), interval.mos)
 
-    def take_records(self, now_ns: int) -> Iterator[CallRecord]:
+    def take_records(self, now_ns: int, reports: ReportTracker) -> Iterator[CallRecord]:
         """Return the records of the calls whose last intervals are in; they are then forgotten."""
         waiting = []
         for call in self._due:
             if call.due_ns > now_ns:
                 waiting.append(call)
                 continue
+            if call.answered:
+                activity = reports.sender_activity(call.sip.call_id)
+                call.one_way = one_way(activity, self._media, call.sides, call.heard)
             yield self._record(call)
             for side in call.sides:
                 self._media.forget(side)

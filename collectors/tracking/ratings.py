@@ -4,37 +4,75 @@ The only place of the collectors where an observation meets the E-model (`teleph
 """
 
 from collectors.tracking.media import StreamMatch, rtp_of
-from collectors.tracking.reports import ReportedInterval
-from telephony.codecs import lookup
+from collectors.tracking.report_intervals import ReportedInterval
+from collectors.tracking.reports import ReportedStream
+from telephony.codecs import pinned_bitrate_kbps
 from telephony.jitter import ticks_to_ms
-from telephony.model import UNKNOWN, Direction, Labels, Source, StreamInterval
+from telephony.model import UNKNOWN, Direction, Labels, Source, StreamInterval, Verdict
 from telephony.quality import assess
 
 ASSUMED_CLOCK_HZ = 8000
 """Clock of a stream whose codec nobody told; jitter is in its ticks, so it is marked as assumed."""
+_PLC = {"disabled": False, "standard": True, "enhanced": True}
+"""RFC 3611 section 4.7.6; `unspecified` says nothing."""
+_UNRATED = frozenset({Verdict.IMPLAUSIBLE_REPORT, Verdict.ENCRYPTED_RTCP})
+"""What carries one of these is shown, and not believed enough to be given a MOS."""
+
+
+def rated_stream(stream: ReportedStream, match: StreamMatch | None, labels: Labels) -> StreamInterval:
+    """Return a stream's totals, rated as one long interval that starts with its first report."""
+    whole = ReportedInterval(
+        interval_start_ns=stream.first_ns,
+        call_id=stream.call_id,
+        observer=stream.observer,
+        reporter=stream.reporter,
+        far=stream.far,
+        ssrc=stream.ssrc,
+        node_id=0,
+        expected=stream.expected,
+        received=stream.received,
+        lost=stream.lost,
+        discarded=None,
+        duplicates=None,
+        jitter_ticks_mean=stream.jitter_ticks_mean,
+        jitter_ticks_max=stream.jitter_ticks_max,
+        jitter_ms=stream.jitter_ms,
+        jitter_max_ms=stream.jitter_max_ms,
+        rtt_half_ms=stream.rtt_half_ms,
+        rtt_ms=stream.rtt_ms,
+        burst_ratio=None,
+        plc="unspecified",
+        mos=None,
+        r_factor=None,
+        codec="",
+        verdicts=stream.verdicts,
+        sender_packets_sent=None,
+        final=True,
+    )
+    return rated(whole, match, labels)
 
 
 def rated(reported: ReportedInterval, match: StreamMatch | None, labels: Labels) -> StreamInterval:
     """Return the rated interval of a reported one; without a match the codec and direction are unknown."""
     codec = match.codec if match is not None else None
-    name = codec.name.upper() if codec is not None else UNKNOWN
+    name = (codec.name if codec is not None else reported.codec or UNKNOWN).upper()
     clock_hz = codec.clock_rate_hz if codec is not None else ASSUMED_CLOCK_HZ
-    jitter_ms = reported.jitter_ms
-    jitter_max_ms = reported.jitter_ms
+    jitter_ms, jitter_max_ms = reported.jitter_ms, reported.jitter_max_ms
     if reported.jitter_ticks_mean is not None:
         jitter_ms = ticks_to_ms(reported.jitter_ticks_mean, clock_hz)
         jitter_max_ms = ticks_to_ms(reported.jitter_ticks_max or reported.jitter_ticks_mean, clock_hz)
     rating = None
-    if reported.expected:
+    if reported.expected and not _UNRATED.intersection(reported.verdicts):
         rating = assess(
             name,
-            loss_ratio=(reported.lost or 0) / reported.expected,
-            discard_ratio=(reported.discarded or 0) / reported.expected,
-            jitter_ms=jitter_ms or 0.0,
+            loss_ratio=min(max(reported.lost or 0, 0) / reported.expected, 1.0),
+            discard_ratio=min(max(reported.discarded or 0, 0) / reported.expected, 1.0),
+            jitter_ms=jitter_ms,
             rtt_ms=reported.rtt_ms,
-            burst_ratio=reported.burst_ratio or 1.0,
-            ptime_ms=(match.ptime_ms if match is not None else 0) or 20,
-            plc=reported.plc,
+            burst_ratio=reported.burst_ratio,
+            ptime_ms=match.ptime_ms if match is not None else None,
+            plc=_PLC.get(reported.plc),
+            bitrate_kbps=pinned_bitrate_kbps(codec.name, codec.fmtp) if codec is not None else None,
         )
     return StreamInterval(
         time_ns=reported.interval_start_ns,
@@ -51,6 +89,7 @@ def rated(reported: ReportedInterval, match: StreamMatch | None, labels: Labels)
         received=reported.received,
         lost=reported.lost,
         discarded=reported.discarded,
+        duplicates=reported.duplicates,
         jitter_ms=jitter_ms,
         jitter_max_ms=jitter_max_ms,
         rtt_ms=reported.rtt_ms,
@@ -60,6 +99,6 @@ def rated(reported: ReportedInterval, match: StreamMatch | None, labels: Labels)
         mos_scale=rating.scale if rating is not None else None,
         delay_ms=rating.delay_ms if rating is not None else None,
         delay_source=rating.delay_source if rating is not None else Source.ASSUMED,
-        codec_source=lookup(name).provenance if codec is not None else Source.ASSUMED,
+        codec_source=rating.codec_source if rating is not None else Source.ASSUMED,
         verdict=" ".join(v.value for v in reported.verdicts),
     )

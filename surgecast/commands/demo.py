@@ -46,17 +46,17 @@ def _run(
 ) -> None:
     _say("loading kernels (the first run compiles them: about half a minute, then they are cached)")
     began = time.monotonic()
-    from surgecast import demo_network  # compiles on import, so not before it is announced
+    from surgecast import demonstration  # compiles on import, so not before it is announced
 
     _say(f"kernels ready after {time.monotonic() - began:.1f} s")
     hep_port = _free_udp_port()
-    settings = demo_network.settings(folder, hep_port=hep_port, web_port=_free_tcp_port(port))
+    settings = demonstration.demo_settings(folder, hep_port=hep_port, web_port=_free_tcp_port(port))
     if weeks:
         _say(f"writing {weeks} weeks of simulated history")
         began = time.monotonic()
-        rows = demo_network.write_history(settings, weeks=weeks, calls=calls, seed=seed, now_ns=time.time_ns())
+        rows = demonstration.write_history(settings, weeks=weeks, calls=calls, seed=seed, now_ns=time.time_ns())
         _say(f"history written: {rows:,} rows in {time.monotonic() - began:.1f} s")
-    supervisor = Supervisor(demo_network.roles(settings, calls=calls, seed=seed, hep_port=hep_port))
+    supervisor = Supervisor(demonstration.demo_roles(settings, calls=calls, seed=seed, hep_port=hep_port))
     _say(
         f"starting collector (HEP on udp://127.0.0.1:{hep_port}), pages, and a network of {calls} concurrent calls"
     )

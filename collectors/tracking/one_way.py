@@ -1,0 +1,56 @@
+"""Whether a call's media flowed one way only, as far as RTCP can tell. It says None rather than guess.
+
+A party that sends media says so in its sender reports, and says in their report blocks what it receives
+(RFC 3550 section 6.4). Only where one party sends, hears nothing, and the other was never heard of, is a call
+one-way; a party that never speaks RTCP proves nothing about its media.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from collectors.tracking.media import MediaIndex, MediaSide
+from collectors.tracking.senders import SenderActivity
+from telephony.model import Direction, StreamInterval
+
+MIN_REPORTS = 2
+"""Sender reports without a report block that it takes to believe that nothing arrives there."""
+
+
+class DirectionsHeard:
+    """Packets that receivers reported per direction of a call."""
+
+    __slots__ = ("expected", "received")
+
+    def __init__(self) -> None:
+        self.expected = {Direction.TO_CALLEE: 0, Direction.TO_CALLER: 0, Direction.UNKNOWN: 0}
+        self.received = dict(self.expected)
+
+    def add(self, interval: StreamInterval) -> None:
+        """Take an interval."""
+        self.expected[interval.direction] += interval.expected or 0
+        self.received[interval.direction] += max(interval.received or 0, 0)
+
+
+def one_way(
+    activities: Iterable[SenderActivity], media: MediaIndex, sides: Sequence[MediaSide], heard: DirectionsHeard
+) -> bool | None:
+    """Return True for one-way media, False for both ways, None where nothing tells."""
+    sends = {Direction.TO_CALLEE: False, Direction.TO_CALLER: False}
+    deaf = {Direction.TO_CALLEE: False, Direction.TO_CALLER: False}
+    """Per direction: its sender reports, again and again, that nothing comes back."""
+    announced = {address: side for side in sides for address in (side.rtp, side.rtcp)}
+    for activity in activities:
+        side = announced.get(activity.src) or media.find(activity.src)
+        if side is None or activity.packets == 0:
+            continue
+        direction = Direction.TO_CALLEE if side.from_caller else Direction.TO_CALLER
+        sends[direction] = True
+        if activity.reports >= MIN_REPORTS and activity.reports_with_blocks == 0:
+            deaf[direction] = True
+    flows = {d: sends[d] or heard.received[d] > 0 for d in sends}
+    if all(flows.values()):
+        silent = [d for d in flows if heard.expected[d] > 0 and heard.received[d] == 0]
+        return bool(silent)
+    if not any(flows.values()):
+        return None
+    sending = next(d for d in flows if flows[d])
+    return True if deaf[sending] else None

@@ -1,0 +1,52 @@
+"""What the demo runs: the product's own roles beside a simulated network, wired over loopback."""
+
+from pathlib import Path
+
+from storage.open import open_store
+from surgecast import roles as product
+from surgecast.config import Settings, settings_from
+from surgecast.processes import Role
+from surgecast.simulator.collector import collector_config
+from surgecast.simulator.demo_network import DEMO_NETWORK
+from surgecast.simulator.history import write_history as write_simulated_history
+from surgecast.simulator.run import run_simulator
+from surgecast.simulator.settings import SimulatorSettings
+
+HISTORY_WRITER = "history"
+
+
+def demo_settings(folder: Path, *, hep_port: int, web_port: int) -> Settings:
+    """Return the configuration of the demo: an embedded store in `folder`, everything on loopback."""
+    listener = {"transport": "udp", "host": "127.0.0.1", "port": hep_port}
+    return settings_from(
+        {
+            "collect": {**collector_config(DEMO_NETWORK), "listeners": [listener]},
+            "storage": {"url": f"embedded:{folder}"},
+            "web": {"host": "127.0.0.1", "port": web_port, "hep_target": f"127.0.0.1:{hep_port}"},
+            "metrics": {"port": 0},
+        },
+        origin="demo",
+    )
+
+
+def demo_roles(settings: Settings, *, calls: int, seed: int, hep_port: int) -> list[Role]:
+    """Return the processes of the demo."""
+    simulator = SimulatorSettings(calls=calls, seed=seed, port=hep_port)
+    return [
+        Role("collect", product.collect, (settings,)),
+        Role("web", product.web, (settings,), restart=False),
+        Role("simulator", run_simulator, (simulator,)),
+    ]
+
+
+def write_history(settings: Settings, *, weeks: int, calls: int, seed: int, now_ns: int) -> int:
+    """Write the simulated past of the network; returns the rows written."""
+    store = open_store(settings.storage.url, settings.storage)
+    try:
+        writer = store.writer(HISTORY_WRITER)
+        try:
+            return write_simulated_history(writer, weeks=weeks, calls=calls, seed=seed, now_ns=now_ns)
+        finally:
+            writer.close()
+    finally:
+        store.close()
