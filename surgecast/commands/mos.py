@@ -6,7 +6,7 @@ import typer
 
 from surgecast.commands.output import AsJson, print_json
 from surgecast.errors import CommandError, Exit
-from telephony.codecs import is_known, lookup
+from telephony.codecs import is_known, lookup, on_scale
 from telephony.emodel import rate
 from telephony.model import Scale
 
@@ -29,7 +29,10 @@ def mos(
     """
     if not is_known(codec):
         raise CommandError(f"codec {codec[:40]!r} is not known; for example PCMA, G729, G722, OPUS", Exit.USAGE)
-    rating = rate(lookup(codec, scale=scale), loss_ratio=loss / 100, delay_ms=delay, burst_ratio=burst_ratio)
+    impairment = lookup(codec)
+    if scale is not None:
+        impairment = on_scale(impairment, scale)
+    rating = rate(impairment, loss_ratio=loss / 100, delay_ms=delay, burst_ratio=burst_ratio)
     terms = rating.terms
     if as_json:
         print_json(
