@@ -2,6 +2,8 @@
 
 Ie and Bpl are planning values of ITU-T G.113 where it publishes them; every other number is marked
 `assumed` and says whose practice it follows. Nothing is taken silently: a rating carries these sources.
+G.113 was read at second hand, as several public implementations quote its tables; `published` means that they
+agree on it.
 This module must not guess a codec from traffic; an unknown name gets `FALLBACK`, never an exception.
 """
 

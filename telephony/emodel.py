@@ -14,6 +14,10 @@ What is taken from where:
   for wideband: the sum of G.107 equation 7-3 is used with the Nfor of -96 dBmp that table 1 gives.
 * Fullband (G.107.2, 06/2019): Ro 148, Is 0; constant 132; Id is Idd times 1.48 alone, echo is not modelled.
   BurstR enters as it does in the other two models; at BurstR 1 this is the published equation.
+
+G.107 is checked against its own default rating. The texts of G.107.1 and G.107.2 were read at second hand, as
+public implementations quote their equations; re-check them against the Recommendations before relying on the
+third decimal.
 """
 
 import math
