@@ -1,0 +1,98 @@
+"""The embedded store: a directory that several processes write to and read from at once, without a server."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+
+from storage.embedded.layout import Layout, is_writer_name
+from storage.embedded.reader import EmbeddedReader
+from storage.embedded.relation import Database
+from storage.embedded.stats import StoreStats
+from storage.embedded.upkeep import Upkeep
+from storage.embedded.writer import EmbeddedWriter, Sealer, WriterLock
+from storage.seam import BadQuery, Scope, StoreError, StoreLocked, StoreUnavailable
+from storage.settings import StorageSettings
+
+
+class EmbeddedStore:
+    """See `storage.seam.Store`. Readers may be used from several threads, each writer from one at a time."""
+
+    def __init__(
+        self, root: Path, settings: StorageSettings | None = None, clock_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        """Open the directory, made where it is missing; raises StoreUnavailable."""
+        self.stats = StoreStats()
+        self._settings = settings or StorageSettings()
+        self._clock_ns = clock_ns
+        self._layout = Layout(root)
+        try:
+            self._layout.create()
+        except OSError as error:
+            raise StoreUnavailable(f"store {root}: {error.strerror}") from error
+        self._writers: dict[str, EmbeddedWriter] = {}
+        self._database: Database | None = None
+        self._lock = Lock()
+        self._upkeep_lock = Lock()
+        self._upkeep = Upkeep(self._layout, self._settings, self.stats)
+        self._closed = False
+
+    def writer(self, name: str) -> EmbeddedWriter:
+        """Open the one writer of this name, and recover what a dead one left; see `storage.seam.Store`."""
+        if not is_writer_name(name):
+            raise BadQuery(f"{name[:60]!r} is not a name for a writer: use a-z, 0-9, - and _")
+        self._check_open()
+        writer = EmbeddedWriter(self._layout, name, self._settings, self.stats, self._clock_ns)
+        with self._lock:
+            self._writers[name] = writer
+        return writer
+
+    def reader(self, scope: Scope) -> EmbeddedReader:
+        """Open a reader; see `storage.seam.Store`."""
+        self._check_open()
+        with self._lock:
+            if self._database is None:
+                self._database = Database(self._layout, self._settings, self.stats)
+            return EmbeddedReader(self._database, scope)
+
+    def maintain(self, now_ns: int) -> None:
+        """Apply retention, compact closed days of this store's writers, seal the logs of dead ones.
+
+        Call it every few minutes from one thread of each process that writes. Raises StoreUnavailable.
+        """
+        self._check_open()
+        with self._upkeep_lock:
+            try:
+                self._upkeep.expire(now_ns)
+                self._recover_dead()
+                with self._lock:
+                    owned = [name for name, writer in self._writers.items() if not writer.closed]
+                self._upkeep.compact(owned, now_ns)
+            except OSError as error:
+                raise StoreUnavailable(f"store {self._layout.root}: {error}") from error
+
+    def close(self) -> None:
+        """Close the writers and release everything; idempotent."""
+        self._closed = True
+        with self._lock:
+            writers, database = list(self._writers.values()), self._database
+            self._writers, self._database = {}, None
+        for writer in writers:
+            writer.close()
+        if database is not None:
+            database.close()
+
+    def _recover_dead(self) -> None:
+        for name in self._layout.logs_by_writer():
+            try:
+                lock = WriterLock(self._layout.locks / f"{name}.lock", name)
+            except StoreLocked:
+                continue  # alive
+            try:
+                Sealer(self._layout, name, self.stats).recover()
+            finally:
+                lock.release()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("the store is closed")

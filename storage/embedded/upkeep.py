@@ -1,0 +1,128 @@
+"""Retention and compaction: whole segments are deleted, small ones of closed days merged.
+
+Neither needs a lock against readers: a query whose file went away asks again. Only the owner of a writer's name
+compacts its segments. Segments that compaction replaced stay for a while: a reader that lists the directory while
+it changes must find the old or the new ones, and may, by rename(2) and readdir(3), find just one of them.
+"""
+
+import logging
+import time
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+
+from storage.embedded.layout import DAY_NS, Layout, Segment, day_start_ns, without_superseded
+from storage.embedded.points import SEQUENCE, last_writes, stored_schema
+from storage.embedded.segments import read_segment, write_segment
+from storage.embedded.stats import StoreStats
+from storage.schema import MEASUREMENTS, Measurement
+from storage.settings import StorageSettings
+
+logger = logging.getLogger(__name__)
+REPLACED_STAY_SECONDS = 60.0
+_CLOSED_AFTER_NS = 3_600_000_000_000
+"""A day is closed an hour after its end; rows may still come, into their own segments."""
+_EVER_NS = 1 << 62
+
+
+class Upkeep:
+    """Keeps one store's files few and within bounds."""
+
+    def __init__(self, layout: Layout, settings: StorageSettings, stats: StoreStats) -> None:
+        self._layout = layout
+        self._settings = settings
+        self._stats = stats
+
+    def expire(self, now_ns: int) -> None:
+        """Delete what is older, and what is more, than its measurement's retention; raises OSError."""
+        for name in self._layout.measurements():
+            if name not in MEASUREMENTS:
+                continue
+            retention = self._settings.retention_of(name)
+            segments = self._layout.list_segments(name, 0, _EVER_NS, superseded=True)
+            oldest_ns = now_ns - round(retention.age * 1e9)
+            room = retention.bytes
+            for segment in sorted(segments, key=lambda s: s.max_ns, reverse=True):
+                room -= _size(segment)
+                if segment.max_ns < oldest_ns or room < 0:
+                    _delete(segment)
+                    self._stats.segments_expired += 1
+
+    def compact(self, writers: Iterable[str], now_ns: int) -> None:
+        """Merge the small segments of these writers' closed days; the caller owns the writers. Raises OSError."""
+        owned = set(writers)
+        for name in self._layout.measurements():
+            measurement = MEASUREMENTS.get(name)
+            if measurement is None:
+                continue
+            for day in self._layout.days(name):
+                start = day_start_ns(day)
+                present = self._layout.list_segments(name, start, start + DAY_NS, superseded=True)
+                self._drop_replaced(present)
+                if start + DAY_NS + _CLOSED_AFTER_NS > now_ns:
+                    continue
+                kept = without_superseded(present)
+                for writer in owned:
+                    own = sorted((s for s in kept if s.writer == writer), key=lambda s: s.first)
+                    for group in self._groups(own):
+                        self._merge(measurement, group, oldest=group[0] is own[0])
+
+    def _groups(self, segments: list[Segment]) -> list[list[Segment]]:
+        """Return runs of neighbouring generations worth merging."""
+        groups: list[list[Segment]] = [[]]
+        rows = 0
+        for segment in segments:
+            if rows + segment.rows > self._settings.compact_rows:
+                groups.append([])
+                rows = 0
+            groups[-1].append(segment)
+            rows += segment.rows
+        return [group for group in groups if len(group) > 1]
+
+    def _merge(self, measurement: Measurement, group: list[Segment], *, oldest: bool) -> None:
+        try:
+            schema = stored_schema(measurement)
+            rows = pa.concat_tables([read_segment(segment, schema) for segment in group])
+        except FileNotFoundError:
+            return  # expired meanwhile
+        except (OSError, pa.ArrowException) as error:
+            logger.warning("%s of %s is not compacted: %s", measurement.name, group[0].day, str(error)[:200])
+            return
+        if any(segment.rewrites for segment in group):
+            rows = last_writes(rows, measurement.tags)
+            if oldest:  # nothing of this writer is older: no row of it overwrites anything any more
+                at = rows.column_names.index(SEQUENCE)
+                marks = rows[SEQUENCE].to_numpy() & ~np.int64(1)
+                rows = rows.set_column(at, SEQUENCE, pa.array(marks))
+        write_segment(self._layout, measurement, group[0].writer, (group[0].first, group[-1].last), rows)
+        self._stats.segments_compacted += len(group)
+
+    def _drop_replaced(self, present: list[Segment]) -> None:
+        for segment in present:
+            covering = [s for s in present if s.covers(segment)]
+            if covering and min(map(_age_seconds, covering)) > REPLACED_STAY_SECONDS:
+                _delete(segment)
+
+
+def _size(segment: Segment) -> int:
+    try:
+        return segment.path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _age_seconds(segment: Segment) -> float:
+    """How long ago the file was written, by the clock of the file system's host, not the caller's."""
+    try:
+        return time.time() - segment.path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _delete(segment: Segment) -> None:
+    segment.path.unlink(missing_ok=True)
+    try:
+        segment.path.parent.rmdir()
+    except OSError:
+        return  # not empty: the usual case

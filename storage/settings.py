@@ -1,0 +1,92 @@
+"""Settings of the store."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from storage.schema import MEASUREMENTS
+from telephony.durations import parse_duration
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+"""Seconds, written as `10s`, `15m`, `4h` or `7d`."""
+
+_KEEP = {
+    "stream_interval": "7d",
+    "sip_message": "7d",
+    "load_now": "1h",
+    "call_now": "1h",
+    "call": "90d",
+    "finding": "30d",
+}
+_KEEP_OTHERS = "400d"
+_GIB = 1024**3
+
+
+class Retention(BaseModel):
+    """How long, and how much, of one measurement is kept; whole segments go, the oldest first."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    age: Duration = Field(gt=0, description="Rows older than this go.", examples=["7d"])
+    bytes: int = Field(
+        default=20 * _GIB, gt=0, description="What a measurement may take on disk.", examples=[20 * _GIB]
+    )
+
+
+class StorageSettings(BaseModel):
+    """Where measurements are kept, how long, and what reading and writing may use."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(
+        default="embedded:surgecast-data",
+        description="The store: `embedded:DIRECTORY`, or the path of a directory.",
+        examples=["embedded:/var/lib/surgecast"],
+    )
+    retention: dict[str, Retention] = Field(
+        default_factory=dict,
+        description="Retention by measurement; those not named keep their defaults: "
+        + ", ".join(f"{name} {age}" for name, age in _KEEP.items())
+        + f", others {_KEEP_OTHERS}.",
+        examples=[{"stream_interval": {"age": "14d"}}],
+    )
+    seal_rows: int = Field(
+        default=500_000, gt=0, description="A log of this many rows becomes a segment.", examples=[500_000]
+    )
+    seal_bytes: int = Field(
+        default=256 * 1024**2,
+        gt=0,
+        description="A log of this many bytes becomes a segment; also what a writer holds while the disk is full.",
+        examples=[268435456],
+    )
+    seal_age: Duration = Field(
+        default=900.0, gt=0, description="A log of this age becomes a segment.", examples=["15m"]
+    )
+    compact_rows: int = Field(
+        default=1_000_000,
+        gt=0,
+        description="Small segments of a closed day are merged up to this many rows.",
+        examples=[1_000_000],
+    )
+    read_threads: int = Field(default=2, ge=1, le=64, description="Threads of a query.", examples=[2])
+    read_memory_bytes: int = Field(
+        default=_GIB, ge=64 * 1024**2, description="Memory of all queries of a process.", examples=[_GIB]
+    )
+
+    @field_validator("retention")
+    @classmethod
+    def _known(cls, value: dict[str, Retention]) -> dict[str, Retention]:
+        unknown = sorted(set(value) - set(MEASUREMENTS))
+        if unknown:
+            raise ValueError(f"no measurement {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
+        return value
+
+    @property
+    def seal_age_ns(self) -> int:
+        """`seal_age` in nanoseconds."""
+        return round(self.seal_age * 1e9)
+
+    def retention_of(self, measurement: str) -> Retention:
+        """Return how long a measurement is kept."""
+        given = self.retention.get(measurement)
+        return given if given is not None else Retention(age=parse_duration(_KEEP.get(measurement, _KEEP_OTHERS)))
