@@ -1,4 +1,4 @@
-"""The collector against real kamailio, rtpengine, sipp and baresip: what it says about calls whose truth is known."""
+"""The collector against real kamailio, rtpengine, sipp and baresip: what it says about calls of known truth."""
 
 import signal
 import subprocess
