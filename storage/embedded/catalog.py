@@ -18,13 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from storage.embedded.layout import DAY_NS, Layout, Log, Segment, day_of
+from storage.embedded.layout import DAY_NS, END_NS, Layout, Log, Segment, day_of
 from storage.embedded.log import LogBatch, LogTails
 from storage.embedded.points import stored_schema, times_of
 from storage.schema import Measurement
 from storage.seam import Window
-
-_LARGEST_NS = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +45,8 @@ class Snapshot:
 
 
 def clamp(window: Window) -> Window:
-    """Return the part of a window that a timestamp can express."""
-    return Window(min(max(window.since_ns, 0), _LARGEST_NS), min(max(window.until_ns, 0), _LARGEST_NS))
+    """Return the part of a window that the store can express."""
+    return Window(min(max(window.since_ns, 0), END_NS), min(max(window.until_ns, 0), END_NS))
 
 
 def snapshot(

@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 DAY_NS = 86_400_000_000_000
+END_NS = 1 << 62
+"""The end of time (the year 2116): DuckDB takes the last nanoseconds of 64 bits for infinity."""
 TEMPORARY = ".tmp"
 _SEGMENT = re.compile(
     r"^(?P<min>\d+)-(?P<max>\d+)\.(?P<writer>[a-z0-9_-]+)\.(?P<first>\d+)-(?P<last>\d+)"
@@ -139,10 +141,14 @@ class Layout:
     def list_segments(
         self, measurement: str, since_ns: int, until_ns: int, *, superseded: bool = False
     ) -> list[Segment]:
-        """Return the segments of the days that [since, until) touches, without those that compaction replaced."""
+        """Return the segments of the days that [since, until) touches, without those that compaction replaced.
+
+        `since_ns` is at least 0, `until_ns` at most END_NS.
+        """
         found = []
-        first = day_of(max(since_ns, 0)) if since_ns < _LAST_NS else "9999"
-        last = day_of(until_ns - 1) if 0 < until_ns <= _LAST_NS else ("" if until_ns <= 0 else "9999")
+        if until_ns <= since_ns:
+            return []
+        first, last = day_of(since_ns), day_of(until_ns - 1)
         for day in self.days(measurement):
             if first <= day <= last:
                 segments = list(_segments(self.data / measurement / day))
@@ -160,10 +166,6 @@ class Layout:
             for log in self.list_logs(measurement):
                 found.setdefault(log.writer, []).append((measurement, log))
         return found
-
-
-_LAST_NS = 253_370_764_800_000_000_000
-"""1 January 9999: times after it have no day of four digits."""
 
 
 def without_superseded(segments: list[Segment]) -> list[Segment]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from storage.embedded.layout import DAY_NS, day_start_ns
+from storage.embedded.layout import DAY_NS, END_NS, day_start_ns
 from storage.embedded.points import SEQUENCE, as_declared
 from storage.embedded.relation import Database, ScopedRows
 from storage.rows import shard_of
@@ -19,8 +19,7 @@ from storage.schema import CALL, FINDING, SIP_MESSAGE, STREAM_INTERVAL, Measurem
 from storage.seam import CallTrace, OutOfScope, Scope, Window
 from telephony.model import MINUTE_NS
 
-_LATEST_NS = (1 << 63) - 1
-_EVER = Window(0, _LATEST_NS)
+_EVER = Window(0, END_NS)
 _BEFORE_NS = 2 * MINUTE_NS
 """Clocks of agents differ, and findings are stamped with the start of their minute."""
 _AFTER_NS = 10 * MINUTE_NS
@@ -64,7 +63,7 @@ def _days_back(database: Database) -> Iterator[Window]:
     Each span reaches a day further than the one before it was looked through, for calls over midnight.
     """
     days = sorted({d for m in _OF_A_CALL for d in database.days(m)}, reverse=True)
-    yield Window(day_start_ns(days[0]) - DAY_NS, _LATEST_NS) if days else _EVER
+    yield Window(day_start_ns(days[0]) - DAY_NS, END_NS) if days else _EVER
     for day in days[1:]:
         start = day_start_ns(day)
         yield Window(start - DAY_NS, start + DAY_NS)

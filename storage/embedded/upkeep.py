@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
-from storage.embedded.layout import DAY_NS, Layout, Segment, day_start_ns, without_superseded
+from storage.embedded.layout import DAY_NS, END_NS, Layout, Segment, day_start_ns, without_superseded
 from storage.embedded.points import SEQUENCE, last_writes, stored_schema
 from storage.embedded.segments import read_segment, write_segment
 from storage.embedded.stats import StoreStats
@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 REPLACED_STAY_SECONDS = 60.0
 _CLOSED_AFTER_NS = 3_600_000_000_000
 """A day is closed an hour after its end; rows may still come, into their own segments."""
-_EVER_NS = 1 << 62
 
 
 class Upkeep:
@@ -40,7 +39,7 @@ class Upkeep:
             if name not in MEASUREMENTS:
                 continue
             retention = self._settings.retention_of(name)
-            segments = self._layout.list_segments(name, 0, _EVER_NS, superseded=True)
+            segments = self._layout.list_segments(name, 0, END_NS, superseded=True)
             oldest_ns = now_ns - round(retention.age * 1e9)
             room = retention.bytes
             for segment in sorted(segments, key=lambda s: s.max_ns, reverse=True):

@@ -8,13 +8,13 @@ so a first pass finds them and a second aggregates only theirs; a third looks up
 
 import pyarrow as pa
 
+from storage.embedded.layout import END_NS
 from storage.embedded.relation import Database, Parameters, ScopedRows, Where
 from storage.schema import CALL, STREAM_INTERVAL, TIME
 from storage.seam import Scope, Window
 from telephony.bands import R_DIVISOR, Band
 from telephony.model import INTERVAL_NS, Scale
 
-_LATEST_NS = (1 << 63) - 1
 _COLUMNS: dict[str, pa.DataType] = {
     "call_id": pa.string(),
     "tenant": pa.string(),
@@ -55,9 +55,7 @@ def worst_calls(database: Database, scope: Scope, window: Window, limit: int, wh
     call_ids = table["call_id"].to_pylist()
     ends: dict[tuple[str, str], dict[str, object]] = {}
     if call_ids:
-        after = Window(
-            window.since_ns - INTERVAL_NS, _LATEST_NS
-        )  # an interval may be stamped after its call's end
+        after = Window(window.since_ns - INTERVAL_NS, END_NS)  # an interval may be stamped after its call's end
         for end in database.ask(scope, CALL, after, None, lambda rows: _ends(rows, call_ids)).to_pylist():
             ends[end["tenant"], end["call_id"]] = end
     keys = list(zip(table["tenant"].to_pylist(), call_ids, strict=True))

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from storage.embedded.layout import Layout, Log
+from storage.embedded.layout import END_NS, Layout, Log
 from storage.embedded.log import LogFile, LogTail
 from storage.embedded.points import Memory, last_of_each, point_keys, stored_schema, times_of
 from storage.embedded.segments import seal
@@ -110,7 +110,7 @@ class _Pending:
         self.batches: list[pa.RecordBatch] = []
         self.bytes = 0
         self.log: LogFile | None = None
-        segments = layout.list_segments(measurement.name, 0, 1 << 62, superseded=True)
+        segments = layout.list_segments(measurement.name, 0, END_NS, superseded=True)
         logs = layout.list_logs(measurement.name)
         own = [s.last for s in segments if s.writer == writer] + [
             log.generation for log in logs if log.writer == writer
@@ -280,5 +280,7 @@ def _check_rows(measurement: Measurement, rows: pa.RecordBatch) -> None:
     for name in ("time", *measurement.tags):
         if rows[name].null_count:
             raise BadQuery(f"{measurement.name}: {name} must not be null")
-    if rows.num_rows and times_of(rows["time"]).min() < 0:
-        raise BadQuery(f"{measurement.name}: a time before 1970")
+    if rows.num_rows:
+        times = times_of(rows["time"])
+        if times.min() < 0 or times.max() >= END_NS:
+            raise BadQuery(f"{measurement.name}: a time before 1970 or after 2116")
