@@ -6,13 +6,12 @@ a share of an interval that was already taken goes into the oldest one still ope
 Figures that are a state rather than a count (jitter, RTT, MOS) belong to the interval in which they were said.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from telephony.model import INTERVAL_NS, Endpoint, Observer, Verdict
 
-StreamKey = tuple[str, Endpoint, int, Observer]
-"""Call-ID (may be empty), who reports, SSRC of the stream, and by what."""
+StreamKey = tuple[str, Endpoint, int, str]
+"""Call-ID (may be empty), who reports, SSRC of the stream, and the value of `Observer`: enums hash slowly."""
 
 SenderKey = tuple[str | Endpoint, int]
 """Call-ID, or the sender's address where there is none, and the SSRC it sends."""
@@ -100,10 +99,10 @@ class Bucket:
         self.lost: int | None = None
         self.discarded: int | None = None
         self.duplicates: int | None = None
-        self.jitter_ticks = Gauge()
-        self.jitter_ms = Gauge()
-        self.rtt_half_ms = Gauge()
-        self.rtt_ms = Gauge()
+        self.jitter_ticks: Gauge | None = None
+        self.jitter_ms: Gauge | None = None
+        self.rtt_half_ms: Gauge | None = None
+        self.rtt_ms: Gauge | None = None
         self.burst_ratio: float | None = None
         self.mos: float | None = None
         self.r_factor: float | None = None
@@ -121,7 +120,7 @@ class Bucket:
         return ReportedInterval(
             interval_start_ns=start_ns,
             call_id=call_id,
-            observer=observer,
+            observer=Observer(observer),
             reporter=reporter,
             far=self.far,
             ssrc=ssrc,
@@ -131,12 +130,12 @@ class Bucket:
             lost=self.lost,
             discarded=self.discarded,
             duplicates=self.duplicates,
-            jitter_ticks_mean=self.jitter_ticks.mean,
-            jitter_ticks_max=self.jitter_ticks.maximum,
-            jitter_ms=self.jitter_ms.mean,
-            jitter_max_ms=self.jitter_ms.maximum,
-            rtt_half_ms=self.rtt_half_ms.mean,
-            rtt_ms=self.rtt_ms.mean,
+            jitter_ticks_mean=_mean(self.jitter_ticks),
+            jitter_ticks_max=_maximum(self.jitter_ticks),
+            jitter_ms=_mean(self.jitter_ms),
+            jitter_max_ms=_maximum(self.jitter_ms),
+            rtt_half_ms=_mean(self.rtt_half_ms),
+            rtt_ms=_mean(self.rtt_ms),
             burst_ratio=self.burst_ratio,
             plc=self.plc,
             mos=self.mos,
@@ -171,31 +170,48 @@ class Gauge:
         return self._sum / self._n if self._n else None
 
 
-def shares(begin_ns: int, end_ns: int, total: int) -> Iterator[tuple[int, int]]:
-    """Yield each interval of (begin, end] with its whole share of `total`, which may be negative.
+def noted(gauge: Gauge | None, value: float) -> Gauge:
+    """Return the gauge with one more value; most gauges of most buckets are never made."""
+    if gauge is None:
+        gauge = Gauge()
+    gauge.add(value)
+    return gauge
+
+
+def _mean(gauge: Gauge | None) -> float | None:
+    return gauge.mean if gauge is not None else None
+
+
+def _maximum(gauge: Gauge | None) -> float | None:
+    return gauge.maximum if gauge is not None else None
+
+
+def shares(begin_ns: int, end_ns: int, total: int) -> list[tuple[int, int]]:
+    """Return each interval of (begin, end] with its whole share of `total`, which may be negative.
 
     Shares are differences of the rounded-down running total, so they sum to `total` exactly and none has the
     other sign.
 
-    >>> list(shares(5 * 10**9, 15 * 10**9, 5))
+    >>> shares(5 * 10**9, 15 * 10**9, 5)
     [(0, 2), (10000000000, 3)]
-    >>> list(shares(5 * 10**9, 15 * 10**9, -5))
+    >>> shares(5 * 10**9, 15 * 10**9, -5)
     [(0, -2), (10000000000, -3)]
     """
-    span = end_ns - begin_ns
     last = (end_ns - 1) // INTERVAL_NS * INTERVAL_NS
-    if span <= 0 or begin_ns >= last:
-        yield last, total
-        return
+    if begin_ns >= last:
+        return [(last, total)]
+    span = end_ns - begin_ns
     sign, size = (1, total) if total >= 0 else (-1, -total)
     given = 0
     start = begin_ns // INTERVAL_NS * INTERVAL_NS
+    parts = []
     while start < last:
         until = size * (start + INTERVAL_NS - begin_ns) // span
-        yield start, sign * (until - given)
+        parts.append((start, sign * (until - given)))
         given = until
         start += INTERVAL_NS
-    yield last, sign * (size - given)
+    parts.append((last, sign * (size - given)))
+    return parts
 
 
 class IntervalBook:
@@ -232,11 +248,16 @@ class IntervalBook:
 
         Returns the buckets that took a share, oldest first.
         """
-        span = self._clamped(*span_ns)
+        begin_ns, end_ns = self._clamped(*span_ns)
+        if begin_ns >= end_ns - INTERVAL_NS and begin_ns // INTERVAL_NS == (end_ns - 1) // INTERVAL_NS:
+            bucket = self.bucket(begin_ns, key, far, node_id)
+            bucket.expected = (bucket.expected or 0) + received + lost
+            bucket.lost = (bucket.lost or 0) + lost
+            return [bucket]
         touched: list[Bucket] = []
-        parts_lost = shares(*span, lost)
-        for start, part in shares(*span, received):
-            _, part_lost = next(parts_lost)
+        for (start, part), (_, part_lost) in zip(
+            shares(begin_ns, end_ns, received), shares(begin_ns, end_ns, lost), strict=True
+        ):
             bucket = self.bucket(start, key, far, node_id)
             bucket.expected = (bucket.expected or 0) + part + part_lost
             bucket.lost = (bucket.lost or 0) + part_lost
@@ -245,7 +266,8 @@ class IntervalBook:
 
     def count_sent(self, sender: SenderKey, span_ns: tuple[int, int], packets: int) -> None:
         """Share out the packets that a sender says it sent in (begin, end]."""
-        for start, part in shares(*self._clamped(*span_ns), packets):
+        begin_ns, end_ns = self._clamped(*span_ns)
+        for start, part in shares(begin_ns, end_ns, packets):
             of_interval = self._sent.setdefault(max(start, self._taken_until_ns), {})
             if sender in of_interval:
                 of_interval[sender] += part

@@ -129,7 +129,12 @@ class Stream:
 
     def has_seen(self, report: ReceptionReport, at_ns: int) -> bool:
         """Tell whether an equal report came within `COPY_NS`."""
-        return any(abs(at_ns - seen_ns) <= COPY_NS and report == seen for seen_ns, seen in self.recent)
+        for seen_ns, seen in reversed(self.recent):
+            if at_ns - seen_ns > COPY_NS:
+                break
+            if report == seen:
+                return True
+        return False
 
     def remember(self, report: ReceptionReport, at_ns: int) -> None:
         """Keep a report to recognise its copies."""
@@ -188,7 +193,7 @@ class Stream:
         counted = self.expected is not None and self.lost is not None
         return ReportedStream(
             call_id=call_id,
-            observer=observer,
+            observer=Observer(observer),
             reporter=reporter,
             far=self.far,
             ssrc=ssrc,

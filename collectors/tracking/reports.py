@@ -35,6 +35,7 @@ from collectors.tracking.report_intervals import (
     ReportedInterval,
     SenderKey,
     StreamKey,
+    noted,
 )
 from collectors.tracking.report_streams import COPY_NS, ExtendedFact, ReportedStream, Stream
 from collectors.tracking.senders import (
@@ -55,6 +56,7 @@ SR_NEAR_NS = 250_000_000
 """A sender report this near to a first receiver report tells what was sent by then without a known rate."""
 
 _S_NS = 1_000_000_000
+_RR, _XR, _VQ = Observer.RTCP_RR.value, Observer.RTCP_XR.value, Observer.VQ_REPORT.value
 
 
 @dataclass(slots=True)
@@ -124,14 +126,14 @@ class ReportTracker:
         """Take all facts of a message."""
         self.stats.messages += 1
         goodbye = None
-        has_blocks: bool | None = None
+        senders: list[SenderInfo] = []
+        has_blocks = False
         for fact in message.facts:
             if isinstance(fact, ReceptionReport):
+                has_blocks = True
                 self._reception(message, fact)
             elif isinstance(fact, SenderInfo):
-                if has_blocks is None:
-                    has_blocks = any(isinstance(other, ReceptionReport) for other in message.facts)
-                self._senders.feed(message, fact, has_blocks)
+                senders.append(fact)
             elif isinstance(fact, VoipMetrics):
                 self._metrics(message, fact)
             elif isinstance(fact, StatisticsSummary):
@@ -144,6 +146,8 @@ class ReportTracker:
                 self._reference_delay(message, fact)
             elif isinstance(fact, Goodbye):
                 goodbye = fact
+        for sender in senders:
+            self._senders.feed(message, sender, has_blocks)
         if goodbye is not None:  # last, whatever the order in the compound
             self._goodbye(message, goodbye)
 
@@ -157,7 +161,7 @@ class ReportTracker:
             stats.self_reports += 1
             return
         at_ns = message.at_ns
-        key = (message.call_id, message.local or message.src, source, Observer.RTCP_RR)
+        key = (message.call_id, message.local or message.src, source, _RR)
         stream = self._streams.get(key)
         if stream is None:
             twin = self._pairs.get((message.call_id, report.reporter_ssrc, source))
@@ -190,7 +194,8 @@ class ReportTracker:
         stream.begin(report)
         stream.pending = (at_ns, report)
         stream.jitter_ticks.add(report.jitter_ticks)
-        self._bucket(stream, at_ns).jitter_ticks.add(report.jitter_ticks)
+        bucket = self._bucket(stream, at_ns)
+        bucket.jitter_ticks = noted(bucket.jitter_ticks, report.jitter_ticks)
         self._settle_first(stream, rate_per_s=None)
 
     def _next_reception(self, stream: Stream, report: ReceptionReport, at_ns: int) -> None:
@@ -218,9 +223,9 @@ class ReportTracker:
     def _note_jitter(touched: list[Bucket], ticks: float) -> None:
         """Note the jitter in the interval of the report, and in covered ones that have no report of their own."""
         for bucket in touched[:-1]:
-            if bucket.jitter_ticks.mean is None:
-                bucket.jitter_ticks.add(ticks)
-        touched[-1].jitter_ticks.add(ticks)
+            if bucket.jitter_ticks is None:
+                bucket.jitter_ticks = noted(bucket.jitter_ticks, ticks)
+        touched[-1].jitter_ticks = noted(touched[-1].jitter_ticks, ticks)
 
     def _nothing_received(self, stream: Stream, at_ns: int) -> None:
         """Count what was sent between two reports of a receiver whom nothing has reached (asterisk#2012)."""
@@ -259,8 +264,8 @@ class ReportTracker:
             return
         begin_ns = at_ns - round(expected * _S_NS / (rate_per_s or NOMINAL_PACKETS_PER_S))
         for bucket in self._count(stream, begin_ns, at_ns, expected - lost, lost):
-            if bucket.jitter_ticks.mean is None:
-                bucket.jitter_ticks.add(report.jitter_ticks)
+            if bucket.jitter_ticks is None:
+                bucket.jitter_ticks = noted(bucket.jitter_ticks, report.jitter_ticks)
 
     def _verdict(self, stream: Stream, verdict: Verdict, at_ns: int) -> None:
         if verdict is Verdict.COUNTER_RESET:
@@ -285,11 +290,11 @@ class ReportTracker:
         half_ms = max(half_ns, 0) / 1e6
         stream.rtt_half_ms = half_ms
         bucket = self._bucket(stream, message.at_ns)
-        bucket.rtt_half_ms.add(half_ms)
+        bucket.rtt_half_ms = noted(bucket.rtt_half_ms, half_ms)
         opposite = self._pairs.get((stream.key[0], stream.key[2], stream.reporter_ssrc))
         if opposite is not None and opposite.rtt_half_ms is not None:
             stream.rtt_ms = half_ms + opposite.rtt_half_ms
-            bucket.rtt_ms.add(stream.rtt_ms)
+            bucket.rtt_ms = noted(bucket.rtt_ms, stream.rtt_ms)
 
     def _reference_delay(self, message: RtcpMessage, delay: ReferenceDelay) -> None:
         stream = self._pairs.get((message.call_id, delay.reporter_ssrc, delay.source_ssrc))
@@ -313,7 +318,7 @@ class ReportTracker:
         reporter, far = message.local or message.src, message.remote or message.dst
         if by_far_end:
             reporter, far = far, reporter
-        observer = Observer.VQ_REPORT if message.from_vq else Observer.RTCP_XR
+        observer = _VQ if message.from_vq else _XR
         if not fact.source_ssrc and not message.from_vq:
             self.stats.null_ssrc += 1
             return None
@@ -341,10 +346,10 @@ class ReportTracker:
         bucket = self._bucket(stream, at_ns)
         if metrics.jitter_ms is not None:
             stream.jitter_ms.add(metrics.jitter_ms)
-            bucket.jitter_ms.add(metrics.jitter_ms)
+            bucket.jitter_ms = noted(bucket.jitter_ms, metrics.jitter_ms)
         if metrics.round_trip_ms is not None:
             stream.rtt_ms = metrics.round_trip_ms
-            bucket.rtt_ms.add(metrics.round_trip_ms)
+            bucket.rtt_ms = noted(bucket.rtt_ms, metrics.round_trip_ms)
         if metrics.burst_density is not None and metrics.gap_density is not None:
             bucket.burst_ratio = burst.from_burst_gap(
                 metrics.burst_density, metrics.gap_density, metrics.burst_duration_ms, metrics.gap_duration_ms
@@ -385,7 +390,7 @@ class ReportTracker:
     def _twin(self, stream: Stream) -> Stream | None:
         """Return the receiver reports of the same reporter about the same stream."""
         call_id, reporter, ssrc, _ = stream.key
-        return self._streams.get((call_id, reporter, ssrc, Observer.RTCP_RR))
+        return self._streams.get((call_id, reporter, ssrc, _RR))
 
     def _summary(self, message: RtcpMessage, summary: StatisticsSummary) -> None:
         """Count a statistics summary; one that begins where the last began contains it."""
@@ -398,7 +403,7 @@ class ReportTracker:
         lost, duplicates = summary.lost, summary.duplicates or 0
         if summary.jitter_mean_ticks is not None and summary.jitter_max_ticks is not None:
             stream.jitter_ticks.add(summary.jitter_mean_ticks)
-            bucket.jitter_ticks.add(summary.jitter_mean_ticks)
+            bucket.jitter_ticks = noted(bucket.jitter_ticks, summary.jitter_mean_ticks)
         before = stream.summary
         if before is not None and before.begin_seq == summary.begin_seq:
             expected -= (before.end_seq - before.begin_seq) & 0xFFFF
@@ -441,7 +446,7 @@ class ReportTracker:
             self._forget(next(iter(self._streams.values())))
             self.stats.evicted += 1
         stream = self._streams[key] = Stream(key, far, reporter_ssrc, message)
-        if key[3] is Observer.RTCP_RR:
+        if key[3] == _RR:
             self._pairs[key[0], reporter_ssrc, key[2]] = stream
         for party in self._party_keys(stream):
             self._parties.setdefault(party, {})[key] = stream
