@@ -1,8 +1,9 @@
 """The configured HEP listeners as sources."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
-from collectors.capture.base import CaptureError, Source
+from collectors.capture.base import Source
 from collectors.capture.hepstream import HepStreamSource, server_context
 from collectors.capture.hepudp import HepUdpSource
 from collectors.settings import CollectorSettings, ListenerSettings
@@ -25,14 +26,13 @@ def open_listeners(settings: CollectorSettings) -> Sequence[Source]:
     Raises:
         CaptureError: One cannot be bound, or its TLS files are wrong; none is left open.
     """
-    sources: list[HepUdpSource | HepStreamSource] = []
-    try:
+    sources: list[Source] = []
+    with ExitStack() as opened:
         for listener in settings.listeners:
-            sources.append(_open(listener, lambda: hep_parser(settings)))
-    except CaptureError:
-        for source in sources:
-            source.close()
-        raise
+            source = _open(listener, lambda: hep_parser(settings))
+            opened.callback(source.close)
+            sources.append(source)
+        opened.pop_all()
     return sources
 
 
