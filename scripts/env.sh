@@ -67,7 +67,10 @@ esac
 [ -e "$(stamp "${locks[@]}")" ] && exit 0
 
 # An environment whose Python is gone or too old (an upgrade of the machine, a copied tree) is made anew.
-is_recent .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1 || make_venv "$(find_python)"
+if ! is_recent .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+    python=$(find_python)
+    make_venv "$python"
+fi
 install_locked "${locks[@]}"
 rm -f .venv/.installed-*
 touch "$(stamp "${runtime[@]}")" "$(stamp "${locks[@]}")"
