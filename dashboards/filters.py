@@ -63,6 +63,10 @@ class Filters:
         """Return the restrictions on these tags (all four if none is named), as readers take them."""
         return {tag: getattr(self, tag) for tag in tags or PLACES if getattr(self, tag)}
 
+    def narrowed_to(self, place: str, value: str) -> "Filters":
+        """Return this view with one value of a tag in place of those chosen for it."""
+        return Filters(self.range_key, *((value,) if tag == place else getattr(self, tag) for tag in PLACES))
+
     @property
     def narrowed(self) -> bool:
         """Whether anything but the time range is chosen."""

@@ -10,26 +10,45 @@ class DashboardSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: str = "127.0.0.1"
-    """Address to listen on."""
-    port: int = Field(default=8050, ge=0, le=65535)
-    """TCP port; 0 lets the system choose."""
-    threads: int = Field(default=8, ge=1, le=256)
-    """Requests answered at once."""
-    refresh_seconds: float = Field(default=2.0, ge=1.0, le=60.0)
-    """How often an open page asks for news, and how often watched data is read again."""
-    idle_seconds: float = Field(default=20.0, ge=4.0)
-    """After how long without a viewer a snapshot is dropped."""
-    max_snapshots: int = Field(default=128, ge=1)
-    """Different views (scope, filters, call) kept at once; the longest unwatched goes first."""
-    zone: str = "UTC"
-    """IANA time zone in which times are shown; the store keeps UTC."""
-    worst_calls: int = Field(default=50, ge=1, le=1000)
-    """Rows of the worst-calls grid."""
-    ladder_messages: int = Field(default=400, ge=10, le=5000)
-    """Messages drawn in a ladder; the CSV export carries all of them."""
-    hep_target: str = "127.0.0.1:9060"
-    """`host:port` of the HEP listener, as agents must address it; shown to whoever has no traffic yet."""
+    host: str = Field(default="127.0.0.1", description="Address to listen on.", examples=["0.0.0.0"])
+    port: int = Field(
+        default=8050, ge=0, le=65535, description="Port to listen on; 0 picks a free one.", examples=[8050]
+    )
+    threads: int = Field(default=8, ge=1, le=256, description="Requests answered at once.", examples=[8])
+    refresh_seconds: float = Field(
+        default=2.0,
+        ge=1.0,
+        le=60.0,
+        description="How often an open page asks for news, and how old watched data gets before it is read again.",
+        examples=[2.0],
+    )
+    idle_seconds: float = Field(
+        default=20.0, ge=4.0, description="A view that nobody looks at is forgotten after this.", examples=[20.0]
+    )
+    max_snapshots: int = Field(
+        default=128,
+        ge=1,
+        description="Different views (filters, calls) kept at once; the longest unwatched goes first.",
+        examples=[128],
+    )
+    zone: str = Field(
+        default="UTC",
+        description="IANA time zone in which times are shown; the store keeps UTC.",
+        examples=["Europe/Berlin"],
+    )
+    worst_calls: int = Field(default=50, ge=1, le=1000, description="Rows of the worst-calls grid.", examples=[50])
+    ladder_messages: int = Field(
+        default=400,
+        ge=10,
+        le=5000,
+        description="Messages drawn in a ladder; its CSV export carries all of them.",
+        examples=[400],
+    )
+    hep_target: str = Field(
+        default="127.0.0.1:9060",
+        description="host:port of the HEP listener as agents must address it; shown while there is no traffic.",
+        examples=["192.0.2.10:9060"],
+    )
 
     @field_validator("zone")
     @classmethod

@@ -2,6 +2,7 @@
 
 from dashboards.numbers import clock_time, significant
 from dashboards.views import Load, Series
+
 from .chart import Chart, Frame, Json
 
 

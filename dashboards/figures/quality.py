@@ -2,11 +2,11 @@
 
 from math import isfinite
 
+from dashboards.numbers import clock_time, percent, significant
+from dashboards.views import Impairment, QualityBands
 from telephony.bands import Band
 from telephony.model import Direction
 
-from dashboards.numbers import clock_time, percent, significant
-from dashboards.views import Impairment, QualityBands
 from .chart import Chart, Frame, Json
 
 BANDS = tuple(Band)

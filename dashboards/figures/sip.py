@@ -1,10 +1,10 @@
 """Session attempts by final outcome, stacked over time."""
 
-from telephony.model import Outcome
-
 from dashboards.numbers import clock_time, percent
 from dashboards.theme import outcome_token
 from dashboards.views import Outcomes
+from telephony.model import Outcome
+
 from .chart import Chart, Frame, Json
 
 OUTCOME_WORDS = {

@@ -4,6 +4,7 @@ import pyarrow as pa
 
 from dashboards.numbers import SECOND_NS
 from dashboards.views import READY, CallNow, InProgress, PanelState, Status, WorstCall, WorstCalls
+
 from .context import LOADING, Context, Seen, no_media_hint
 from .tables import optional, rows, times_ns
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pyarrow as pa
 
+from dashboards.numbers import SECOND_NS
+from dashboards.views import READY, AgentHealth, CaptureHealth, Load, PanelState, Series, Status
 from storage.seam import Scope
 from telephony.kpis import Ratio
 
-from dashboards.numbers import SECOND_NS
-from dashboards.views import READY, AgentHealth, CaptureHealth, Load, PanelState, Series, Status
 from .context import LOADING, Context
 from .tables import Floats, Grid, Ints, floats, ints, known, strings, times_ns, total
 
@@ -87,7 +87,7 @@ def _agents(
         found.append(
             AgentHealth(
                 str(node),
-                age_s <= ALIVE_SECONDS and not alive[newest_row] == 0,
+                age_s <= ALIVE_SECONDS and alive[newest_row] != 0,
                 age_s,
                 float(datagrams[recent].sum()) / span_s,
                 known([offsets[newest_row]])[0],

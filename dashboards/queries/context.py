@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from dashboards.filters import Filters
 from dashboards.numbers import duration
 from dashboards.views import PanelState, Stage, Status
+
 from .tables import Grid
 
 LOADING = Status(PanelState.LOADING, "Reading the store …")

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from storage.seam import OutOfScope, Reader, Scope, Store, StoreError, Window
-
 from dashboards.filters import PLACES, Filters
 from dashboards.numbers import SECOND_NS
 from dashboards.views import Choices, LiveView, PanelState, Stage, Status
+from storage.seam import OutOfScope, Reader, Scope, Store, StoreError, Window
+
 from . import calls, capture, places, quality, sip
 from .context import LOADING, Context, Seen
 from .tables import Grid, total

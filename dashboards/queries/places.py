@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from dashboards.filters import PLACES
+from dashboards.views import READY, FindingRow, Findings, Ranking, RankRow, Status
 from telephony.kpis import Ratio
 from telephony.model import Outcome
 
-from dashboards.filters import PLACES
-from dashboards.views import READY, FindingRow, Findings, Ranking, RankRow, Status
 from .context import LOADING, Context
 from .tables import floats, ints, rows, strings, times_ns
 

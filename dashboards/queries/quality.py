@@ -3,11 +3,11 @@
 import numpy as np
 import pyarrow as pa
 
+from dashboards.views import READY, Impairment, QualityBands, Quantiles, Series, Status
 from telephony.bands import Band
 from telephony.histogram import JITTER_MS, LOSS_RATIO, R_FACTOR, Buckets
 from telephony.model import Direction
 
-from dashboards.views import READY, Impairment, QualityBands, Quantiles, Series, Status
 from .context import LOADING, Context, Seen, no_media_hint
 from .tables import Ints, histograms, names, strings, summed, times_ns, total
 

@@ -5,6 +5,8 @@ from dataclasses import fields
 import numpy as np
 import pyarrow as pa
 
+from dashboards.numbers import SECOND_NS
+from dashboards.views import READY, Kpi, MediaRates, Outcomes, Registrations, Status
 from telephony.histogram import PDD_MS, RRD_MS
 from telephony.kpis import (
     Ratio,
@@ -19,8 +21,6 @@ from telephony.kpis import (
 )
 from telephony.model import Outcome
 
-from dashboards.numbers import SECOND_NS
-from dashboards.views import READY, Kpi, MediaRates, Outcomes, Registrations, Status
 from .context import LOADING, Context
 from .tables import floats, histograms, ints, summed, times_ns, total
 

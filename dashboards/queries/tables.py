@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from storage.seam import Window
-
 from dashboards.numbers import SECOND_NS
+from storage.seam import Window
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

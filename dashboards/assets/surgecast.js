@@ -1,0 +1,197 @@
+// What happens in the browser alone: colouring figures, tables of charts, filters in the address, opening calls,
+// pausing while hidden. No state of the product lives here, and nothing is evaluated from text.
+(function () {
+  "use strict";
+
+  const noUpdate = () => window.dash_clientside.no_update;
+  const charts = new Map(); // graph name -> what the server last sent
+  const PLACES = ["tenant", "trunk", "region", "node"];
+  const DEFAULT_RANGE = "1h";
+  let heardAt = null;
+
+  function scheme(given) {
+    return given || document.documentElement.getAttribute("data-mantine-color-scheme") || "light";
+  }
+
+  // --- colours: "@token" and "@token/alpha" become the values of the scheme in force -------------------
+
+  function colour(text, tokens) {
+    const [name, alpha] = text.slice(1).split("/");
+    const hex = tokens[name];
+    if (!hex) return text;
+    if (alpha === undefined) return hex;
+    const n = parseInt(hex.slice(1), 16);
+    return `rgba(${n >> 16}, ${(n >> 8) & 255}, ${n & 255}, ${alpha})`;
+  }
+
+  const DATA_KEYS = new Set(["x", "y", "z", "customdata", "text"]);
+
+  function resolve(value, tokens) {
+    if (typeof value === "string") return value[0] === "@" ? colour(value, tokens) : value;
+    if (Array.isArray(value)) return value.map((item) => resolve(item, tokens));
+    if (value && typeof value === "object") {
+      const out = {};
+      for (const key of Object.keys(value)) {
+        out[key] = DATA_KEYS.has(key) ? value[key] : resolve(value[key], tokens);
+      }
+      return out;
+    }
+    return value;
+  }
+
+  function figure(chart, theme) {
+    const drawn = resolve(chart.figure, theme.tokens);
+    drawn.layout.template = theme.template;
+    return drawn;
+  }
+
+  function draw(changed, given, themes) {
+    const context = window.dash_clientside.callback_context;
+    const all = !context.triggered.some((t) => t.prop_id.endsWith("charts.data"));
+    const theme = themes[scheme(given)];
+    const figures = context.outputs_list.map((output) => {
+      const name = output.id.replace(/-graph$/, "");
+      const fresh = changed && changed[name];
+      if (fresh) charts.set(name, fresh);
+      if ((!fresh && !all) || !charts.has(name)) return noUpdate();
+      return figure(charts.get(name), theme);
+    });
+    return figures;
+  }
+
+  // --- the same data as a table ----------------------------------------------------------------------
+
+  const element = (type, props) => ({ namespace: "dash_html_components", type, props });
+
+  function asTable(clicks) {
+    const open = clicks % 2 === 1;
+    const name = window.dash_clientside.callback_context.outputs_list[0].id.replace(/-table$/, "");
+    const chart = charts.get(name);
+    if (!open || !chart) return [null, true, "false"];
+    const { columns, rows } = chart.table;
+    const head = columns.map((text) => element("Th", { children: text, scope: "col" }));
+    const body = rows
+      .slice()
+      .reverse()
+      .map((row) =>
+        element("Tr", {
+          children: row.map((text, i) =>
+            i ? element("Td", { children: text }) : element("Th", { children: text, scope: "row" }),
+          ),
+        }),
+      );
+    const table = element("Table", {
+      className: "data-table",
+      children: [
+        element("Caption", { children: chart.summary }),
+        element("Thead", { children: element("Tr", { children: head }) }),
+        element("Tbody", { children: body }),
+      ],
+    });
+    return [table, false, "true"];
+  }
+
+  // --- filters live in the address -------------------------------------------------------------------
+
+  function searchOf(range, places) {
+    const query = new URLSearchParams();
+    if (range && range !== DEFAULT_RANGE) query.append("range", range);
+    PLACES.forEach((place, i) => (places[i] || []).slice().sort().forEach((value) => query.append(place, value)));
+    const text = query.toString();
+    return text ? `?${text}` : "";
+  }
+
+  function same(a, b) {
+    return JSON.stringify(a) === JSON.stringify(b);
+  }
+
+  function syncFilters(search, range, ...places) {
+    const triggered = window.dash_clientside.callback_context.triggered.map((t) => t.prop_id);
+    const byUser = triggered.length > 0 && triggered.every((id) => id.startsWith("filter-"));
+    const keep = [noUpdate(), noUpdate(), ...PLACES.map(noUpdate)];
+    if (byUser) {
+      const wanted = searchOf(range, places);
+      if (wanted !== search) keep[0] = wanted;
+      return keep;
+    }
+    const query = new URLSearchParams(search || "");
+    const chosen = query.get("range") || DEFAULT_RANGE;
+    if (chosen !== range) keep[1] = chosen;
+    PLACES.forEach((place, i) => {
+      const values = query.getAll(place).sort();
+      if (!same(values, (places[i] || []).slice().sort())) keep[i + 2] = values;
+    });
+    return keep;
+  }
+
+  function copyLink() {
+    const done = () => window.dash_clientside.set_props("copy-link-text", { children: "Copied" });
+    const back = () => window.dash_clientside.set_props("copy-link-text", { children: "Copy link" });
+    if (navigator.clipboard) navigator.clipboard.writeText(window.location.href).then(done, back);
+    window.setTimeout(back, 2000);
+    return noUpdate();
+  }
+
+  // --- opening a call ---------------------------------------------------------------------------------
+
+  function callPath(id) {
+    return `/call/${encodeURIComponent(id)}`;
+  }
+
+  function openCall(submitted, value) {
+    const id = (value || "").trim();
+    return submitted && id ? callPath(id) : noUpdate();
+  }
+
+  function rowOf(target) {
+    const row = target.closest ? target.closest(".call-grid .ag-center-cols-container .ag-row, .call-grid .ag-row") : null;
+    return row ? row.getAttribute("row-id") : null;
+  }
+
+  function go(path) {
+    window.dash_clientside.set_props("url", { pathname: path, search: "" });
+    window.scrollTo(0, 0);
+  }
+
+  document.addEventListener("click", (event) => {
+    const id = rowOf(event.target);
+    if (id) go(callPath(id));
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    const id = rowOf(event.target);
+    if (id) go(callPath(id));
+  });
+
+  // --- a hidden tab asks for nothing ------------------------------------------------------------------
+
+  document.addEventListener("visibilitychange", () => {
+    for (const page of ["live", "call"]) {
+      if (document.getElementById(`${page}-page`)) {
+        window.dash_clientside.set_props(`${page}-tick`, { disabled: document.hidden });
+      }
+    }
+  });
+
+  // --- how long ago the server was heard ---------------------------------------------------------------
+
+  function heard() {
+    heardAt = performance.now();
+    return "";
+  }
+
+  window.setInterval(() => {
+    const clock = document.getElementById("as-of-age");
+    if (!clock || heardAt === null) return;
+    const age = Math.round((performance.now() - heardAt) / 1000);
+    const text = age > 6 ? `no answer for ${age} s` : "live";
+    if (clock.dataset.text === text) return;
+    clock.dataset.text = text;
+    clock.classList.toggle("lost", age > 6);
+    window.dash_clientside.set_props("as-of-age", { children: text });
+  }, 1000);
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, {
+    surgecast: { draw, asTable, syncFilters, copyLink, openCall, heard },
+  });
+})();

@@ -1,0 +1,262 @@
+"""What the cache keeps for a live view: the store's answers, and everything already rendered.
+
+Rendering happens once per refresh in the background, not once per viewer: a tick only picks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+from dashboards.components.guide import guide
+from dashboards.components.health import health_strip
+from dashboards.components.panel import panel_update
+from dashboards.components.rows import call_now_row, findings_list, ranking_table, worst_row
+from dashboards.components.tiles import kpi_tile, ratio_words, sparkline, tile
+from dashboards.figures.chart import Chart, Frame, Json
+from dashboards.figures.load import load_chart
+from dashboards.figures.quality import bands_chart, jitter_chart, loss_chart
+from dashboards.figures.sip import outcomes_chart
+from dashboards.filters import PLACES, Filters
+from dashboards.numbers import UNKNOWN_TEXT, count, milliseconds, significant
+from dashboards.queries.live import LiveAnswers, LiveQuestions, live_view
+from dashboards.settings import DashboardSettings
+from dashboards.snapshots import Key
+from dashboards.views import LiveView, PanelState, Registrations, Status
+from storage.seam import Store
+
+CHARTS = ("load", "quality", "loss", "jitter", "outcomes")
+PANELS = (
+    "capture",
+    "load",
+    "quality",
+    "loss",
+    "jitter",
+    "outcomes",
+    "media",
+    "registrations",
+    "ranking",
+    "worst",
+    "in-progress",
+    "findings",
+)
+AREAS = ("guide", "capture", "tiles", "media", "registrations", "findings", *(f"ranking-{p}" for p in PLACES))
+GRIDS = ("worst", "in-progress")
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRendered:
+    """A live view as the browser gets it."""
+
+    charts: dict[str, Json]
+    digests: dict[str, int]
+    """Of each chart, so that a viewer is sent only those that changed."""
+    panels: dict[str, dict[str, Any]]
+    areas: dict[str, Any]
+    grids: dict[str, list[dict[str, Any]]]
+    choices: dict[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveState:
+    """The cached value of a live view."""
+
+    answers: LiveAnswers
+    rendered: LiveRendered
+
+
+def load_live(store: Store, settings: DashboardSettings) -> Callable[[Key, LiveState | None, int], LiveState]:
+    """Return the loader of the live cache; a key's subject is the query string of its filters."""
+    questions = LiveQuestions(store, worst_calls=settings.worst_calls)
+
+    def load(key: Key, before: LiveState | None, now_ns: int) -> LiveState:
+        filters = Filters.from_search(key.subject)
+        answers = questions.ask(key.scope, filters, before.answers if before else None, now_ns)
+        view = live_view(answers, key.scope, filters, now_ns)
+        return LiveState(answers, render(view, filters, settings))
+
+    return load
+
+
+def render(view: LiveView, filters: Filters, settings: DashboardSettings) -> LiveRendered:
+    """Draw every panel of a view."""
+    frame = Frame(settings.time_zone, filters.to_search() or "all")
+    charts = _charts(view, frame)
+    blobs = {name: chart.to_json() for name, chart in charts.items()}
+    return LiveRendered(
+        charts=blobs,
+        digests={name: crc32(msgspec.json.encode(blob)) for name, blob in blobs.items()},
+        panels=_panels(view, charts, filters, settings),
+        areas=_areas(view, filters, settings),
+        grids={
+            "worst": [worst_row(call, settings.time_zone) for call in view.worst.rows],
+            "in-progress": [call_now_row(call) for call in view.in_progress.rows],
+        },
+        choices={place: list(getattr(view.choices, place)) for place in PLACES},
+    )
+
+
+def _charts(view: LiveView, frame: Frame) -> dict[str, Chart]:
+    drawn: dict[str, Chart] = {}
+    if view.load.status.drawn and view.load.starts_ns:
+        drawn["load"] = load_chart(view.load, frame)
+    if view.bands.status.drawn and view.bands.starts_ns:
+        drawn["quality"] = bands_chart(view.bands, frame)
+    if view.loss.status.drawn and view.loss.starts_ns:
+        drawn["loss"] = loss_chart(view.loss, frame)
+    if view.jitter.status.drawn and view.jitter.starts_ns:
+        drawn["jitter"] = jitter_chart(view.jitter, frame)
+    if view.outcomes.status.drawn and view.outcomes.starts_ns:
+        drawn["outcomes"] = outcomes_chart(view.outcomes, frame)
+    return drawn
+
+
+def _panels(
+    view: LiveView, charts: dict[str, Chart], filters: Filters, settings: DashboardSettings
+) -> dict[str, dict[str, Any]]:
+    span, zone = f"last {filters.range.words}", settings.zone
+    rated = f"% of stream time · n = {count(view.bands.intervals)} intervals · {span} · {zone}"
+    observers = ", ".join(view.loss.observers) or "no observer"
+    shown = len(view.in_progress.rows)
+    beyond = f", worst {shown} shown" if view.in_progress.total > shown else ""
+    provisional = " · last bar still open" if view.outcomes.provisional else ""
+    notes: dict[str, tuple[Status, str]] = {
+        "capture": (view.capture.status, "rates over 10 s, counts over the last minute"),
+        "load": (view.load.status, f"calls · n = {count(view.load.attempts)} attempts · {span} · {zone}"),
+        "quality": (view.bands.status, rated),
+        "loss": (view.loss.status, f"% · n = {count(view.loss.intervals)} intervals ({observers}) · {zone}"),
+        "jitter": (
+            view.jitter.status,
+            f"ms · n = {count(view.jitter.intervals)} intervals ({observers}) · {zone}",
+        ),
+        "outcomes": (
+            view.outcomes.status,
+            f"attempts · n = {count(view.outcomes.attempts)} · {span}{provisional} · {zone}",
+        ),
+        "media": (view.media.status, f"share of answered calls · {span}"),
+        "registrations": (
+            view.registrations.status,
+            f"REGISTER · n = {count(view.registrations.attempts)} · {span}",
+        ),
+        "ranking": (view.ranking.status, f"stream time with R below 70 · {span}"),
+        "worst": (view.worst.status, f"n = {count(len(view.worst.rows))} calls · {span} · {zone}"),
+        "in-progress": (view.in_progress.status, f"n = {count(view.in_progress.total)} calls now{beyond}"),
+        "findings": (view.findings.status, f"n = {count(view.findings.total)} · {span} · {zone}"),
+    }
+    return {
+        name: panel_update(
+            status,
+            note,
+            (charts[name].summary if name in charts else status.reason) if name in CHARTS else None,
+        )
+        for name, (status, note) in notes.items()
+    }
+
+
+def failed(status: Status) -> dict[str, dict[str, Any]]:
+    """Return the update of every panel where the view as a whole could not be read."""
+    return {name: panel_update(status, "", status.reason if name in CHARTS else None) for name in PANELS}
+
+
+def _areas(view: LiveView, filters: Filters, settings: DashboardSettings) -> dict[str, Any]:
+    zone = settings.time_zone
+    areas: dict[str, Any] = {
+        "guide": guide(view.stage, settings.hep_target),
+        "capture": health_strip(view.capture, view.at_ns, zone) if view.capture.status.drawn else None,
+        "tiles": _tiles(view, filters),
+        "media": [kpi_tile(kpi) for kpi in view.media.tiles],
+        "registrations": _registration_tiles(view.registrations),
+        "findings": findings_list(view.findings.rows, zone) if view.findings.rows else None,
+    }
+    for place in PLACES:
+        rows = (view.ranking.by_place or {}).get(place, ())
+        hidden = (view.ranking.hidden or {}).get(place, 0)
+        areas[f"ranking-{place}"] = ranking_table(place, rows, hidden, filters) if rows else None
+    return areas
+
+
+def _tiles(view: LiveView, filters: Filters) -> list[Any]:
+    load, span = view.load, f"last {filters.range.words}"
+    why = "" if load.status.drawn or load.status.state is PanelState.LOADING else load.status.reason
+    now = [
+        tile(
+            "Active calls",
+            significant(load.concurrent_now),
+            f"mean {significant(load.erlangs)} · {span}" if load.erlangs is not None else "not yet known",
+            hint=f"Answered calls that are up now. {why}".strip(),
+            spark=sparkline(load.concurrent),
+            quiet=load.concurrent_now is None,
+        ),
+        tile(
+            "Call attempts",
+            significant(load.attempts_hz_now),
+            f"{count(load.attempts)} · {span}",
+            hint=f"Session attempts per second now. {why}".strip(),
+            unit="per s",
+            spark=sparkline(load.attempts_hz),
+            quiet=load.attempts_hz_now is None,
+        ),
+        tile(
+            "In setup",
+            significant(load.setup_now),
+            "no final answer yet",
+            hint=f"Session attempts between the first INVITE and its final answer. {why}".strip(),
+            unit="calls",
+            spark=sparkline(load.setup),
+            quiet=load.setup_now is None,
+        ),
+        tile(
+            "Carried traffic",
+            significant(load.erlangs),
+            f"mean of {span}",
+            hint=f"Mean of the calls up over the range, in erlang. {why}".strip(),
+            unit="erl",
+            quiet=load.erlangs is None,
+        ),
+    ]
+    kpis = [kpi_tile(kpi) for kpi in view.outcomes.kpis] or [
+        tile(name, UNKNOWN_TEXT, "n = 0", hint=view.outcomes.status.reason, quiet=True)
+        for name in ("ASR", "NER", "SEER", "ISA", "PDD")
+    ]
+    return [*now, *kpis]
+
+
+def _registration_tiles(view: Registrations) -> list[Any]:
+    if view.success is None:
+        return []
+    refused = (
+        f"rejected {count(view.rejected)} · challenged {count(view.challenged)} · no answer {count(view.timeout)}"
+    )
+    value, detail, few = ratio_words(view.success)
+    return [
+        tile(
+            "Registered",
+            value,
+            detail,
+            hint="REGISTER attempts that succeeded (registered or unregistered), of all; challenges folded",
+            spark=sparkline(view.per_step),
+            quiet=few,
+        ),
+        tile(
+            "Refused",
+            count(view.rejected + view.challenged + view.timeout),
+            refused,
+            hint="REGISTER attempts that failed",
+        ),
+        tile(
+            "Wrong credentials",
+            count(view.auth_failures),
+            "refused with credentials",
+            hint="Credentials were presented and refused: 403, or 401/407 again",
+        ),
+        tile(
+            "RRD",
+            milliseconds(view.rrd_p50_ms),
+            f"p95 {milliseconds(view.rrd_p95_ms)}",
+            unit="p50",
+            hint="Registration request delay: REGISTER to its 2xx (RFC 6076 4.1)",
+            quiet=view.rrd_p50_ms is None,
+        ),
+    ]

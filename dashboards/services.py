@@ -1,0 +1,37 @@
+"""What the pages work with: the store, the settings, the clock and the snapshot caches.
+
+Callbacks are thin over this, so they can be called without a browser.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dashboards.pages.live_state import LiveState, load_live
+from dashboards.settings import DashboardSettings
+from dashboards.snapshots import Refresher, SnapshotCache
+from storage.seam import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Made once per application."""
+
+    store: Store
+    settings: DashboardSettings
+    clock: Callable[[], int]
+    live: SnapshotCache[LiveState]
+
+    @classmethod
+    def of(cls, store: Store, settings: DashboardSettings, clock: Callable[[], int]) -> "Services":
+        """Put a store behind caches; nothing is read until somebody looks."""
+        live = SnapshotCache(
+            load_live(store, settings),
+            every_seconds=settings.refresh_seconds,
+            idle_seconds=settings.idle_seconds,
+            capacity=settings.max_snapshots,
+        )
+        return cls(store, settings, clock, live)
+
+    def refreshers(self) -> tuple[Refresher, ...]:
+        """Return the background threads that keep the caches fresh, not yet started."""
+        return (Refresher(self.live, self.clock, "live"),)
