@@ -22,24 +22,24 @@ def _hours(percents: str) -> tuple[float, ...]:
 
 _OFFICE = WeekShape(_hours("1 1 1 1 2 3 8 30 68 95 100 96 74 78 93 92 82 58 28 14 8 5 3 2"))
 _CONTACT_CENTRE = WeekShape(
-    _hours("2 1 1 1 1 2 8 32 72 95 100 97 88 86 90 92 86 72 58 46 30 16 8 4"),
-    (1.14, 1.02, 0.97, 0.95, 0.92, 0.48, 0.24),
+    _hours("14 12 11 11 12 14 20 40 74 95 100 97 88 86 90 92 86 74 62 52 40 29 21 17"),
+    (1.14, 1.02, 0.97, 0.95, 0.92, 0.62, 0.45),
 )
 _CARRIER = WeekShape(
-    _hours("32 24 20 18 18 22 34 50 68 80 86 88 86 85 86 88 92 97 100 98 90 76 58 42"),
+    _hours("44 36 32 30 30 33 42 56 70 80 86 88 86 85 86 88 92 97 100 98 91 80 66 54"),
     (1.0, 0.99, 0.99, 1.0, 1.04, 0.92, 0.88),
 )
 _CLINIC = WeekShape(
-    _hours("4 3 3 3 3 4 10 42 96 100 88 76 60 72 74 66 50 30 16 12 10 8 6 5"),
-    (1.25, 1.0, 0.95, 0.95, 0.9, 0.18, 0.14),
+    _hours("11 10 9 9 9 10 15 44 96 100 88 76 60 72 74 66 50 34 25 21 18 15 13 12"),
+    (1.25, 1.0, 0.95, 0.95, 0.9, 0.35, 0.28),
 )
 _SCHOOL = WeekShape(
     _hours("1 1 1 1 1 4 35 100 80 50 42 42 45 45 60 82 50 26 12 6 3 2 1 1"), (1.05, 1.0, 1.0, 1.0, 0.9, 0.06, 0.04)
 )
 
-_TRADE = WeekShape(
-    _hours("3 2 2 2 2 4 12 40 90 100 97 86 60 90 94 88 76 50 30 20 12 8 5 4"),
-    (1.0, 1.0, 1.0, 1.0, 1.0, 0.08, 0.06),
+_SHOP = WeekShape(
+    _hours("6 4 4 4 4 6 12 26 52 84 96 92 80 86 90 92 96 100 92 74 48 28 16 9"),
+    (0.95, 0.93, 0.94, 0.96, 1.0, 0.92, 0.84),
 )
 
 
@@ -147,7 +147,7 @@ DEMO_NETWORK = Network(
             zone="Europe/Amsterdam",
             network="10.10.0.0/16",
             shape=_CONTACT_CENTRE,
-            share=0.30,
+            share=0.24,
             day_cv=0.08,
             intraday_cv=0.05,
             holding=HoldingTime(288, 0.95, 0.06, 18),
@@ -167,7 +167,7 @@ DEMO_NETWORK = Network(
             zone="Europe/London",
             network="10.20.0.0/16",
             shape=_OFFICE,
-            share=0.24,
+            share=0.20,
             day_cv=0.07,
             intraday_cv=0.06,
             holding=HoldingTime(176, 1.3),
@@ -187,7 +187,7 @@ DEMO_NETWORK = Network(
             zone="Europe/Berlin",
             network="10.30.0.0/24",
             shape=_CARRIER,
-            share=0.22,
+            share=0.26,
             day_cv=0.09,
             intraday_cv=0.07,
             holding=HoldingTime(132, 1.4, 0.2),
@@ -207,7 +207,7 @@ DEMO_NETWORK = Network(
             zone="America/New_York",
             network="10.40.0.0/16",
             shape=_CLINIC,
-            share=0.16,
+            share=0.12,
             day_cv=0.10,
             intraday_cv=0.08,
             holding=HoldingTime(214, 1.15),
@@ -242,12 +242,12 @@ DEMO_NETWORK = Network(
             answer_median_s=8.0,
         ),
         Tenant(
-            name="sakura-trading",
+            name="sakura-retail",
             domain="sakura.example",
             zone="Asia/Tokyo",
             network="10.60.0.0/16",
-            shape=_TRADE,
-            share=0.05,
+            shape=_SHOP,
+            share=0.15,
             day_cv=0.14,
             intraday_cv=0.12,
             holding=HoldingTime(158, 1.25),

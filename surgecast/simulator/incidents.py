@@ -149,3 +149,77 @@ def live_incidents(start_ns: int) -> IncidentPlan:
             ),
         )
     )
+
+
+def past_incidents(now_ns: int) -> IncidentPlan:
+    """Return what went wrong in the six weeks before `now_ns`: the truth that history holds."""
+    midnight_ns = now_ns - now_ns % DAY_NS
+
+    def at(days_ago: int, hour: float) -> int:
+        return midnight_ns - days_ago * DAY_NS + round(hour * HOUR_NS)
+
+    return IncidentPlan(
+        (
+            Incident(
+                "carrier-c bad in the afternoon",
+                Place.TRUNK,
+                "carrier-c",
+                at(2, 18),
+                150 * MINUTE_NS,
+                DAY_NS,
+                Impairment(0.025, 2.5, 9.0, 15.0),
+                fail_ratio=0.28,
+            ),
+            Incident(
+                "relay-us-2 degraded",
+                Place.RELAY,
+                "relay-us-2",
+                at(3, 15.5),
+                100 * MINUTE_NS,
+                impairment=Impairment(0.02, 1.3, 18.0, 12.0),
+            ),
+            Incident(
+                "Loss in eu-west",
+                Place.REGION,
+                "eu-west",
+                at(5, 9.25),
+                55 * MINUTE_NS,
+                impairment=Impairment(0.045, 3.5, 4.0, 6.0),
+            ),
+            Incident(
+                "carrier-b refuses calls", Place.TRUNK, "carrier-b", at(9, 10), 75 * MINUTE_NS, fail_ratio=0.5
+            ),
+            Incident(
+                "Campaign of meridian-support",
+                Place.TENANT,
+                "meridian-support",
+                at(11, 8.5),
+                180 * MINUTE_NS,
+                load_factor=1.7,
+            ),
+            Incident(
+                "lakeside-health cannot call",
+                Place.TENANT,
+                "lakeside-health",
+                at(16, 14),
+                40 * MINUTE_NS,
+                load_factor=0.04,
+            ),
+            Incident(
+                "High jitter on mobile apps",
+                Place.CLIENT,
+                "mobile-app",
+                at(22, 12),
+                240 * MINUTE_NS,
+                impairment=Impairment(0.01, 2.0, 38.0, 25.0),
+            ),
+            Incident(
+                "Campaign of meridian-support",
+                Place.TENANT,
+                "meridian-support",
+                at(32, 9),
+                180 * MINUTE_NS,
+                load_factor=1.6,
+            ),
+        )
+    )

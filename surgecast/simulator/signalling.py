@@ -12,7 +12,7 @@ from surgecast.simulator.truth import Truth
 from telephony.model import Endpoint, RegistrationOutcome
 
 _MS = 1_000_000
-_OUTCOMES = (
+REGISTRATION_OUTCOMES = (
     (RegistrationOutcome.REGISTERED, 0.965),
     (RegistrationOutcome.UNREGISTERED, 0.010),
     (RegistrationOutcome.REJECTED, 0.008),
@@ -25,7 +25,7 @@ _REPEATS_NS = (500 * _MS, 1500 * _MS, 3500 * _MS)
 
 def draw_outcome(rng: Random) -> RegistrationOutcome:
     """Return how a registration ends; a wrong password is challenged again, a barred device refused."""
-    return rng.choices([o for o, _ in _OUTCOMES], [w for _, w in _OUTCOMES])[0]
+    return rng.choices([o for o, _ in REGISTRATION_OUTCOMES], [w for _, w in REGISTRATION_OUTCOMES])[0]
 
 
 def registration(network: Network, tenant: Tenant, at_ns: int, seed: int, truth: Truth) -> Iterator[Sighting]:
