@@ -128,7 +128,8 @@ def parse_rtcp(data: bytes | memoryview) -> ParsedRtcp:
     at = 0
     while at < size:
         if at + 4 > size:
-            failure = TRUNCATED
+            # Some pad a description by the byte instead of the word: zeros left over harm nothing.
+            failure = TRUNCATED if any(data[at:]) else ""
             break
         first, kind, words = _HEADER.unpack_from(data, at)
         end = at + 4 + 4 * words
