@@ -5,13 +5,14 @@ replay drives it by the clock of the capture. What it makes goes to a `Sink`; no
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from collectors.capture.base import SourceStats
 from collectors.facts import (
     DATAGRAM_DUPLICATE,
     DatagramBatch,
@@ -19,29 +20,32 @@ from collectors.facts import (
     Payload,
     RegistrationEnded,
     RtcpMessage,
-    SipEvent,
     SipSighting,
     format_ip,
 )
 from collectors.tracking.agents import Agents
 from collectors.tracking.calls import CallSettings, CallTable
 from collectors.tracking.counters import Counters
-from collectors.tracking.dialogs import DialogSettings, DialogTracker, QualityReportBody
+from collectors.tracking.dialog_facts import DialogEvent, DialogSettings, QualityReportBody, RtpStatHeader
+from collectors.tracking.dialogs import DialogTracker
 from collectors.tracking.findings import Findings
 from collectors.tracking.labels import Labeller, PoolOf
 from collectors.tracking.media import MediaIndex, StreamMatch
 from collectors.tracking.ratings import rated
 from collectors.tracking.report_intervals import ReportedInterval, StreamKey
-from collectors.tracking.reports import ReportedStream, ReportTracker
+from collectors.tracking.report_streams import ReportedStream
+from collectors.tracking.reports import ReportTracker
 from collectors.tracking.rollups import Rollups, Row
 from collectors.wire.hep import DuplicateFilter
 from collectors.wire.rtcp import ParsedRtcp, parse_rtcp
 from collectors.wire.rtcp_json import parse_rtcp_json
+from collectors.wire.rtp_report import parse_rtp_stat
 from collectors.wire.vq_report import parse_vq_report
 from telephony.bands import R_DIVISOR
 from telephony.model import (
     INTERVAL_NS,
     UNASSIGNED,
+    UNKNOWN,
     CallRecord,
     Endpoint,
     Labels,
@@ -51,6 +55,8 @@ from telephony.model import (
 
 _S_NS = 1_000_000_000
 _DEGRADED_R = 70.0
+COLLECTOR_NODE = "collector"
+"""The node of a collector's own `load_now` row, beside those of its agents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +118,12 @@ class Pipeline:
         self.reports = ReportTracker(settings.max_streams, settings.stream_idle_ns)
         self._matches: OrderedDict[StreamKey, StreamMatch] = OrderedDict()
         self.calls = CallTable(labeller, self.media, self.rollups, pools, settings.calls)
+        self.capture_totals: Callable[[], SourceStats] = SourceStats
+        """What the sources read, refused and lost since start; set by whoever runs them."""
+        self._captured = SourceStats()
         self._sink = sink
         self._registrations: list[Registration] = []
+        self._shed = self._unmatched = 0
         self._next_publish_ns = 0
         self._next_rollup_ns = 0
 
@@ -211,18 +221,36 @@ class Pipeline:
         events = self.dialogs.take_events()
         if not events:
             return
-        for event in events:
-            self._count(event)
+        # Calls first: a report that came with a BYE must find the call it speaks of.
         self.calls.feed(events)
+        for event in events:
+            self._take_other(event)
 
-    def _count(self, event: SipEvent | QualityReportBody) -> None:
+    def _take_other(self, event: DialogEvent) -> None:
+        """Take what the call table has no use for."""
         if isinstance(event, RegistrationEnded):
             self._registered(event)
         elif isinstance(event, HeartbeatEnded):
             self._heartbeat(event)
+        elif isinstance(event, RtpStatHeader):
+            self._rtp_stat(event)
         elif isinstance(event, QualityReportBody):
             parsed = parse_vq_report(event.body)
             self._take_parsed(parsed, event.at_ns, event.src, event.dst, event.call_id, event.node_id)
+
+    def _rtp_stat(self, event: RtpStatHeader) -> None:
+        """Take what a party says of the media it received; it names no addresses, its SDP does."""
+        metrics, call = parse_rtp_stat(event.value), self.calls.get(event.call_id)
+        if metrics is None:
+            self.counters.rtcp_rejected["rtp_stat"] += 1
+            return
+        own, far = event.src, event.dst
+        if call is not None:
+            own = next((s.rtp for s in call.sides if s.from_caller == event.from_caller), own)
+            far = next((s.rtp for s in reversed(call.sides) if s.from_caller != event.from_caller), far)
+        self._take_message(
+            RtcpMessage(event.at_ns, own, far, event.call_id, event.node_id, (metrics,), from_vq=True)
+        )
 
     def _registered(self, event: RegistrationEnded) -> None:
         labels = self.labeller.addresses(event.src, event.dst, event.node_id, event.node_name, event.tenant_key)
@@ -374,7 +402,10 @@ class Pipeline:
             "call_links": self.calls.stats.links_evicted,
             "reports": self.reports.shed + self.reports.stats.evicted,
             "findings": self.findings.shed,
-            **{f"dialog_{name}": count for name, count in self.dialogs.shed().items()},
+            "dialogs": self.dialogs.stats.calls_evicted,
+            "dialog_events": self.dialogs.stats.events_shed,
+            "sip_sightings": self.dialogs.stats.sightings_shed,
+            "agents": self.agents.folded,
         }
         for table in self.rollups.tables:
             shed[f"{table.measurement.name}_late"] = table.stats.late
@@ -392,7 +423,7 @@ class Pipeline:
 
     def _capture_rows(self, now_ns: int) -> list[Row]:
         """Return one row per capture agent: what it sent since the last row."""
-        rows: list[Row] = []
+        rows: list[Row] = [self._collector_row(now_ns)]
         for node_id, figures in self.agents.take():
             name, region = self.labeller.node(node_id)
             rows.append(
@@ -407,6 +438,31 @@ class Pipeline:
             )
         return rows
 
+    def _collector_row(self, now_ns: int) -> Row:
+        """Return the row of this collector itself: what was refused and lost since the last one."""
+        before, now = self._captured, self.capture_totals()
+        self._captured = now
+        shed = sum(self.shed().values())
+        tables, self._shed = shed - self._shed, shed
+        unmatched, self._unmatched = (
+            self.counters.reports_unmatched - self._unmatched,
+            self.counters.reports_unmatched,
+        )
+        return {
+            "time": now_ns,
+            "tenant": UNASSIGNED,
+            "pool": "capture",
+            "region": UNKNOWN,
+            "node": COLLECTOR_NODE,
+            "frames": now.frames - before.frames,
+            "errors": sum(now.errors.values()) - sum(before.errors.values()),
+            "drops_kernel": now.kernel_drops - before.kernel_drops,
+            "drops_queue": now.connections_refused - before.connections_refused,
+            "drops_table": tables,
+            "unmatched_reports": unmatched,
+            "agents_alive": self.agents.alive(now_ns),
+        }
+
     def _load_rows(self, now_ns: int) -> list[Row]:
         return [
             {"time": now_ns, "tenant": tenant, "pool": pool, "region": region, "node": node, **figures}
@@ -416,6 +472,8 @@ class Pipeline:
 
 _REPORT_TYPES = [Payload.RTCP_JSON, Payload.RTCP, Payload.RTP_REPORT_JSON, Payload.VQ_RTCPXR]
 
+_PAYLOAD_NAMES = {payload.value: payload.name.lower() for payload in Payload}
+
 
 def _payload_name(value: int) -> str:
-    return Payload(value).name.lower() if value in Payload else "other"
+    return _PAYLOAD_NAMES.get(value, "other")

@@ -57,7 +57,7 @@ class StoreSink:
         if not count:
             return
         try:
-            self._writer.write(measurement, build())  # type: ignore[arg-type]
+            self._writer.write(measurement, build())
         except StoreUnavailable:
             self.rows_shed += count
         else:

@@ -4,12 +4,11 @@ Everything that could grow is bounded: the batch queue (sources wait, the kernel
 every table of the pipeline, and the store's log. What was shed is read here and exported.
 """
 
+import secrets
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import structlog
 
@@ -36,16 +35,6 @@ _STREAM_IDLE_NS = 120_000_000_000
 _FOREVER_NS = 2**62
 """A replay's streams are all listed at its end."""
 _STALLED_SECONDS = 30.0
-
-
-@dataclass(slots=True)
-class CaptureFigures:
-    """What the sources of a collector did since it started."""
-
-    frames: int = 0
-    bytes: int = 0
-    errors: Counter[str] = field(default_factory=Counter)
-    drops: Counter[str] = field(default_factory=Counter)
 
 
 def labeller_of(settings: CollectorSettings) -> Labeller:
@@ -84,7 +73,10 @@ def pipeline_settings(
         calls=CallSettings(
             privacy=NumberPrivacy(settings.mask_numbers), hash_salt=settings.hash_salt.get_secret_value().encode()
         ),
-        dialogs=DialogSettings(wanted_headers=(*LINK_HEADERS, *labeller.header_names)),
+        dialogs=DialogSettings(
+            wanted_headers=(*LINK_HEADERS, *labeller.header_names),
+            hash_seed=0 if trust_capture_clock else secrets.randbits(63),
+        ),
     )
 
 
@@ -95,18 +87,16 @@ class Collector:
         self.pipeline = pipeline
         self.sink = sink
         self._sources = sources
-        self._queue: BatchQueue | None = None
         self._turned = time.monotonic()
         self._dead: list[str] = []
+        pipeline.capture_totals = self.totals
 
-    def figures(self) -> CaptureFigures:
+    def totals(self) -> SourceStats:
         """Return what the sources read, refused and lost so far."""
-        figures = CaptureFigures()
+        total = SourceStats()
         for source in self._sources:
-            add_stats(figures, source.stats())
-        if self._queue is not None:
-            figures.drops["queue"] += self._queue.dropped
-        return figures
+            total.add(source.stats())
+        return total
 
     def trouble(self) -> str:
         """Return what is wrong with this process, empty where nothing is: the answer of its health probe."""
@@ -117,7 +107,7 @@ class Collector:
 
     def run(self, stop: threading.Event, clock: Callable[[], int]) -> None:
         """Take traffic until `stop`; `clock` gives UTC nanoseconds."""
-        queue = self._queue = BatchQueue(QUEUE_BATCHES, stop)
+        queue = BatchQueue(QUEUE_BATCHES, stop)
         threads = [
             threading.Thread(target=self._read, args=(source, queue, stop), name=source.name, daemon=True)
             for source in self._sources
@@ -132,7 +122,6 @@ class Collector:
                         self.pipeline.feed(batch, clock())
                     finally:
                         batch.release()
-                self.pipeline.capture = self.figures
                 self.pipeline.tick(clock())
                 self._turned = time.monotonic()
         finally:
@@ -147,17 +136,6 @@ class Collector:
         except CaptureError as error:
             self._dead.append(source.name)
             log.error("source failed", source=source.name, why=str(error))
-
-
-def add_stats(figures: CaptureFigures, stats: SourceStats) -> None:
-    """Add one source's figures."""
-    figures.frames += stats.frames
-    figures.bytes += stats.bytes
-    figures.errors.update(stats.errors)
-    if stats.kernel_drops:
-        figures.drops["kernel"] += stats.kernel_drops
-    if stats.connections_refused:
-        figures.drops["connections"] += stats.connections_refused
 
 
 @contextmanager

@@ -6,9 +6,9 @@ from storage.open import open_store
 from surgecast import roles as product
 from surgecast.config import Settings, settings_from
 from surgecast.processes import Role
-from surgecast.simulator.collector import collector_config
 from surgecast.simulator.demo_network import DEMO_NETWORK
 from surgecast.simulator.history import write_history as write_simulated_history
+from surgecast.simulator.network import collector_config
 from surgecast.simulator.run import run_simulator
 from surgecast.simulator.settings import SimulatorSettings
 
@@ -31,7 +31,7 @@ def demo_settings(folder: Path, *, hep_port: int, web_port: int) -> Settings:
 
 def demo_roles(settings: Settings, *, calls: int, seed: int, hep_port: int) -> list[Role]:
     """Return the processes of the demo."""
-    simulator = SimulatorSettings(calls=calls, seed=seed, port=hep_port)
+    simulator = SimulatorSettings(calls=calls, seed=seed, host="127.0.0.1", port=hep_port, speed=1.0)
     return [
         Role("collect", product.collect, (settings,)),
         Role("web", product.web, (settings,), restart=False),
@@ -39,13 +39,14 @@ def demo_roles(settings: Settings, *, calls: int, seed: int, hep_port: int) -> l
     ]
 
 
-def write_history(settings: Settings, *, weeks: int, calls: int, seed: int, now_ns: int) -> int:
-    """Write the simulated past of the network; returns the rows written."""
+def write_history(settings: Settings, *, weeks: int, calls: int, seed: int, until_ns: int) -> int:
+    """Write the simulated past of the network up to where the live run starts; returns the rows written."""
     store = open_store(settings.storage.url, settings.storage)
     try:
         writer = store.writer(HISTORY_WRITER)
         try:
-            return write_simulated_history(writer, weeks=weeks, calls=calls, seed=seed, now_ns=now_ns)
+            summary = write_simulated_history(writer, weeks=weeks, calls=calls, seed=seed, until_ns=until_ns)
+            return sum(summary.rows.values())
         finally:
             writer.close()
     finally:

@@ -20,10 +20,10 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from collectors.capture.base import SourceStats
 from collectors.pipeline import Pipeline
 from collectors.publish import StoreSink
 from surgecast import __version__
-from surgecast.collecting import CaptureFigures
 from telephony.histogram import JITTER_MS
 from telephony.model import UNKNOWN, Outcome
 
@@ -34,7 +34,7 @@ _OTHER = "other"
 class CollectorMetrics(Collector):
     """The metrics of a collector process."""
 
-    def __init__(self, pipeline: Pipeline, sink: StoreSink, capture: Callable[[], CaptureFigures]) -> None:
+    def __init__(self, pipeline: Pipeline, sink: StoreSink, capture: Callable[[], SourceStats]) -> None:
         self._pipeline = pipeline
         self._sink = sink
         self._capture = capture
@@ -136,8 +136,8 @@ class CollectorMetrics(Collector):
             value=pipeline.duplicates.duplicates,
         )
         drops = CounterMetricFamily("surgecast_queue_dropped", "What was shed, by queue.", labels=["queue"])
-        for queue, count in sorted(dict(capture.drops).items()):
-            drops.add_metric([queue], count)
+        drops.add_metric(["kernel"], capture.kernel_drops)
+        drops.add_metric(["connections"], capture.connections_refused)
         yield drops
         agents = pipeline.agents.by_id.copy()
         seen = GaugeMetricFamily(

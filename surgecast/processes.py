@@ -28,7 +28,7 @@ class Role:
     """A named process: `run(*arguments, stop)` until the stop event is set."""
 
     name: str
-    run: Callable[..., None]
+    run: Callable[..., object]
     arguments: tuple[object, ...] = ()
     restart: bool = True
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from collectors.capture.base import SourceStats
 from collectors.capture.files import open_capture
 from collectors.capture.listeners import hep_parser
 from collectors.facts import DatagramBatch, SipSighting
@@ -16,7 +17,7 @@ from collectors.tracking.ratings import rated_stream
 from collectors.tracking.rollups import Row
 from storage.open import open_store
 from storage.settings import StorageSettings
-from surgecast.collecting import CaptureFigures, add_stats, labeller_of, pipeline_settings, pools_of
+from surgecast.collecting import labeller_of, pipeline_settings, pools_of
 from telephony.model import CallRecord, Labels, Registration, StreamInterval
 
 
@@ -34,7 +35,9 @@ class ReplayResult:
     messages: list[SipSighting] = field(default_factory=list)
     rtcp_reports: int = 0
     rtcp_rejected: int = 0
-    capture: CaptureFigures = field(default_factory=CaptureFigures)
+    capture: SourceStats = field(default_factory=SourceStats)
+    shed: dict[str, int] = field(default_factory=dict)
+    """What tables gave up because they were full, by table."""
 
 
 class _Keep:
@@ -123,13 +126,11 @@ def _replay(paths: Sequence[Path], settings: CollectorSettings, result: ReplayRe
     sources = [open_capture(path, hep_parser(settings)) for path in paths]
     for source in sources:
         source.run(take, threading.Event())
-        add_stats(result.capture, source.stats())
+        result.capture.add(source.stats())
     pipeline.finish(newest_ns)
     result.streams = [
         rated_stream(stream, pipeline.match_of(stream), Labels()) for stream in pipeline.reports.streams()
     ]
     result.rtcp_reports = pipeline.counters.rtcp_reports
     result.rtcp_rejected = sum(pipeline.counters.rtcp_rejected.values())
-    for table, count in pipeline.shed().items():
-        if count:
-            result.capture.drops[table] += count
+    result.shed = {table: count for table, count in pipeline.shed().items() if count}

@@ -6,7 +6,8 @@ import time
 import structlog
 
 from collectors.capture.base import CaptureError
-from dashboards.server import serve
+from dashboards.app import create_app
+from dashboards.server import WebServer
 from storage.open import open_store
 from surgecast.collecting import collecting
 from surgecast.config import Settings
@@ -23,7 +24,7 @@ def collect(settings: Settings, stop: threading.Event) -> None:
         with collecting(settings.collect, settings.storage) as collector:
             exporter = None
             if settings.metrics.enabled:
-                metrics = CollectorMetrics(collector.pipeline, collector.sink, collector.figures)
+                metrics = CollectorMetrics(collector.pipeline, collector.sink, collector.totals)
                 try:
                     exporter = ExporterServer(
                         settings.metrics.host, settings.metrics.port, metrics, collector.trouble
@@ -46,6 +47,15 @@ def web(settings: Settings, stop: threading.Event) -> None:
     configure_logs()
     store = open_store(settings.storage.url, settings.storage)
     try:
-        serve(store, settings.web, time.time_ns, stop)
+        try:
+            server = WebServer(create_app(store, settings.web, time.time_ns), settings.web)
+        except OSError as error:
+            address = f"{settings.web.host}:{settings.web.port}"
+            raise SystemExit(f"web: cannot listen on {address}: {error.strerror}") from error
+        thread = threading.Thread(target=server.run, name="web", daemon=True)
+        thread.start()
+        stop.wait()
+        server.close()
+        thread.join(timeout=5.0)
     finally:
         store.close()

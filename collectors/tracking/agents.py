@@ -41,6 +41,8 @@ class Agents:
 
     def __init__(self) -> None:
         self.by_id: dict[int, Agent] = {}
+        self.folded = 0
+        """Looks at agents for which there was no room, counted as agent 0."""
 
     def count(self, rows: npt.NDArray[np.void], received_ns: int) -> None:
         """Count a batch of `DATAGRAM` rows received at about this time."""
@@ -69,7 +71,10 @@ class Agents:
     def _agent(self, node_id: int) -> Agent:
         agent = self.by_id.get(node_id)
         if agent is None:
-            key = node_id if len(self.by_id) < _MAX_AGENTS else 0
+            key = node_id
+            if len(self.by_id) >= _MAX_AGENTS:
+                key = 0
+                self.folded += 1
             agent = self.by_id.setdefault(key, Agent())
         return agent
 

@@ -15,7 +15,6 @@ from collectors.facts import (
     CallStarted,
     MediaDescription,
     SipCall,
-    SipEvent,
 )
 from collectors.tracking.concurrency import Concurrency, LoadKey
 from collectors.tracking.labels import Labeller, PoolOf
@@ -26,6 +25,7 @@ from collectors.tracking.reports import ReportTracker
 from collectors.tracking.rollups import Rollups, Row
 from storage.schema import SHARDS
 from telephony.bands import R_DIVISOR
+from telephony.kpis import INEFFECTIVE, SEER_EFFECTIVE
 from telephony.model import (
     INTERVAL_NS,
     UNKNOWN,
@@ -44,8 +44,6 @@ DEGRADED_R = 70.0
 SHORT_CALL_S = 10.0
 RESTATE_NS = 30_000_000_000
 """How often a call that does not change is stated again."""
-_SEER_CODES = frozenset({480, 486, 600, 603})
-_INEFFECTIVE_CODES = frozenset({408, 500, 503, 504})
 _MAX_SIDES = 16
 """Media addresses kept per call; a call that announces more is re-routed in a loop."""
 
@@ -146,7 +144,7 @@ class CallTable:
         """Return the call of this Call-ID, if it lives or waits for its record."""
         return self._calls.get(call_id)
 
-    def feed(self, events: Iterable[SipEvent]) -> None:
+    def feed(self, events: Iterable[object]) -> None:
         """Take dialog events in order; those that concern no call are left to others."""
         for event in events:
             if isinstance(event, CallStarted):
@@ -274,9 +272,9 @@ class CallTable:
         row = self._rollups.sessions.row(at_ns, *_place(call.labels))
         row.add("attempts")
         row.add(outcome.value)
-        if outcome is Outcome.ANSWERED or sip.sip_code in _SEER_CODES:
+        if outcome is Outcome.ANSWERED or sip.sip_code in SEER_EFFECTIVE:
             row.add("seer_effective")
-        if sip.sip_code in _INEFFECTIVE_CODES:
+        if sip.sip_code in INEFFECTIVE:
             row.add("ineffective")
         if sip.first_response_ns:
             row.count("pdd_ms_histogram", (sip.first_response_ns - sip.started_ns) / 1e6)

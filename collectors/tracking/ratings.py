@@ -5,8 +5,8 @@ The only place of the collectors where an observation meets the E-model (`teleph
 
 from collectors.tracking.media import StreamMatch, rtp_of
 from collectors.tracking.report_intervals import ReportedInterval
-from collectors.tracking.reports import ReportedStream
-from telephony.codecs import pinned_bitrate_kbps
+from collectors.tracking.report_streams import ReportedStream
+from telephony.codecs import lookup, pinned_bitrate_kbps
 from telephony.jitter import ticks_to_ms
 from telephony.model import UNKNOWN, Direction, Labels, Source, StreamInterval, Verdict
 from telephony.quality import assess
@@ -62,7 +62,7 @@ def rated(reported: ReportedInterval, match: StreamMatch | None, labels: Labels)
         jitter_ms = ticks_to_ms(reported.jitter_ticks_mean, clock_hz)
         jitter_max_ms = ticks_to_ms(reported.jitter_ticks_max or reported.jitter_ticks_mean, clock_hz)
     rating = None
-    if reported.expected and not _UNRATED.intersection(reported.verdicts):
+    if reported.expected and lookup(name).voice and not _UNRATED.intersection(reported.verdicts):
         rating = assess(
             name,
             loss_ratio=min(max(reported.lost or 0, 0) / reported.expected, 1.0),

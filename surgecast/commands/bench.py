@@ -7,7 +7,7 @@ import typer
 from surgecast.bench import hep as hep_bench
 from surgecast.bench import sip as sip_bench
 from surgecast.bench import store as store_bench
-from surgecast.commands.output import AsJson, print_json, shown
+from surgecast.commands.output import AsJson, print_json, shown, stderr
 
 app = typer.Typer(help="Measure the hot paths beside their peers in the same run.", no_args_is_help=True)
 
@@ -20,7 +20,9 @@ def hep(seconds: Seconds = 3.0, as_json: AsJson = False) -> None:
 
     Example: surgecast bench hep --json
     """
-    _print({**hep_bench.run(seconds), "sip": sip_bench.run()}, as_json)
+    _print(
+        {**hep_bench.run(seconds, lambda line: stderr.print(line, markup=False)), "sip": sip_bench.run()}, as_json
+    )
 
 
 @app.command("store")

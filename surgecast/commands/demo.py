@@ -54,7 +54,7 @@ def _run(
     if weeks:
         _say(f"writing {weeks} weeks of simulated history")
         began = time.monotonic()
-        rows = demonstration.write_history(settings, weeks=weeks, calls=calls, seed=seed, now_ns=time.time_ns())
+        rows = demonstration.write_history(settings, weeks=weeks, calls=calls, seed=seed, until_ns=time.time_ns())
         _say(f"history written: {rows:,} rows in {time.monotonic() - began:.1f} s")
     supervisor = Supervisor(demonstration.demo_roles(settings, calls=calls, seed=seed, hep_port=hep_port))
     _say(

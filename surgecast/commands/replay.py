@@ -1,5 +1,6 @@
 """`surgecast replay`: capture files through the real path."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +10,16 @@ from collectors.capture.base import CaptureError
 from surgecast.commands.output import AsJson, print_json, print_table, stderr
 from surgecast.config import ConfigFile, load_settings
 from surgecast.errors import CommandError
-from surgecast.replay import ReplayResult, StreamSummary, replay_files
-from telephony.model import CallRecord, Registration
+from surgecast.replay import ReplayResult, replay_files
+from telephony.model import CallRecord, Registration, StreamInterval
+
+
+_SHOWN: dict[str, tuple[str, ...]] = {
+    "calls": ("call_id", "outcome", "sip_code", "pdd_ms", "duration_s", "released_by", "one_way", "codecs"),
+    "streams": ("call_id", "ssrc", "src", "dst", "codec", "observer", "expected", "lost", "jitter_mean_ms", "mos"),
+    "registrations": ("aor", "outcome", "sip_code", "challenged"),
+}
+"""What is shown of each list where no JSON was asked for."""
 
 
 def replay(
@@ -28,8 +37,8 @@ def replay(
         result = replay_files(files, settings.collect, store_url=store, storage=settings.storage)
     except CaptureError as error:
         raise CommandError(str(error)) from error
-    for text in result.findings:
-        stderr.print(text, markup=False)
+    for row in result.rows.get("finding", ()):
+        stderr.print(f"{row['text']} ({row['count']} times)", markup=False)
     if as_json:
         print_json(as_contract(result))
     else:
@@ -38,27 +47,27 @@ def replay(
 
 def as_contract(result: ReplayResult) -> dict[str, Any]:
     """Return the keys that the command-line contract names, no others."""
+    attempts = Counter(call.call_id for call in result.calls)
     return {
         "streams": [_stream(s) for s in result.streams],
-        "calls": [_call(c) for c in result.calls],
+        "calls": [_call(c, attempts[c.call_id]) for c in result.calls],
         "registrations": [_registration(r) for r in result.registrations],
         "rtcp": {"reports": result.rtcp_reports, "rejected": result.rtcp_rejected},
         "capture": {
-            "frames": result.frames,
-            "bytes": result.bytes,
-            "errors": dict(result.errors),
-            "drops": dict(result.drops),
+            "frames": result.capture.frames,
+            "bytes": result.capture.bytes,
+            "errors": dict(result.capture.errors),
+            "drops": result.shed,
         },
     }
 
 
-def _stream(summary: StreamSummary) -> dict[str, Any]:
-    stream = summary.totals
+def _stream(stream: StreamInterval) -> dict[str, Any]:
     return {
         "ssrc": f"0x{stream.ssrc:08x}",
         "src": str(stream.src),
         "dst": str(stream.dst),
-        "payload_types": list(summary.payload_types),
+        "payload_types": [],  # RTCP does not carry them
         "codec": stream.codec,
         "clock_rate_hz": stream.clock_rate_hz,
         "observer": stream.observer.value,
@@ -78,12 +87,12 @@ def _stream(summary: StreamSummary) -> dict[str, Any]:
     }
 
 
-def _call(call: CallRecord) -> dict[str, Any]:
+def _call(call: CallRecord, attempts: int) -> dict[str, Any]:
     return {
         "call_id": call.call_id,
         "outcome": call.outcome.value,
         "sip_code": call.sip_code,
-        "attempts": call.attempts,
+        "attempts": attempts,  # session attempts: challenges are folded
         "pdd_ms": call.pdd_ms,
         "duration_s": call.duration_s,
         "released_by": call.released_by.value if call.released_by is not None else None,
@@ -105,20 +114,14 @@ def _registration(registration: Registration) -> dict[str, Any]:
 
 
 def _print(result: ReplayResult) -> None:
-    columns = ("call_id", "outcome", "sip_code", "attempts", "pdd_ms", "duration_s", "released_by", "codecs")
-    if result.calls:
-        print_table(columns, [[_call(c)[k] for k in columns] for c in result.calls], title="calls")
-    columns = ("call_id", "ssrc", "src", "dst", "codec", "observer", "expected", "lost", "jitter_mean_ms", "mos")
-    if result.streams:
-        print_table(columns, [[_stream(s)[k] for k in columns] for s in result.streams], title="streams")
-    columns = ("aor", "outcome", "sip_code", "challenged")
-    if result.registrations:
-        rows = [[_registration(r)[k] for k in columns] for r in result.registrations]
-        print_table(columns, rows, title="registrations")
+    found = as_contract(result)
+    for title, columns in _SHOWN.items():
+        if found[title]:
+            print_table(columns, [[row[name] for name in columns] for row in found[title]], title=title)
     typer.echo(
-        f"{result.frames} frames, {result.bytes} bytes; RTCP reports {result.rtcp_reports}, "
-        f"rejected {result.rtcp_rejected}; errors {dict(result.errors) or 'none'}; "
-        f"drops {dict(result.drops) or 'none'}"
+        f"{result.capture.frames} frames, {result.capture.bytes} bytes; RTCP reports {result.rtcp_reports}, "
+        f"rejected {result.rtcp_rejected}; errors {dict(result.capture.errors) or 'none'}; "
+        f"drops {result.shed or 'none'}"
     )
     if not (result.calls or result.streams or result.registrations):
         typer.echo("no calls, streams or registrations were found in it")
