@@ -196,17 +196,21 @@ def _ordered_facts(message: _Object) -> list[RtcpFact]:
     """
     facts: list[RtcpFact] = []
     ssrc = lenient.to_ssrc(message.get("ssrc"))
-    sender: _Object | None = None
+    is_compound = sum(name == "ssrc" for name, _ in message) > 1
+    waiting: _Object | None = None
     # heplify copies all 32 bits of the sequence number, so a small one is small.
     carries_cycles = message.has("report_blocks_xr") or message.has("receiver_report")
     for name, value in message:
         if name == "ssrc":
             ssrc = lenient.to_ssrc(value)
-            if sender is not None:
-                facts += _sender(sender, ssrc)
-                sender = None
-        elif name in ("sender_information", "sender_report"):
-            sender = value if isinstance(value, _Object) else sender
+            if waiting is not None:
+                facts += _sender(waiting, ssrc)
+                waiting = None
+        elif name in ("sender_information", "sender_report") and isinstance(value, _Object):
+            if is_compound:
+                waiting = value
+            else:
+                facts += _sender(value, ssrc)
         elif name in ("report_blocks", "receiver_report"):
             facts += [_reception_report(block, ssrc, carries_cycles) for block in _objects(value)]
         elif name == "report_blocks_xr":
@@ -215,8 +219,8 @@ def _ordered_facts(message: _Object) -> list[RtcpFact]:
             facts += [_captagent_xr(xr, ssrc) for xr in _objects(value)]
         elif name == "voip_metrics":
             facts += [_heplify2_xr(xr, ssrc) for xr in _objects(value)]
-    if sender is not None:
-        facts += _sender(sender, ssrc)
+    if waiting is not None:
+        facts += _sender(waiting, ssrc)
     facts += _descriptions(message, ssrc)
     if _number(message, "type") == BYE:
         facts.append(Goodbye((ssrc,)))

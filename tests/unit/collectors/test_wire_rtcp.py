@@ -318,7 +318,8 @@ def test_all_rtcp_of_a_public_capture_parses_as_tshark_reads_it(captures: Path) 
     ]
     assert {()} == {p.rejected for p in parsed}
     last = parsed[-1].facts
-    assert (26, 548, 12_160, 9_244) == (
+    # tshark counts 26: it gives up two whose description is padded to half a word
+    assert (28, 548, 12_160, 9_244) == (
         len(parsed),
         *(fact.packets for fact in last if isinstance(fact, SenderInfo)),
         *(f.extended_highest_seq for f in last[2:] if isinstance(f, ReceptionReport)),
