@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from storage.embedded.layout import DAY_NS, END_NS, Layout, Log, Segment, day_of
+from storage.embedded.layout import DAY_NS, END_NS, Layout, Segment, day_of
 from storage.embedded.log import LogBatch, LogTails
 from storage.embedded.points import stored_schema, times_of
 from storage.schema import Measurement
@@ -32,16 +32,10 @@ class Snapshot:
     segments: list[Segment]
     tail: pa.Table
     """Rows that are in logs only, with the stored schema."""
-    rewriting: list[Segment]
-    """Segments with rows that may overwrite others: by their marks, or because of `shared`."""
-    tail_rewrites: bool
+    repeats_since_ns: int
+    """From this time on a point may be found more than once; END_NS where none may."""
     shared: bool
     """Several writers wrote in the same span of time: any row may overwrite another's, marked or not."""
-
-    @property
-    def may_repeat(self) -> bool:
-        """Whether a point may be found twice."""
-        return self.shared or self.tail_rewrites or bool(self.rewriting)
 
 
 def clamp(window: Window) -> Window:
@@ -67,27 +61,22 @@ def snapshot(
     for segment in segments:
         spans.setdefault(segment.writer, []).append((segment.min_ns, segment.max_ns))
     kept: list[pa.RecordBatch] = []
-    rewrites = False
+    marked = [segment.min_ns for segment in segments if segment.rewrites]
     for log, batches in read:
         sealed = {s.day for s in days if s.writer == log.writer and s.first <= log.generation <= s.last}
         for batch in batches:
             if batch.max_ns < window.since_ns or batch.min_ns >= window.until_ns:
                 continue
-            rows = _without_days(batch, sealed, log)
+            rows = _without_days(batch, sealed)
             if rows is not None:
                 kept.append(rows)
-                rewrites |= batch.rewrites
+                marked += [] if batch.marked_ns is None else [batch.marked_ns]
                 spans.setdefault(log.writer, []).append((batch.min_ns, batch.max_ns))
-    return Snapshot(
-        segments,
-        pa.Table.from_batches(kept, schema),
-        [s for s in segments if s.rewrites],
-        rewrites,
-        _overlap(spans),
-    )
+    shared_ns = _shared_since(spans)
+    return Snapshot(segments, pa.Table.from_batches(kept, schema), min([*marked, shared_ns]), shared_ns < END_NS)
 
 
-def _without_days(batch: LogBatch, sealed: set[str], log: Log) -> pa.RecordBatch | None:
+def _without_days(batch: LogBatch, sealed: set[str]) -> pa.RecordBatch | None:
     if not sealed:
         return batch.rows
     if day_of(batch.min_ns) == day_of(batch.max_ns):
@@ -98,14 +87,13 @@ def _without_days(batch: LogBatch, sealed: set[str], log: Log) -> pa.RecordBatch
     return batch.rows.filter(pa.array(keep)) if keep.any() else None
 
 
-def _overlap(spans: dict[str, list[tuple[int, int]]]) -> bool:
-    """Tell whether any two writers wrote in a common span of time."""
+def _shared_since(spans: dict[str, list[tuple[int, int]]]) -> int:
+    """Return since when several writers wrote in a common span of time; END_NS where none did."""
     if len(spans) < 2:
-        return False
-    ordered = sorted((low, high, writer) for writer, owned in spans.items() for low, high in owned)
+        return END_NS
     reach: dict[str, int] = {}
-    for low, high, writer in ordered:
+    for low, high, writer in sorted((low, high, writer) for writer, own in spans.items() for low, high in own):
         if any(other != writer and end >= low for other, end in reach.items()):
-            return True
+            return low
         reach[writer] = max(reach.get(writer, low), high)
-    return False
+    return END_NS

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-import numpy as np
 import pyarrow as pa
 
 from storage.embedded.layout import Log
@@ -56,14 +55,15 @@ class LogBatch:
     rows: pa.RecordBatch
     min_ns: int
     max_ns: int
-    rewrites: bool
+    marked_ns: int | None
+    """The earliest time of a row that may overwrite another."""
 
     @classmethod
     def of(cls, rows: pa.RecordBatch) -> "LogBatch":
         """Look through the rows once."""
         times = times_of(rows["time"])
-        marks = rows[SEQUENCE].to_numpy() & 1
-        return cls(rows, int(times.min()), int(times.max()), bool(np.any(marks)))
+        marked = times[rows[SEQUENCE].to_numpy() & 1 == 1]
+        return cls(rows, int(times.min()), int(times.max()), int(marked.min()) if len(marked) else None)
 
 
 class LogTail:

@@ -84,10 +84,20 @@ def last_of_each(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_] | None:
 
 
 def last_writes(table: pa.Table, tags: Sequence[str]) -> pa.Table:
-    """Return the last write of each point; of equal points the one with the greatest `_seq` stays."""
+    """Return the last write of each point, marked as its first write was.
+
+    Where the first one here was not marked nothing older exists, so the survivor overwrites nothing any more.
+    """
     ordered = table.take(pc.sort_indices(table, sort_keys=[(SEQUENCE, "ascending")]))
-    keep = last_of_each(point_keys(ordered, tags))
-    return table if keep is None else ordered.filter(pa.array(keep))
+    sequence = ordered[SEQUENCE].to_numpy()
+    keys = point_keys(ordered, tags)
+    _, first, point = np.unique(keys, return_index=True, return_inverse=True)
+    last = np.zeros(len(first), dtype=np.int64)
+    np.maximum.at(last, point, np.arange(len(keys)))
+    last.sort()
+    kept = sequence[last] & ~np.int64(1) | sequence[first[point[last]]] & 1
+    survivors = ordered.take(pa.array(last))
+    return survivors.set_column(survivors.column_names.index(SEQUENCE), SEQUENCE, pa.array(kept))
 
 
 class Memory:

@@ -8,7 +8,7 @@ nothing.
 # ruff: noqa: S608 - SQL text holds names of the schema only; every value is a bound parameter
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TypeVar
@@ -87,63 +87,74 @@ class ScopedRows:
     """The rows of a measurement in a window that a scope may see, as a relation for one query."""
 
     measurement: Measurement
+    window: Window
     files: Snapshot
-    conditions: Callable[[Parameters], str]
-    """Scope, window and tags, as a condition on the raw rows: part of a point's identity, so it may come first."""
+    condition: Callable[[Parameters], str]
+    """Scope and tags, as a condition on raw rows: tags are part of a point's identity, so it may come first."""
     connection: "duckdb.DuckDBPyConnection"
     parameters: Parameters = field(default_factory=Parameters)
 
     def sql(self, columns: Sequence[str], *, dedup: bool = True) -> str:
         """Return a SELECT of these columns over the last write of each point (or over all writes)."""
-        if not dedup or not self.files.may_repeat:
-            return self._raw(columns)
+        repeats_ns = self.files.repeats_since_ns
+        if not dedup or repeats_ns >= self.window.until_ns:
+            return self._raw(columns, self.window)
+        selects = []
+        if repeats_ns > self.window.since_ns:
+            selects.append(self._raw(columns, Window(self.window.since_ns, repeats_ns)))
+        since = Window(max(repeats_ns, self.window.since_ns), self.window.until_ns)
         point = ("time", *self.measurement.tags)
         every = list(dict.fromkeys((*columns, *point, SEQUENCE)))
-        suspects = "" if self._all_suspect else f" WHERE time IN ({self._suspect_times()})"
-        identities = f"SELECT * FROM ({self._raw([*point, SEQUENCE])}){suspects}"
-        last = (
-            f"SELECT {listed(columns)} FROM (SELECT * FROM ({self._raw(every)}){suspects}) SEMI JOIN "
+        rows, identities = self._raw(every, since), self._raw([*point, SEQUENCE], since)
+        if not self.files.shared and "shard" in self.measurement.tags:
+            # Times of sharded measurements are nearly unique: only rows at a marked time can be equal points.
+            marked = self._marked_times(since)
+            selects.append(f"SELECT {listed(columns)} FROM ({rows}) WHERE time NOT IN ({marked})")
+            rows = f"SELECT * FROM ({rows}) WHERE time IN ({marked})"
+            identities = f"SELECT * FROM ({identities}) WHERE time IN ({marked})"
+        selects.append(
+            f"SELECT {listed(columns)} FROM ({rows}) SEMI JOIN "
             f"(SELECT {listed(point)}, max({SEQUENCE}) AS {SEQUENCE} FROM ({identities}) "
             f"GROUP BY {listed(point)}) USING ({listed([*point, SEQUENCE])})"
         )
-        if self._all_suspect:
-            return last
-        once = f"SELECT {listed(columns)} FROM ({self._raw(every)}) WHERE time NOT IN ({self._suspect_times()})"
-        return f"{once} UNION ALL {last}"
+        return " UNION ALL ".join(selects)
 
     def fetch(self, sql: str) -> pa.Table:
         """Run a query made of `sql()` and `parameters`; the next one starts with none bound."""
-        values = self.parameters.take()
-        return self.connection.sql(sql, params=values).to_arrow_table()
+        return self.connection.sql(sql, params=self.parameters.take()).to_arrow_table()
 
-    @property
-    def _all_suspect(self) -> bool:
-        """Rows of a minute share their time, so marked times would be nearly all times anyway."""
-        return self.files.shared or "shard" not in self.measurement.tags
+    def stream(self, sql: str, rows: int) -> Iterator[pa.RecordBatch]:
+        """Run a query and yield its answer in batches of so many rows."""
+        yield from self.connection.sql(sql, params=self.parameters.take()).to_arrow_reader(rows)
 
-    def _suspect_times(self) -> str:
-        sources = self._sources(self.files.rewriting, self.files.tail_rewrites, ["time", SEQUENCE])
-        return " UNION ALL ".join(f"SELECT time FROM ({s}) WHERE {SEQUENCE} & 1 = 1" for s in sources)
-
-    def _raw(self, columns: Sequence[str]) -> str:
-        sources = self._sources(self.files.segments, self.files.tail.num_rows > 0, ["*"])
-        selects = [
-            f"SELECT {listed(columns)} FROM ({source}) WHERE {self.conditions(self.parameters)}"
-            for source in sources
-        ]
+    def _raw(self, columns: Sequence[str], window: Window) -> str:
+        inside, across = [], []
+        for segment in self.files.segments:
+            if segment.min_ns >= window.since_ns and segment.max_ns < window.until_ns:
+                inside.append(segment)  # no need to decode its times
+            elif segment.max_ns >= window.since_ns and segment.min_ns < window.until_ns:
+                across.append(segment)
+        selects = []
+        for segments, timed in ((inside, False), (across, True)):
+            if segments:
+                files = self.parameters.bind([str(s.path) for s in segments])
+                selects.append(self._select(columns, f"read_parquet({files})", window if timed else None))
+        if self.files.tail.num_rows:
+            selects.append(self._select(columns, "tail", window))
         if not selects:  # an empty relation with the right columns
-            selects = [f"SELECT {listed(columns)} FROM tail WHERE false"]
+            return f"SELECT {listed(columns)} FROM tail WHERE false"
         return " UNION ALL ".join(selects)
 
-    def _sources(self, segments: Sequence[Segment], tail: bool, columns: Sequence[str]) -> list[str]:
-        names = "*" if columns == ["*"] else listed(columns)
-        sources = []
-        if segments:
-            files = self.parameters.bind([str(s.path) for s in segments])
-            sources.append(f"SELECT {names} FROM read_parquet({files}, union_by_name = false)")
-        if tail:
-            sources.append(f"SELECT {names} FROM tail")
-        return sources
+    def _select(self, columns: Sequence[str], source: str, window: Window | None) -> str:
+        """The only place where rows are read, and always under the scope's condition."""
+        conditions = [self.condition(self.parameters)]
+        if window is not None:
+            conditions.append(f"time >= make_timestamp_ns({self.parameters.bind(window.since_ns)})")
+            conditions.append(f"time < make_timestamp_ns({self.parameters.bind(window.until_ns)})")
+        return f"SELECT {listed(columns)} FROM {source} WHERE {' AND '.join(conditions)}"
+
+    def _marked_times(self, window: Window) -> str:
+        return f"SELECT time FROM ({self._raw(['time', SEQUENCE], window)}) WHERE {SEQUENCE} & 1 = 1"
 
 
 class Database:
@@ -160,6 +171,7 @@ class Database:
             config={
                 "threads": settings.read_threads,
                 "memory_limit": f"{settings.read_memory_bytes // 1024**2}MiB",
+                "preserve_insertion_order": False,
                 "python_enable_replacements": False,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
@@ -181,17 +193,16 @@ class Database:
         where = dict(where or {})
         check_tags(measurement, list(where))
         window = clamp(window)
-        condition = _condition(scope, measurement, window, where)
-        nothing = scope.tenants is not None and (not scope.tenants or not measurement.tenant_scoped)
-        empty = window.since_ns >= window.until_ns
+        condition = _condition(scope, measurement, where)
+        if window.since_ns >= window.until_ns or (scope.tenants is not None and not scope.tenants):
+            window = Window(0, 0)
         self._stats.queries += 1
         for attempt in range(_ATTEMPTS):
-            span = Window(0, 0) if nothing or empty else window
-            files = snapshot(self._layout, self._tails, measurement, span, self._damaged)
+            files = snapshot(self._layout, self._tails, measurement, window, self._damaged)
             with self._cursor() as cursor:
                 cursor.register("tail", files.tail)
                 try:
-                    return question(ScopedRows(measurement, files, condition, cursor))
+                    return question(ScopedRows(measurement, window, files, condition, cursor))
                 except duckdb.Error as error:
                     memory = isinstance(error, duckdb.OutOfMemoryException)
                     if memory or attempt == _ATTEMPTS - 1 or not self._explained(files.segments):
@@ -230,19 +241,15 @@ class Database:
         return gone or bool(damaged)
 
 
-def _condition(
-    scope: Scope, measurement: Measurement, window: Window, where: Where
-) -> Callable[[Parameters], str]:
-    """Return what builds the condition of scope, window and tags: the choke point of tenancy."""
+def _condition(scope: Scope, measurement: Measurement, where: Where) -> Callable[[Parameters], str]:
+    """Return what builds the condition of scope and tags: the choke point of tenancy."""
 
     def build(parameters: Parameters) -> str:
-        since = parameters.bind(window.since_ns)
-        until = parameters.bind(window.until_ns)
-        parts = [f"time >= make_timestamp_ns({since})", f"time < make_timestamp_ns({until})"]
+        parts = [parameters.any_of(tag, values) for tag, values in where.items()]
         if scope.tenants is not None:
-            tenants = sorted(scope.tenants) if measurement.tenant_scoped else []
-            parts.append(parameters.any_of("tenant", tenants))
-        parts += [parameters.any_of(tag, values) for tag, values in where.items()]
-        return " AND ".join(parts)
+            parts.append(
+                parameters.any_of("tenant", sorted(scope.tenants)) if measurement.tenant_scoped else "false"
+            )
+        return " AND ".join(parts) or "true"
 
     return build

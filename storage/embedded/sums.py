@@ -6,9 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from storage.embedded.relation import ScopedRows, quoted
+from storage.embedded.points import Int64s
+from storage.embedded.relation import ScopedRows, listed
 from storage.schema import TIME, Measurement
+
+_BATCH_ROWS = 131_072
+"""Rows that are in memory at once with their histograms (some hundred bytes to a kilobyte each)."""
 
 
 def sums_schema(measurement: Measurement, by: Sequence[str]) -> pa.Schema:
@@ -24,41 +29,61 @@ def sums_schema(measurement: Measurement, by: Sequence[str]) -> pa.Schema:
 
 def sum_rows(rows: ScopedRows, since_ns: int, step_ns: int, by: Sequence[str]) -> pa.Table:
     """Return the sums, in order of time and tags; a step of 0 is one row per group at `since_ns`."""
-    measurement = rows.measurement
-    schema = sums_schema(measurement, by)
-    scalars = [f for f in schema if f.name not in ("time", *by) and f.name not in measurement.histograms]
-    source = rows.sql(["time", *by, *(f.name for f in schema if f.name not in ("time", *by))])
+    schema = sums_schema(rows.measurement, by)
+    fields = schema.names[1 + len(by) :]
+    source = rows.sql(["time", *by, *fields])
     if step_ns:
         step = rows.parameters.bind(step_ns)
         start = f"epoch_ns(time) // {step} * {step}"
     else:
         start = f"CAST({rows.parameters.bind(since_ns)} AS BIGINT)"
-    parts = [f"{start} AS _start", *(quoted(tag) for tag in by)]
-    for f in scalars:
-        sql_type = "BIGINT" if pa.types.is_integer(f.type) else "DOUBLE"
-        parts.append(f"CAST(sum({quoted(f.name)}) AS {sql_type}) AS {quoted(f.name)}")
-    for name in measurement.histograms:
-        column = quoted(name)
-        parts.append(f"flatten(list({column}) FILTER (WHERE {column} IS NOT NULL)) AS {column}")
-    keys = ", ".join(["_start", *(quoted(tag) for tag in by)])
-    table = rows.fetch(f"SELECT {', '.join(parts)} FROM ({source}) GROUP BY {keys} ORDER BY {keys}")
-    columns = [table["_start"].cast(pa.timestamp("ns")).cast(TIME)]
-    for f in list(schema)[1:]:
+    sql = f"SELECT {listed(['time', *by, *fields])} FROM (SELECT * REPLACE ({start} AS time) FROM ({source}))"
+    parts = [_summed(pa.Table.from_batches([part]), schema, by) for part in rows.stream(sql, _BATCH_ROWS)]
+    if not parts:
+        return schema.empty_table()
+    table = parts[0] if len(parts) == 1 else _summed(pa.concat_tables(parts), schema, by)
+    table = table.set_column(0, "time", table["time"].cast(pa.timestamp("ns")).cast(TIME))
+    return table.take(pc.sort_indices(table, sort_keys=[(key, "ascending") for key in ("time", *by)])).cast(schema)
+
+
+def _summed(table: pa.Table, schema: pa.Schema, by: Sequence[str]) -> pa.Table:
+    """Sum a table per `time` (int64) and tags; summing sums again gives the sums of all."""
+    codes = np.unique(table["time"].to_numpy(), return_inverse=True)[1]
+    for tag in by:
+        encoded = table[tag].combine_chunks().dictionary_encode()
+        codes = np.unique(codes * len(encoded.dictionary) + encoded.indices.to_numpy(), return_inverse=True)[1]
+    order = np.argsort(codes, kind="stable")
+    ordered = codes[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    firsts = pa.array(order[starts])
+    columns = {name: table[name].take(firsts) for name in ("time", *by)}
+    in_order = bool(np.all(order[1:] > order[:-1]))
+    for f in list(schema)[len(columns) :]:
         column = table[f.name].combine_chunks()
-        if f.name in measurement.histograms:
-            columns.append(_merged(column, measurement.histograms[f.name].count, f.type))
-        else:
-            columns.append(column.cast(f.type))
-    return pa.table(columns, schema=schema)
+        columns[f.name] = (
+            _histograms(column, f.type, order, starts, in_order)
+            if pa.types.is_fixed_size_list(f.type)
+            else _scalars(column, f.type, order, starts)
+        )
+    return pa.table(columns)
 
 
-def _merged(lists: pa.ListArray, buckets: int, type_: pa.DataType) -> pa.Array:
-    """Return, for each list of concatenated histograms, their sum; a group without any has zeros."""
-    lengths = lists.value_lengths().fill_null(0).to_numpy() // buckets
-    values = lists.flatten().to_numpy().reshape(-1, buckets)
-    merged = np.zeros((len(lists), buckets), dtype=np.int64)
-    filled = np.flatnonzero(lengths)
-    if len(filled):
-        starts = (np.cumsum(lengths) - lengths)[filled]
-        merged[filled] = np.add.reduceat(values, starts, axis=0, dtype=np.int64)
-    return pa.FixedSizeListArray.from_arrays(pa.array(merged.ravel()), type=type_)
+def _scalars(column: pa.Array, type_: pa.DataType, order: Int64s, starts: Int64s) -> pa.Array:
+    """Sum a column per group; a group without any value has none, rather than 0."""
+    values = column.cast(type_).fill_null(0).to_numpy()
+    sums = np.add.reduceat(values[order], starts)
+    if not column.null_count:
+        return pa.array(sums, type_)
+    valid = column.is_valid().to_numpy(zero_copy_only=False)
+    return pa.array(sums, type_, mask=~np.logical_or.reduceat(valid[order], starts))
+
+
+def _histograms(
+    column: pa.Array, type_: pa.FixedSizeListType, order: Int64s, starts: Int64s, in_order: bool
+) -> pa.Array:
+    """Sum a column of histograms per group, bucket by bucket; a missing histogram counts nothing."""
+    if column.null_count:
+        column = column.fill_null(pa.scalar([0] * type_.list_size, column.type))
+    counts = column.flatten().to_numpy().reshape(-1, type_.list_size)
+    sums = np.add.reduceat(counts if in_order else counts[order], starts, axis=0, dtype=np.int64)
+    return pa.FixedSizeListArray.from_arrays(pa.array(sums.ravel()), type=type_)

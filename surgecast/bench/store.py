@@ -1,6 +1,6 @@
 """The embedded store under load: a writer at full speed, a reader in another process, then the pages' queries.
 
-The traffic is that of 30,000 calls: 60,000 streams, one row each 10 s, written as ticks of 6,000 rows, one a second.
+The traffic is that of 30,000 calls: 60,000 streams, one row each 10 s, in ticks of 6,000 rows.
 """
 
 import multiprocessing
