@@ -143,7 +143,7 @@ def hash_bytes(address, length, seed):
         two = fold_multiply(load_u64(at + U(16)) ^ _FOLD_C, load_u64(at + U(24)) ^ two)
         at += U(32)
         left -= U(32)
-    one ^= two
+    one = fold_multiply(one, two ^ _FOLD_C)
     if left > U(16):
         one = fold_multiply(load_u64(at) ^ _FOLD_B, load_u64(at + U(8)) ^ one)
     if length >= U(16):
