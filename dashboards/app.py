@@ -59,7 +59,8 @@ def build_app(services: Services) -> Dash:
         "surgecast",
         assets_folder=str(Path(__file__).parent / "assets"),
         assets_ignore=r"boot\.js",
-        pages_folder="",
+        use_pages=False,
+        include_pages_meta=False,
         index_string=_INDEX,
         title="Surgecast",
         update_title="",
@@ -124,7 +125,7 @@ def _secure(app: Dash) -> None:
     policy = "; ".join(
         (
             "default-src 'none'",
-            f"script-src 'self' {' '.join(f'{h!r}' for h in app.csp_hashes())}",
+            f"script-src 'self' {' '.join(app.csp_hashes())}",
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data: blob:",
             "font-src 'self' data:",
