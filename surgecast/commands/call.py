@@ -6,7 +6,7 @@ import typer
 
 from storage.open import open_store
 from storage.seam import Scope
-from surgecast.commands.output import AsJson, print_json, print_table, shown
+from surgecast.commands.output import AsJson, print_json, print_table, rows_of, shown
 from surgecast.config import ConfigFile, StoreUrl, load_settings
 
 
@@ -27,7 +27,7 @@ def call(
         trace = opened.reader(scope).call(call_id)
     finally:
         opened.close()
-    messages, intervals, findings = (t.to_pylist() for t in (trace.messages, trace.intervals, trace.findings))
+    messages, intervals, findings = (rows_of(t) for t in (trace.messages, trace.intervals, trace.findings))
     if as_json:
         print_json({"call": trace.call, "messages": messages, "intervals": intervals, "findings": findings})
         return
