@@ -55,6 +55,9 @@ RTT_TOLERANCE_NS = 2_000_000
 SR_NEAR_NS = 250_000_000
 """A sender report this near to a first receiver report tells what was sent by then without a known rate."""
 
+MAX_FRACTION_PACKETS = 500
+"""Ten seconds of 20 ms packets: as far as the fraction of a lone report is believed."""
+
 _S_NS = 1_000_000_000
 _RR, _XR, _VQ = Observer.RTCP_RR.value, Observer.RTCP_XR.value, Observer.VQ_REPORT.value
 
@@ -207,7 +210,7 @@ class ReportTracker:
         received, lost = difference.received, difference.lost
         if stream.pending is not None:
             rate = (received + lost) * _S_NS / (at_ns - stream.last_ns)
-            self._settle_first(stream, rate_per_s=rate)
+            self._settle_first(stream, rate_per_s=rate, next_packets=received + lost)
         if not (received or lost):
             return  # nothing was sent in between: hold, or silence suppression
         stream.jitter_ticks.add(report.jitter_ticks)
@@ -237,10 +240,12 @@ class ReportTracker:
         if before is not None and 0 < (missing := sent.packets - before) <= MAX_FIRST_PACKETS:
             self._count(stream, stream.last_ns, at_ns, 0, missing)
 
-    def _settle_first(self, stream: Stream, rate_per_s: float | None) -> None:
+    def _settle_first(self, stream: Stream, rate_per_s: float | None, next_packets: int = 0) -> None:
         """Count what came before the first report, where it is known (see the module's text).
 
-        Without a rate it waits, unless a sender report passed so near that the rate does not matter.
+        Without a rate it waits, unless a sender report passed so near that the rate does not matter. What the
+        fraction implies is believed up to twice what the next report covers: beyond that the fraction is of an
+        interval and the loss of a life that began before we looked.
         """
         if stream.pending is None:
             return
@@ -255,7 +260,9 @@ class ReportTracker:
         elif near is not None:
             expected = near.packets + round((at_ns - near.at_ns) * rate_per_s / _S_NS)
         elif fraction and lost > 0:
-            expected = round(lost * 256 / (fraction + 0.5))  # fraction = floor(256 lost / expected)
+            implied = round(lost * 256 / (fraction + 0.5))  # fraction = floor(256 lost / expected)
+            if implied <= (2 * next_packets or MAX_FRACTION_PACKETS):
+                expected = implied
         stream.pending = None
         if expected is not None:
             expected -= stream.silent_sent or 0
@@ -491,13 +498,16 @@ class ReportTracker:
     def expire(self, now_ns: int) -> None:
         """Forget streams and senders of which nothing came for `idle_ns`."""
         before_ns = now_ns - self._idle_ns
-        while self._streams:
-            stream = next(iter(self._streams.values()))
-            if stream.last_ns >= before_ns:
+        idle = []
+        for stream in self._streams.values():  # longest silent first, but for clocks that are ahead
+            if stream.last_ns < before_ns:
+                idle.append(stream)
+            elif stream.last_ns <= now_ns:
                 break
+        for stream in idle:
             self._forget(stream)
-            self.stats.expired += 1
-        self._senders.expire(before_ns)
+        self.stats.expired += len(idle)
+        self._senders.expire(before_ns, now_ns)
 
     def finish(self) -> None:
         """Settle all streams as ended, where no more will come (the end of a file)."""
