@@ -84,7 +84,8 @@ class PlannedCall:
     final_ns: int
     end_ns: int
     """BYE for answered calls, else the final response."""
-    released_by: ReleasedBy
+    released_by: ReleasedBy | None
+    """None where the attempt was refused: there was nothing to release."""
     vanished: bool
     """Answered, and its BYE never passes an agent."""
     silent: str
@@ -300,14 +301,12 @@ def _progress(
     return 0, ringing
 
 
-def _released_by(rng: Random, outcome: Outcome, code: int, vanished: bool) -> ReleasedBy:
-    if vanished or outcome is Outcome.TIMEOUT:
+def _released_by(rng: Random, outcome: Outcome, code: int, vanished: bool) -> ReleasedBy | None:
+    if vanished:
         return ReleasedBy.TIMEOUT
     if outcome is Outcome.ANSWERED:
         return ReleasedBy.CALLER if rng.random() < 0.55 else ReleasedBy.CALLEE
-    if code == 487:
-        return ReleasedBy.CALLER
-    return ReleasedBy.NETWORK if outcome in (Outcome.NO_FACILITY, Outcome.CHALLENGED) else ReleasedBy.CALLEE
+    return ReleasedBy.CALLER if code == 487 else None
 
 
 def _us(seconds: float) -> int:
