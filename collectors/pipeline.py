@@ -31,6 +31,7 @@ from collectors.tracking.dialogs import DialogTracker
 from collectors.tracking.findings import Findings
 from collectors.tracking.labels import Labeller, PoolOf
 from collectors.tracking.media import MediaIndex, StreamMatch
+from collectors.tracking.privacy import mask_uri
 from collectors.tracking.ratings import rated
 from collectors.tracking.report_intervals import ReportedInterval, StreamKey
 from collectors.tracking.report_streams import ReportedStream
@@ -151,10 +152,9 @@ class Pipeline:
             self._report(batch, rows[index])
 
     def _correct_clocks(self, rows: npt.NDArray[np.void], received_ns: int) -> None:
-        wrong = np.abs(rows["captured_ns"] - received_ns) > self.settings.max_clock_skew_ns
-        if wrong.any():
-            self.agents.count_skewed(rows[wrong], received_ns)
-            rows["captured_ns"][wrong] = received_ns
+        limit = self.settings.max_clock_skew_ns
+        if self.agents.corrected or (np.abs(rows["captured_ns"] - received_ns) > limit).any():
+            self.agents.correct_clocks(rows, received_ns, limit)
 
     def _report(self, batch: DatagramBatch, row: np.void) -> None:
         at, length = int(row["payload_at"]), int(row["payload_len"])
@@ -315,7 +315,7 @@ class Pipeline:
             self._registrations = []
         sightings = self.dialogs.take_sightings()
         if sightings:
-            self._sink.messages([(s, self._labels_of(s)) for s in sightings])
+            self._sink.messages([(self._masked(s), self._labels_of(s)) for s in sightings])
         self._sink.rows("call_now", self.calls.take_states(now_ns))
         self._sink.rows("load_now", [*self._load_rows(now_ns), *self._capture_rows(now_ns)])
         if now_ns >= self._next_rollup_ns:
@@ -351,6 +351,13 @@ class Pipeline:
         if call is not None:
             return call.labels
         return self.labeller.addresses(reported.reporter, reported.far, reported.node_id)
+
+    def _masked(self, sighting: SipSighting) -> SipSighting:
+        """Return the sighting without the number that a request's URI holds."""
+        if sighting.status:
+            return sighting
+        calls = self.settings.calls
+        return sighting._replace(reason=mask_uri(sighting.reason, calls.privacy, calls.hash_salt))
 
     def _labels_of(self, sighting: SipSighting) -> Labels:
         call = self.calls.get(sighting.call_id)

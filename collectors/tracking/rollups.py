@@ -59,7 +59,7 @@ class _Row:
             self.dirty = True
 
     def count(self, name: str, value: float, weight: int = 1) -> None:
-        self.values[name][self.buckets[name].index(value)] += weight  # type: ignore[index, operator]
+        self.values[name][self.buckets[name].index(value)] += weight  # type: ignore[index]
         self.dirty = True
 
 

@@ -1,12 +1,12 @@
 """`surgecast call`: all that is known of one call."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from storage.open import open_store
 from storage.seam import Scope
-from surgecast.commands.output import AsJson, print_json, print_table, rows_of, shown
+from surgecast.commands.output import AsJson, iso_time, print_json, print_table, rows_of, shown
 from surgecast.config import ConfigFile, StoreUrl, load_settings
 
 
@@ -29,7 +29,10 @@ def call(
         opened.close()
     messages, intervals, findings = (rows_of(t) for t in (trace.messages, trace.intervals, trace.findings))
     if as_json:
-        print_json({"call": trace.call, "messages": messages, "intervals": intervals, "findings": findings})
+        record = dict(trace.call) if trace.call is not None else None
+        if record is not None:
+            record = {k: iso_time(v) if k in ("time", "started_at") else v for k, v in record.items()}
+        print_json({"call": record, "messages": messages, "intervals": intervals, "findings": findings})
         return
     record = trace.call
     if record is None:
@@ -40,7 +43,8 @@ def call(
             "released_by", "attempts", "legs", "codecs", "mos_min", "mos_avg", "degraded_ratio", "one_way",
             "quality_reason", "correlated",
         ):  # fmt: skip
-            typer.echo(f"{name:>15}  {shown(record.get(name))}")
+            value: Any = record.get(name)
+            typer.echo(f"{name:>15}  {shown(iso_time(value) if name == 'started_at' else value)}")
     if messages:
         rows = [
             (m["time"], f"{m['src']} > {m['dst']}", m["node"], m["status"] or m["method"], m["reason"], m["cseq"])
