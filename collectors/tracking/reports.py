@@ -55,6 +55,9 @@ RTT_TOLERANCE_NS = 2_000_000
 SR_NEAR_NS = 250_000_000
 """A sender report this near to a first receiver report tells what was sent by then without a known rate."""
 
+MAX_STREAMS_OF_PARTY = 64
+"""Streams that one BYE ends at most; more of one SSRC and call is no call."""
+
 MAX_FRACTION_PACKETS = 500
 """Ten seconds of 20 ms packets: as far as the fraction of a lone report is believed."""
 
@@ -106,7 +109,7 @@ class ReportTracker:
         self._streams: OrderedDict[StreamKey, Stream] = OrderedDict()
         self._pairs: dict[tuple[str, int, int], Stream] = {}
         """By Call-ID, SSRC of the reporter and SSRC of the source."""
-        self._parties: dict[SenderKey, dict[StreamKey, Stream]] = {}
+        self._parties: dict[SenderKey, list[Stream]] = {}
         """By Call-ID, or the address, and an SSRC that a BYE may name: reporter's and source's."""
         self.stats = ReportStats()
 
@@ -279,8 +282,10 @@ class ReportTracker:
             self.stats.counter_resets += 1
         else:
             self.stats.implausible += 1
-        stream.verdicts.add(verdict)
-        self._bucket(stream, at_ns).verdicts.add(verdict)
+        bucket = self._bucket(stream, at_ns)
+        for where in (stream, bucket):
+            if verdict not in where.verdicts:
+                where.verdicts = (*where.verdicts, verdict)
 
     # --- round trips
 
@@ -338,7 +343,7 @@ class ReportTracker:
                 self.stats.duplicates += 1
                 return None
             if message.at_ns > stream.last_ns:
-                stream.recent_facts.clear()
+                stream.recent_facts = ()
             self._streams.move_to_end(key)
         stream.remember_fact(fact)
         self.stats.reports += 1
@@ -352,7 +357,7 @@ class ReportTracker:
         at_ns = message.at_ns
         bucket = self._bucket(stream, at_ns)
         if metrics.jitter_ms is not None:
-            stream.jitter_ms.add(metrics.jitter_ms)
+            stream.jitter_ms = noted(stream.jitter_ms, metrics.jitter_ms)
             bucket.jitter_ms = noted(bucket.jitter_ms, metrics.jitter_ms)
         if metrics.round_trip_ms is not None:
             stream.rtt_ms = metrics.round_trip_ms
@@ -456,7 +461,9 @@ class ReportTracker:
         if key[3] == _RR:
             self._pairs[key[0], reporter_ssrc, key[2]] = stream
         for party in self._party_keys(stream):
-            self._parties.setdefault(party, {})[key] = stream
+            streams = self._parties.setdefault(party, [])
+            if len(streams) < MAX_STREAMS_OF_PARTY:
+                streams.append(stream)
         return stream
 
     @staticmethod
@@ -470,7 +477,7 @@ class ReportTracker:
 
     def _goodbye(self, message: RtcpMessage, goodbye: Goodbye) -> None:
         for ssrc in goodbye.ssrcs:
-            for stream in self._parties.get((message.call_id or message.src, ssrc), {}).values():
+            for stream in self._parties.get((message.call_id or message.src, ssrc), ()):
                 self._close(stream)
 
     def _close(self, stream: Stream) -> None:
@@ -490,8 +497,8 @@ class ReportTracker:
             del self._pairs[pair]
         for party in self._party_keys(stream):
             streams = self._parties.get(party)
-            if streams is not None:
-                streams.pop(stream.key, None)
+            if streams is not None and stream in streams:
+                streams.remove(stream)
                 if not streams:
                     del self._parties[party]
 
