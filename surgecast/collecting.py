@@ -17,10 +17,10 @@ from collectors.capture.listeners import open_listeners
 from collectors.pipeline import Pipeline, PipelineSettings
 from collectors.publish import StoreSink
 from collectors.settings import CollectorSettings
-from collectors.tracking.calls import CallSettings
 from collectors.tracking.dialogs import DialogSettings
 from collectors.tracking.labels import Labeller, NodeRule, PoolOf, TenantRule, TrunkRule
 from collectors.tracking.privacy import NumberPrivacy
+from collectors.tracking.tracked_call import CallSettings
 from storage.open import open_store
 from storage.settings import StorageSettings
 
@@ -89,7 +89,7 @@ class Collector:
         self._sources = sources
         self._turned = time.monotonic()
         self._dead: list[str] = []
-        pipeline.capture_totals = self.totals
+        pipeline.load.capture_totals = self.totals
 
     def totals(self) -> SourceStats:
         """Return what the sources read, refused and lost so far."""

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from collectors.facts import DATAGRAM_DUPLICATE, Payload
+from collectors.facts import DATAGRAM_DUPLICATE, REPORT_PAYLOADS, Payload
 
 ALIVE_NS = 60_000_000_000
 """An agent not heard of for this long is silent."""
 _MAX_AGENTS = 4_000
 
-_SIP = frozenset({Payload.SIP})
-_RTCP = frozenset({Payload.RTCP_JSON, Payload.RTCP, Payload.RTP_REPORT_JSON, Payload.VQ_RTCPXR})
+_RTCP = frozenset(
+    {Payload.RTCP_JSON, Payload.RTCP, Payload.RTP_REPORT_JSON_OLD, Payload.RTP_REPORT_JSON, Payload.VQ_RTCPXR}
+)
 
 
 @dataclass(slots=True)
@@ -55,8 +56,8 @@ class Agents:
             types = mine["payload_type"]
             agent.datagrams += len(mine)
             agent.payload_bytes += int(mine["payload_len"].sum(dtype=np.int64))
-            agent.sip_messages += int(np.isin(types, list(_SIP)).sum())
-            agent.rtcp_reports += int(np.isin(types, list(_RTCP)).sum())
+            agent.sip_messages += int((types == Payload.SIP).sum())
+            agent.rtcp_reports += int(np.isin(types, REPORT_PAYLOADS).sum())
             agent.duplicates += int((mine["flags"] & DATAGRAM_DUPLICATE != 0).sum())
             agent.last_seen_ns = received_ns
             agent.clock_offset_ms = (received_ns - int(mine["captured_ns"][-1])) / 1e6

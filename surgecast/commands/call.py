@@ -1,6 +1,6 @@
 """`surgecast call`: all that is known of one call."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -8,6 +8,8 @@ from storage.open import open_store
 from storage.seam import Scope
 from surgecast.commands.output import AsJson, iso_time, print_json, print_table, rows_of, shown
 from surgecast.config import ConfigFile, StoreUrl, load_settings
+
+_TIMES = ("time", "started_at")
 
 
 def call(
@@ -28,14 +30,11 @@ def call(
     finally:
         opened.close()
     messages, intervals, findings = (rows_of(t) for t in (trace.messages, trace.intervals, trace.findings))
+    record = {k: iso_time(v) if isinstance(v, int) and k in _TIMES else v for k, v in (trace.call or {}).items()}
     if as_json:
-        record = dict(trace.call) if trace.call is not None else None
-        if record is not None:
-            record = {k: iso_time(v) if k in ("time", "started_at") else v for k, v in record.items()}
-        print_json({"call": record, "messages": messages, "intervals": intervals, "findings": findings})
+        print_json({"call": record or None, "messages": messages, "intervals": intervals, "findings": findings})
         return
-    record = trace.call
-    if record is None:
+    if not record:
         typer.echo(f"{call_id}: alive, no record yet")
     else:
         for name in (
@@ -43,8 +42,7 @@ def call(
             "released_by", "attempts", "legs", "codecs", "mos_min", "mos_avg", "degraded_ratio", "one_way",
             "quality_reason", "correlated",
         ):  # fmt: skip
-            value: Any = record.get(name)
-            typer.echo(f"{name:>15}  {shown(iso_time(value) if name == 'started_at' else value)}")
+            typer.echo(f"{name:>15}  {shown(record.get(name))}")
     if messages:
         rows = [
             (m["time"], f"{m['src']} > {m['dst']}", m["node"], m["status"] or m["method"], m["reason"], m["cseq"])
