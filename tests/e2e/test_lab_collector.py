@@ -149,14 +149,16 @@ def test_calls_are_seen_and_end_as_they_did(lab: LabStack, tmp_path: Path) -> No
             return {kind: _outcome(records.get(calls[kind].call_id)) for kind in over}
 
         _wait_for("every call that is over is recorded", RECORD_SECONDS, recorded, over)
-        collector.stop()
         records = collector.records()
-        assert {row["attempts"] for row in records.values()} == {1}, "a challenge answered is one attempt"
+        challenged = {kind for kind in over if records[calls[kind].call_id]["attempts"] == 2}
+        assert challenged == {Kind.SECURE, Kind.WRONG_PASSWORD}, "INVITEs folded into one session attempt"
+        assert sum(row["attempts"] for row in collector.rows("session_minute")) == len(calls)
         released = {
             kind: records[calls[kind].call_id]["released_by"] for kind in (Kind.ANSWERED, Kind.CALLEE_RELEASES)
         }
         assert released == {Kind.ANSWERED: ReleasedBy.CALLER, Kind.CALLEE_RELEASES: ReleasedBy.CALLEE}
         assert records[calls[Kind.ANSWERED].call_id]["duration_s"] == pytest.approx(6.0, abs=0.5)
+        collector.stop()
 
 
 def test_loss_is_measured_on_the_side_that_had_it(lab: LabStack, tmp_path: Path) -> None:
