@@ -57,7 +57,8 @@ class Collector:
         """Return everything stored of a measurement, in order of time."""
         table = self.reader.select(measurement, self.window(), limit=100_000)
         micro = [f.with_type(MICROSECONDS) if pa.types.is_timestamp(f.type) else f for f in table.schema]
-        return table.cast(pa.schema(micro), safe=False).to_pylist()  # datetime has no nanoseconds
+        rows: list[Row] = table.cast(pa.schema(micro), safe=False).to_pylist()  # datetime has no nanoseconds
+        return rows
 
     def states(self) -> dict[str, Row]:
         """Return the newest state of each call."""
@@ -117,7 +118,7 @@ def _outcome(row: Row | None) -> Expected | None:
 
 def _loss_ratio(intervals: Sequence[Row]) -> float:
     lost, expected = (sum(row[field] for row in intervals) for field in ("lost", "expected"))
-    return lost / expected
+    return float(lost / expected)
 
 
 def _wait_for(what: str, seconds: float, read: Callable[[], object], expected: object) -> None:
