@@ -13,7 +13,7 @@ from flask import Flask, Response, jsonify
 
 from dashboards.components.shell import not_found, shell
 from dashboards.components.wiring import in_browser
-from dashboards.pages import live
+from dashboards.pages import call, live
 from dashboards.services import Services
 from dashboards.settings import DashboardSettings
 from dashboards.theme import stylesheet
@@ -78,6 +78,7 @@ def build_app(services: Services) -> Dash:
     app.layout = shell()
     _register_routes(app, services)
     live.register(app, services)
+    call.register(app, services)
     _serve_extras(app)
     _secure(app)
     return app
@@ -89,7 +90,7 @@ def route(pathname: str | None, refresh_seconds: float) -> Any:
     if path in ("/", "/live", "/live/"):
         return live.layout(refresh_seconds)
     if path.startswith(CALL_PREFIX) and (call_id := unquote(path.removeprefix(CALL_PREFIX))):
-        return not_found(call_id)
+        return call.layout(call_id, refresh_seconds)
     return not_found(f"There is no page {path}.")
 
 

@@ -59,6 +59,17 @@
     return figures;
   }
 
+  // The server sends the ladder as SVG text with every value escaped; parsed as XML it runs nothing.
+  function drawLadder(sent) {
+    const target = document.getElementById("ladder-drawing");
+    const ladder = sent && sent.ladder;
+    if (!target || !ladder) return noUpdate();
+    charts.set("ladder", ladder);
+    const parsed = new DOMParser().parseFromString(ladder.svg, "image/svg+xml").documentElement;
+    if (parsed.nodeName === "svg") target.replaceChildren(document.importNode(parsed, true));
+    return String(ladder.table.rows.length);
+  }
+
   // --- the same data as a table ----------------------------------------------------------------------
 
   const element = (type, props) => ({ namespace: "dash_html_components", type, props });
@@ -70,9 +81,8 @@
     if (!open || !chart) return [null, true, "false"];
     const { columns, rows } = chart.table;
     const head = columns.map((text) => element("Th", { children: text, scope: "col" }));
-    const body = rows
-      .slice()
-      .reverse()
+    const newestFirst = name === "ladder" ? rows : rows.slice().reverse();
+    const body = newestFirst
       .map((row) =>
         element("Tr", {
           children: row.map((text, i) =>
@@ -195,6 +205,6 @@
   }, 1000);
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    surgecast: { draw, asTable, syncFilters, copyLink, openCall, heard },
+    surgecast: { draw, drawLadder, asTable, syncFilters, copyLink, openCall, heard },
   });
 })();
