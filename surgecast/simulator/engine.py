@@ -31,6 +31,8 @@ from telephony.model import MINUTE_NS
 WARM_WINDOW_MINUTES = 120
 """How far back a call may have begun to be still up: the longest conversation there is."""
 HEARTBEAT_S = 10
+EXAMPLE_START_NS = 1_795_428_000_000_000_000
+"""A Monday morning: 2026-11-23 10:00 UTC."""
 REGISTRATIONS_PER_CALL_S = 1 / 125
 _SECOND_NS = 1_000_000_000
 _AT = itemgetter(0)
@@ -206,7 +208,12 @@ class Engine:
 
 
 def simulate_to_datagrams(
-    seconds: float, *, seed: int, calls: float, start_ns: int, plan: IncidentPlan | None = None
+    seconds: float,
+    seed: int,
+    calls: float,
+    *,
+    start_ns: int = EXAMPLE_START_NS,
+    plan: IncidentPlan | None = None,
 ) -> tuple[Iterator[tuple[int, bytes]], Truth]:
     """Return (when to send, datagram) of a warm run in order, and the truth, which fills as they are taken.
 
