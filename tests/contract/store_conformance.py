@@ -188,12 +188,14 @@ class StoreConformance:
         other.close()
 
     def test_writers_of_different_names_write_at_once(self, store: Store, reader: Reader) -> None:
-        for name in ("collect", "forecast"):
-            store.writer(name).write(
+        writers = {name: store.writer(name) for name in ("collect", "forecast")}
+        for name, writer in writers.items():
+            writer.write(
                 "load_now", batch("load_now", [sample(MEASUREMENTS["load_now"], NOW, 0) | {"node": name}])
             )
-        store.close()
-        # A store that is closed has flushed: what it wrote is there for the next.
+        for writer in writers.values():
+            writer.flush()
+        assert ["collect", "forecast"] == reader.tag_values("load_now", "node", AROUND)
 
     def test_another_process_is_read_while_it_writes(self, reader: Reader, store_url: str) -> None:
         """No torn batch, nothing twice, nothing lost: the count only grows, by whole flushes."""

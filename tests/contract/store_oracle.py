@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from storage.rows import stream_interval_batch
 from storage.schema import Measurement
 from storage.seam import Window
 from telephony.model import (
@@ -22,7 +23,6 @@ from telephony.model import (
 
 NOW = 1_790_000_040_000_000_000
 """A whole minute on 21 September 2026."""
-_OFFSET_NS = 10**10
 
 
 def interval(
@@ -222,7 +222,5 @@ class Oracle:
 
 
 def _stamp(fact: StreamInterval) -> int:
-    from storage.rows import stream_interval_batch
-
     stamp: int = stream_interval_batch([fact])["time"].cast(pa.int64())[0].as_py()
     return stamp
