@@ -116,32 +116,35 @@ class Pipeline:
             self.dialogs.feed(batch, sip)
             self._take_dialog_events()
         reports = np.flatnonzero(np.isin(types, REPORT_PAYLOADS) & fresh)
-        for index in reports:
-            self._report(batch, rows[index])
+        if reports.size:
+            self._feed_reports(batch, rows[reports])
 
     def _correct_clocks(self, rows: npt.NDArray[np.void], received_ns: int) -> None:
         limit = self.settings.max_clock_skew_ns
         if self.agents.corrected or (np.abs(rows["captured_ns"] - received_ns) > limit).any():
             self.agents.correct_clocks(rows, received_ns, limit)
 
-    def _report(self, batch: DatagramBatch, row: np.void) -> None:
-        at, length = int(row["payload_at"]), int(row["payload_len"])
-        payload = batch.buffer[at : at + length].tobytes()
-        kind = int(row["payload_type"])
-        src = Endpoint(format_ip(row["src_ip"].tobytes()), int(row["src_port"]))
-        dst = Endpoint(format_ip(row["dst_ip"].tobytes()), int(row["dst_port"]))
-        at_ns, node_id = int(row["captured_ns"]), int(row["node_id"])
-        correlation_at, correlation_len = int(row["correlation_at"]), int(row["correlation_len"])
-        call_id = (
-            batch.buffer[correlation_at : correlation_at + correlation_len].tobytes().decode("utf-8", "replace")
+    def _feed_reports(self, batch: DatagramBatch, rows: npt.NDArray[np.void]) -> None:
+        view = batch.buffer.data
+        # Columns as lists: a field of a structured row costs a hundred times a list item.
+        columns = (rows[name].tolist() for name in _REPORT_COLUMNS)
+        sources, targets = (
+            [raw.tobytes() for raw in np.ascontiguousarray(rows[name])] for name in ("src_ip", "dst_ip")
         )
-        if kind == Payload.RTCP:
-            parsed = parse_rtcp(payload)
-        elif kind == Payload.VQ_RTCPXR and payload.lstrip()[:1] != b"{":
-            parsed = parse_vq_report(payload)
-        else:
-            parsed = parse_rtcp_json(payload)
-        self._take_parsed(parsed, at_ns, src, dst, call_id, node_id)
+        for src_ip, dst_ip, kind, at_ns, node_id, src_port, dst_port, at, length, id_at, id_length in zip(
+            sources, targets, *columns, strict=True
+        ):
+            payload = bytes(view[at : at + length])
+            if kind == Payload.RTCP:
+                parsed = parse_rtcp(payload)
+            elif kind == Payload.VQ_RTCPXR and payload.lstrip()[:1] != b"{":
+                parsed = parse_vq_report(payload)
+            else:
+                parsed = parse_rtcp_json(payload)
+            src = Endpoint(format_ip(src_ip), src_port)
+            dst = Endpoint(format_ip(dst_ip), dst_port)
+            call_id = str(view[id_at : id_at + id_length], "utf-8", "replace")
+            self._take_parsed(parsed, at_ns, src, dst, call_id, node_id)
 
     def _take_parsed(
         self, parsed: ParsedRtcp, at_ns: int, src: Endpoint, dst: Endpoint, call_id: str, node_id: int
@@ -154,7 +157,7 @@ class Pipeline:
     def _take_message(self, message: RtcpMessage) -> None:
         self.counters.rtcp_reports += 1
         reporter, far = message.local or message.src, message.remote or message.dst
-        match = self.media.match(reporter, far, message.call_id)
+        match = self.calls.match(reporter, far, message.call_id)
         call_id = match.call_id if match is not None else message.call_id
         call = self.calls.get(call_id) if call_id else None
         if call is None and match is None and not call_id:
@@ -307,7 +310,7 @@ class Pipeline:
     def match_of(self, reported: ReportedInterval | ReportedStream) -> StreamMatch | None:
         """Return what SDP says of a reported stream; remembered, so that it outlives the call's addresses."""
         key = (reported.call_id, reported.reporter, reported.ssrc, reported.observer)
-        match = self.media.match(reported.reporter, reported.far, reported.call_id)
+        match = self.calls.match(reported.reporter, reported.far, reported.call_id)
         if match is None:
             return self._matches.get(key)
         self._matches[key] = match
@@ -371,6 +374,17 @@ class Pipeline:
         }
 
 
+_REPORT_COLUMNS = (
+    "payload_type",
+    "captured_ns",
+    "node_id",
+    "src_port",
+    "dst_port",
+    "payload_at",
+    "payload_len",
+    "correlation_at",
+    "correlation_len",
+)
 _PAYLOAD_NAMES = {payload.value: payload.name.lower() for payload in Payload}
 
 

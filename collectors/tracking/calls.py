@@ -18,11 +18,11 @@ from collectors.tracking.call_links import CallLinks
 from collectors.tracking.call_records import record_of, state_row
 from collectors.tracking.concurrency import Concurrency, LoadKey
 from collectors.tracking.labels import Labeller, PoolOf
-from collectors.tracking.media import MediaIndex
+from collectors.tracking.media import MediaIndex, StreamMatch
 from collectors.tracking.one_way import one_way
 from collectors.tracking.reports import ReportTracker
 from collectors.tracking.rollups import Rollups, Row
-from collectors.tracking.tracked_call import CallSettings, TrackedCall
+from collectors.tracking.tracked_call import MAX_SIDES, CallSettings, TrackedCall
 from telephony.kpis import INEFFECTIVE, SEER_EFFECTIVE
 from telephony.model import UNKNOWN, CallRecord, Endpoint, Outcome, StreamInterval
 from telephony.outcomes import classify
@@ -71,6 +71,18 @@ class CallTable:
     def get(self, call_id: str) -> TrackedCall | None:
         """Return the call of this Call-ID, if it lives or waits for its record."""
         return self._calls.get(call_id)
+
+    def match(self, reporter: Endpoint, far: Endpoint, call_id: str) -> StreamMatch | None:
+        """Return the stream that `reporter` receives from `far`, as SDP knows it; None where it does not."""
+        call = self._calls.get(call_id)
+        if call is None:
+            return self._media.match(reporter, far, call_id)
+        match = call.matches.get((reporter, far))
+        if match is None:
+            match = self._media.match(reporter, far, call_id)
+            if match is not None and len(call.matches) < MAX_SIDES:
+                call.matches[reporter, far] = match
+        return match
 
     def feed(self, events: Iterable[object]) -> None:
         """Take dialog events in order; those that concern no call are left to others."""

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 from collectors.facts import SipCall
 from collectors.tracking.concurrency import LoadKey
-from collectors.tracking.media import MediaSide
+from collectors.tracking.media import MediaSide, StreamMatch
 from collectors.tracking.one_way import DirectionsHeard
 from collectors.tracking.privacy import NumberPrivacy
 from telephony.bands import DEGRADED_R, R_DIVISOR
-from telephony.model import INTERVAL_NS, UNKNOWN, Labels, Outcome, Scale, StreamInterval
+from telephony.model import INTERVAL_NS, UNKNOWN, Endpoint, Labels, Outcome, Scale, StreamInterval
 
 MAX_SIDES = 16
 """Media addresses kept per call; a call that announces more is re-routed in a loop."""
@@ -35,6 +35,8 @@ class TrackedCall:
     labels: Labels
     pool: str
     sides: list[MediaSide] = field(default_factory=list)
+    matches: dict[tuple[Endpoint, Endpoint], StreamMatch] = field(default_factory=dict)
+    """The streams that reports spoke of, by reporter and far end; forgotten when SDP says something new."""
     answered: bool = False
     counted_up: bool = False
     load_key: LoadKey | None = None
@@ -90,6 +92,7 @@ class TrackedCall:
 
     def announce(self, side: MediaSide) -> None:
         """Take a media address that SDP announced; a newer word on the same address replaces the older."""
+        self.matches.clear()
         for i, known in enumerate(self.sides):
             if known.rtp == side.rtp and known.from_caller == side.from_caller:
                 self.sides[i] = side
