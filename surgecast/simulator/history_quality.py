@@ -71,7 +71,7 @@ def stream_kinds(network: Network, tenant: Tenant) -> list[StreamKind]:
         by_codec: dict[str, list[tuple[ClientMix, float]]] = {}
         for client, weight in clients:
             accepted = client.codecs if trunk == UNKNOWN else network.trunk(trunk).codecs
-            codec = next((c for c in client.codecs if c in accepted), "PCMU")
+            codec = next(c for c in client.codecs if c in accepted)
             by_codec.setdefault(codec, []).append((client, weight / total))
         for codec, found in by_codec.items():
             weight = sum(w for _, w in found)
