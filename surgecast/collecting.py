@@ -117,18 +117,22 @@ class Collector:
             log.info("listening", source=source.name)
         try:
             while not stop.is_set():
-                for batch in queue.take(_TICK_SECONDS):
-                    try:
-                        self.pipeline.feed(batch, clock())
-                    finally:
-                        batch.release()
+                self._consume(queue, _TICK_SECONDS, clock)
                 self.pipeline.tick(clock())
                 self._turned = time.monotonic()
         finally:
             stop.set()
             for thread in threads:
                 thread.join(timeout=5.0)
+            self._consume(queue, 0.0, clock)
             self.pipeline.publish(clock())
+
+    def _consume(self, queue: BatchQueue, wait_seconds: float, clock: Callable[[], int]) -> None:
+        for batch in queue.take(wait_seconds):
+            try:
+                self.pipeline.feed(batch, clock())
+            finally:
+                batch.release()
 
     def _read(self, source: Source, queue: BatchQueue, stop: threading.Event) -> None:
         try:
