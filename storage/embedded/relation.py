@@ -175,6 +175,7 @@ class Database:
                 "threads": settings.read_threads,
                 "memory_limit": f"{settings.read_memory_bytes // 1024**2}MiB",
                 "preserve_insertion_order": False,
+                "temp_directory": "",  # a query that needs more memory than it may use fails, and leaves no files
                 "python_enable_replacements": False,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,

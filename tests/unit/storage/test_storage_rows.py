@@ -160,3 +160,8 @@ def test_a_histogram_of_another_length_is_refused() -> None:
 
 def test_no_rows_make_an_empty_batch() -> None:
     assert (0, CALL.schema) == (batch("call", []).num_rows, batch("call", []).schema)
+
+
+def test_bytes_that_were_no_text_are_stored_without_costing_the_others() -> None:
+    rows = call_batch([_call("good"), _call("b\udcffd")])
+    assert ["good", "b?d"] == rows["call_id"].to_pylist()

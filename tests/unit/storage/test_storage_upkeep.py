@@ -20,9 +20,11 @@ from storage_support import (
 )
 
 from storage.embedded import relation
+from storage.embedded import writer as writer_module
 from storage.embedded.layout import Layout
 from storage.embedded.store import EmbeddedStore
 from storage.embedded.upkeep import REPLACED_STAY_SECONDS
+from storage.embedded.writer import UPKEEP, WriterLock
 from storage.seam import StoreUnavailable
 from storage.settings import Retention, StorageSettings
 
@@ -211,3 +213,25 @@ def test_files_that_go_away_for_ever_make_the_store_unavailable(
     monkeypatch.setattr(Layout, "list_segments", lambda *_, **__: stale)
     with pytest.raises(StoreUnavailable, match=r"No such file|No files"):
         ssrcs(store)
+
+
+def test_segments_of_a_writer_that_has_gone_are_compacted(store: EmbeddedStore, tmp_path: Path) -> None:
+    _write_sealed(store, 3)
+    store.maintain(_LATER)
+    _age(tmp_path)
+    store.maintain(_LATER)
+    assert 1 == len(segments(tmp_path, "stream_interval"))
+
+
+def test_other_directories_are_left_alone(store: EmbeddedStore, tmp_path: Path) -> None:
+    _write_sealed(store, 1)
+    for name in ("data/weather/2026-09-21", "data/stream_interval/lost+found"):
+        (tmp_path / name).mkdir(parents=True)
+    store.maintain(_LATER)
+    assert 3 == len(ssrcs(store))
+
+
+def test_a_writer_waits_for_upkeep(store: EmbeddedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    upkeep = WriterLock(tmp_path / "lock" / "collect.lock", "collect", UPKEEP)
+    monkeypatch.setattr(writer_module.time, "sleep", lambda _: upkeep.release())
+    store.writer("collect")
