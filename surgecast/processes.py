@@ -78,6 +78,12 @@ class Supervisor:
         for name in self._roles:
             self._start(name)
 
+    def add(self, role: Role) -> None:
+        """Start a further role."""
+        self._roles[role.name] = role
+        self._failures[role.name] = 0
+        self._start(role.name)
+
     def _start(self, name: str) -> None:
         process = self._context.Process(target=_entry, args=(self._roles[name],), name=f"surgecast-{name}")
         process.start()

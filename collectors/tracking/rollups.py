@@ -108,9 +108,11 @@ class MinuteTable:
     def close(self, now_ns: int) -> None:
         """Drop the minutes that the watermark has passed; `take` first."""
         horizon = now_ns - self._keep_ns
+        # Whole minutes: one that is dropped must never open again, its empty row would overwrite the stored one.
+        horizon -= horizon % MINUTE_NS
         for minute in [m for m in self._minutes if m < horizon]:
             del self._minutes[minute]
-        self._oldest_open = max(self._oldest_open, horizon - horizon % MINUTE_NS)
+        self._oldest_open = max(self._oldest_open, horizon)
 
 
 class Rollups:
