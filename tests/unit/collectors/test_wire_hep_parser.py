@@ -371,7 +371,9 @@ def test_inflating_garbage_never_raises(data: bytes) -> None:
     assert isinstance(result, HepError) or 0 < len(result) <= 100
 
 
-@pytest.mark.parametrize("data", [zlib.compress(b"x" * 50)[:-4], gzip.compress(b"x" * 50)[:-9], b"", b"\x78"])
+@pytest.mark.parametrize(
+    "data", [zlib.compress(b"x" * 50)[:-4], gzip.compress(b"x" * 50, mtime=0)[:-9], b"", b"\x78"]
+)
 def test_a_cut_stream_is_refused(data: bytes) -> None:
     assert HepError.INFLATE_FAILED == inflate(data, 1000)
 
