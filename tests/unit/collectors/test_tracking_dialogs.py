@@ -1,13 +1,15 @@
 """Session attempts: what the caller saw, whatever order and number of hops it is seen on."""
 
+import random
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sip_batches import CALLEE, CALLER, OTHER, PROXY, START_NS, Ladder, batch_of, message, sdp
+from sip_batches import CALLEE, CALLER, OTHER, PROXY, START_NS, Ladder, batch_of, hep_sip, message, sdp
 
 from collectors.facts import (
     DATAGRAM_DUPLICATE,
@@ -876,3 +878,86 @@ def test_long_values_are_cut() -> None:
     ladder._add(0, CALLER, CALLEE, payload, 1)
     call = Run(ladder).call
     assert (256, 256) == (len(call.to_user), len(call.headers["x-cid"]))
+
+
+# -- whatever comes ---------------------------------------------------------------------------------------------
+
+
+def well_told(run: Run) -> None:
+    """Check what must hold of any input: each attempt starts once and ends once, and nothing stays behind."""
+    run.tracker.close(run.tracker._now_ns)
+    run.take()
+    started = [id(e.call) for e in run.events if isinstance(e, CallStarted)]
+    ended = [id(e.call) for e in run.events if isinstance(e, CallEnded)]
+    told = [id(e.call) for e in run.events if isinstance(e, CallAnswered)]
+    assert (len(set(started)), sorted(started)) == (len(started), sorted(ended))
+    assert (len(set(told)), True) == (len(told), set(told) <= set(started))
+    assert (0, 0, 0, 0) == (
+        len(run.tracker),
+        run.tracker.live_calls,
+        run.tracker.setup_in_progress,
+        len(run.tracker._by_call_id),
+    )
+    for call in run.calls:
+        assert bool(call.answered_ns) == (200 <= call.sip_code < 300)
+
+
+_STEPS = [
+    *(("request", method) for method in ("INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "PRACK", "INFO")),
+    *(("response", status) for status in (100, 180, 200, 302, 407, 486, 487, 503, 603)),
+]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(_STEPS),
+            st.floats(-1, 6),
+            st.integers(1, 3),
+            st.integers(1, 2),
+            st.booleans(),
+            st.booleans(),
+            st.sampled_from(["INVITE", "BYE", "UPDATE"]),
+        ),
+        max_size=40,
+    )
+)
+def test_any_messages_in_any_order_are_told_well(
+    steps: list[tuple[tuple[str, object], float, int, int, bool, bool, str]],
+) -> None:
+    ladder, at_s = Ladder(), 10.0
+    for (kind, what), wait_s, cseq, vias, in_dialog, from_callee, method in steps:
+        at_s += wait_s
+        src, dst = ((CALLER, PROXY), (PROXY, CALLEE))[vias - 1]
+        if kind == "request":
+            ladder.request(
+                at_s,
+                str(what),
+                src,
+                dst,
+                cseq=cseq,
+                vias=vias,
+                in_dialog=in_dialog,
+                from_callee=from_callee,
+                body=sdp(),
+            )
+        else:
+            ladder.response(
+                at_s, int(str(what)), dst, src, method=method, cseq=cseq, vias=vias, from_callee=from_callee
+            )
+    well_told(Run(ladder, until_s=None, settings=DialogSettings(max_calls=3)))
+
+
+@pytest.mark.captures
+def test_mutated_captures_are_told_well(captures: Path) -> None:
+    chance = random.Random(7)
+    datagrams = [d for path in sorted((captures / "hep").glob("*.hepbin")) for d in hep_sip(path)]
+    mutated = []
+    for datagram in datagrams * 10:
+        payload = bytearray(datagram.payload)
+        for _ in range(chance.choice([0, 1, 3])):
+            payload[chance.randrange(len(payload))] = chance.randrange(256)
+        mutated.append(datagram._replace(payload=bytes(payload)))
+    run = Run(until_s=None)
+    run.tracker.feed(batch_of(mutated), np.arange(len(mutated)))
+    well_told(run)
