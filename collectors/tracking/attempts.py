@@ -32,7 +32,10 @@ class State(IntEnum):
 
 
 class Attempt:
-    """A session attempt and what must be remembered to follow it."""
+    """A session attempt and what must be remembered to follow it.
+
+    Sets of numbers are dicts here: the garbage collector walks sets, but not dicts of plain numbers.
+    """
 
     __slots__ = (
         "ack_ns",
@@ -73,7 +76,7 @@ class Attempt:
         self.state = State.SETUP
         self.confirmed = False
         """An INVITE was seen; before that nothing is said about the attempt."""
-        self.deferred: list[DialogEvent] = []
+        self.deferred: list[DialogEvent] | None = None
         """Events that wait for the INVITE."""
         self.cseq = cseq
         """CSeq of the INVITE transaction that counts now."""
@@ -89,13 +92,13 @@ class Attempt:
         """ACK of an INVITE whose final answer was not seen."""
         self.seen: dict[int, int] = {}
         """Message key to the place that showed it first."""
-        self.tags: set[int] = set()
+        self.tags: dict[int, None] = {}
         """To-tags that rang or answered."""
         self.offer = (True, cseq)
         """Side and CSeq of the latest offer."""
         self.offered = False
         """The latest INVITE carried SDP, so the answer is in its response."""
-        self.described: set[int] = set()
+        self.described: dict[int, None] = {}
         """Bodies of the latest offer and its answers that were told already."""
         self.sightings = 0
         self.due_ns = 0
@@ -222,9 +225,9 @@ class Attempt:
                 call.released_by = "timeout"
         self.state = State.ENDED
         self.seen = {}
-        self.described = set()
+        self.described = {}
 
     def _leg(self, to_tag: int) -> None:
         if to_tag and len(self.tags) < MAX_LEGS:
-            self.tags.add(to_tag)
+            self.tags[to_tag] = None
             self.call.legs = len(self.tags)

@@ -359,9 +359,9 @@ class DialogTracker:
         attempt.confirmed = True
         self._in_state[attempt.state] += 1
         self._emit(CallStarted(attempt.call))
-        for event in attempt.deferred:
+        for event in attempt.deferred or ():
             self._emit(event)
-        attempt.deferred = []
+        attempt.deferred = None
         if attempt.state is _SETUP:
             attempt.due_ns = self._now_ns + settings.no_response_ns
         elif attempt.state is _FAILED:
@@ -447,7 +447,7 @@ class DialogTracker:
         mark = m.body_hash ^ from_caller
         if not m.has_sdp or mark in attempt.described or len(attempt.described) >= _MAX_DESCRIBED:
             return
-        attempt.described.add(mark)
+        attempt.described[mark] = None
         session = messages.session(m)
         self.stats.bad_sdp_lines += session.bad_lines
         for media in describe(
@@ -465,7 +465,7 @@ class DialogTracker:
         value = messages.value(m, "rtp_stat")
         if not value or mark in attempt.described:
             return
-        attempt.described.add(mark)
+        attempt.described[mark] = None
         self._tell(
             attempt,
             RtpStatHeader(
@@ -496,6 +496,8 @@ class DialogTracker:
         """Tell of an attempt that was told of, or keep it until it is."""
         if attempt.confirmed:
             self._emit(event)
+        elif attempt.deferred is None:
+            attempt.deferred = [event]
         elif len(attempt.deferred) < _MAX_DESCRIBED:
             attempt.deferred.append(event)
 

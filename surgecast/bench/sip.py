@@ -8,15 +8,20 @@ import gc
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from ipaddress import ip_address
+from operator import attrgetter
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from collectors.facts import DATAGRAM, CallEnded, DatagramBatch, Payload
 from collectors.kernels.sip import scan_messages
 from collectors.tracking.dialogs import DialogSettings, DialogTracker
+from telephony.model import Endpoint
 
 _START_NS = 1_800_000_000_000_000_000
-_CALLER, _PROXY, _CALLEE = ("192.0.2.11", 5060), ("198.51.100.10", 5060), ("203.0.113.12", 5060)
+_CALLER, _PROXY, _CALLEE = (Endpoint(ip, 5060) for ip in ("192.0.2.11", "198.51.100.10", "203.0.113.12"))
 _BATCH = 1024
 _SDP = (
     "v=0\r\no=ua {version} 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 8 0 101\r\n"
@@ -86,34 +91,42 @@ def measure(calls: int, calls_per_second: int, hops: int, repeats: int) -> SipFi
     )
 
 
+class _Sent(NamedTuple):
+    """A message on its way."""
+
+    at_ns: int
+    src: Endpoint
+    dst: Endpoint
+    payload: bytes
+
+
 def traffic(calls: int, calls_per_second: int, hops: int) -> Iterator[DatagramBatch]:
     """Yield the datagrams of calls that start at a steady rate, in order of capture."""
-    messages = []
+    sent: list[_Sent] = []
     for number in range(calls):
-        started_ns = _START_NS + number * 1_000_000_000 // calls_per_second
-        messages += [(started_ns + after_ms * 1_000_000, *rest) for after_ms, *rest in _call(number, hops)]
-    messages.sort(key=lambda message: message[0])
-    addresses = {address: _packed(address) for address in (_CALLER, _PROXY, _CALLEE)}
-    for first in range(0, len(messages), _BATCH):
-        part = messages[first : first + _BATCH]
+        sent += _call(number, _START_NS + number * 1_000_000_000 // calls_per_second, hops)
+    sent.sort(key=attrgetter("at_ns"))
+    packed = {endpoint: _mapped(endpoint) for endpoint in (_CALLER, _PROXY, _CALLEE)}
+    for first in range(0, len(sent), _BATCH):
+        part = sent[first : first + _BATCH]
         rows = np.zeros(len(part), DATAGRAM)
         at = 0
-        for row, (captured_ns, src, dst, text) in zip(rows, part, strict=True):
-            row["captured_ns"] = captured_ns
-            row["src_ip"], row["src_port"] = addresses[src], src[1]
-            row["dst_ip"], row["dst_port"] = addresses[dst], dst[1]
+        for row, message in zip(rows, part, strict=True):
+            row["captured_ns"] = message.at_ns
+            row["src_ip"], row["src_port"] = packed[message.src], message.src.port
+            row["dst_ip"], row["dst_port"] = packed[message.dst], message.dst.port
             row["payload_type"], row["node_id"] = Payload.SIP, 2001
-            row["payload_at"], row["payload_len"] = at, len(text)
-            at += len(text)
-        yield DatagramBatch(rows, np.frombuffer(b"".join(text for *_, text in part), np.uint8))
+            row["payload_at"], row["payload_len"] = at, len(message.payload)
+            at += len(message.payload)
+        yield DatagramBatch(rows, np.frombuffer(b"".join(m.payload for m in part), np.uint8))
 
 
-def _packed(address: tuple[str, int]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    return np.array([0] * 10 + [255, 255] + [int(part) for part in address[0].split(".")], np.uint8)
+def _mapped(endpoint: Endpoint) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(bytes(10) + b"\xff\xff" + ip_address(endpoint.ip).packed, np.uint8)
 
 
-def _call(number: int, hops: int) -> Iterator[tuple[int, tuple[str, int], tuple[str, int], bytes]]:
-    """Yield after how many ms, from where, to where and what, for each message of one answered call."""
+def _call(number: int, started_ns: int, hops: int) -> Iterator[_Sent]:
+    """Yield the messages of one answered call."""
     port = 10_000 + 4 * (number % 10_000)
     offers = [_sdp(number, "192.0.2.11", port), _sdp(number, "198.51.100.20", port)]
     answers = [_sdp(number, "198.51.100.20", port + 2), _sdp(number, "203.0.113.12", port)]
@@ -130,12 +143,13 @@ def _call(number: int, hops: int) -> Iterator[tuple[int, tuple[str, int], tuple[
     for after_ms, method, status, cseq, has_sdp in ladder:
         # A response reaches the far hop first; 100 Trying goes one hop only (RFC 3261 section 16.2).
         order = range(hops) if not status else reversed(range(hops))
-        for delay, hop in enumerate(order):
+        for delay_ms, hop in enumerate(order):
             if status == 100 and hop:
                 continue
             src, dst = path[hop] if not status else path[hop][::-1]
             body = (answers if status else offers)[hop] if has_sdp else ""
-            yield after_ms + delay, src, dst, _message(number, method, status, cseq, hop, body)
+            at_ns = started_ns + (after_ms + delay_ms) * 1_000_000
+            yield _Sent(at_ns, src, dst, _message(number, method, status, cseq, hop, body))
 
 
 def _sdp(version: int, ip: str, port: int) -> str:
