@@ -8,7 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from collectors.facts import Codec, MediaDescription
-from telephony.model import Direction, Endpoint
+from telephony.model import UNKNOWN, Direction, Endpoint
 
 NOT_AUDIO_CODECS = frozenset({"TELEPHONE-EVENT", "CN", "RED"})
 """Payload formats that accompany the voice codec and never are it."""
@@ -34,6 +34,13 @@ class MediaSide:
     def __post_init__(self) -> None:
         voice = (c for c in self.codecs.values() if c.name.upper() not in NOT_AUDIO_CODECS)
         self.voice_codec = next(voice, None)
+
+    @property
+    def codec_name(self) -> str:
+        """Name of the preferred codec in capitals; T38 for fax, `unknown` where none was named."""
+        if self.media == "image":
+            return "T38"
+        return self.voice_codec.name.upper() if self.voice_codec is not None else UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

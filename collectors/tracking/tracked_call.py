@@ -35,6 +35,8 @@ class TrackedCall:
     labels: Labels
     pool: str
     sides: list[MediaSide] = field(default_factory=list)
+    chosen: dict[str, None] = field(default_factory=dict)
+    """Codecs that answers chose, in order; a re-INVITE to another one adds it."""
     matches: dict[tuple[Endpoint, Endpoint], StreamMatch] = field(default_factory=dict)
     """The streams that reports spoke of, by reporter and far end; forgotten when SDP says something new."""
     answered: bool = False
@@ -66,14 +68,15 @@ class TrackedCall:
         """The negotiated voice codec, as far as SDP has said it."""
         for side in reversed(self.sides):
             if side.is_answer and side.voice_codec is not None:
-                return side.voice_codec.name.upper()
-        return next((s.voice_codec.name.upper() for s in self.sides if s.voice_codec is not None), UNKNOWN)
+                return side.codec_name
+        return next((s.codec_name for s in self.sides if s.voice_codec is not None), UNKNOWN)
 
     @property
     def codecs(self) -> tuple[str, ...]:
-        """Every voice codec that an answer chose, in order; of the offer where nothing was answered."""
-        answers = [s for s in self.sides if s.is_answer] or self.sides[:1]
-        return tuple(dict.fromkeys(s.voice_codec.name.upper() for s in answers if s.voice_codec is not None))
+        """Every codec that an answer chose, in order; what was offered first where nothing was answered."""
+        if self.chosen:
+            return tuple(self.chosen)
+        return (self.codec,) if self.codec != UNKNOWN else ()
 
     @property
     def key(self) -> LoadKey:
@@ -93,6 +96,8 @@ class TrackedCall:
     def announce(self, side: MediaSide) -> None:
         """Take a media address that SDP announced; a newer word on the same address replaces the older."""
         self.matches.clear()
+        if side.is_answer:
+            self.chosen.setdefault(side.codec_name)
         for i, known in enumerate(self.sides):
             if known.rtp == side.rtp and known.from_caller == side.from_caller:
                 self.sides[i] = side
