@@ -5,7 +5,7 @@ import sys
 import typer
 
 from storage.seam import BadQuery, OutOfScope, StoreError, StoreLocked, StoreUnavailable
-from surgecast.commands import bench, call, config, demo, doctor, mos, query, replay, up
+from surgecast.commands import bench, call, config, demo, doctor, forecast, mos, query, replay, up
 from surgecast.commands.output import stderr
 from surgecast.errors import CommandError, Exit
 
@@ -25,6 +25,7 @@ app.command("query")(query.query)
 app.command("call")(call.call)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
+app.add_typer(forecast.app, name="forecast")
 app.add_typer(bench.app, name="bench")
 
 _STORE_EXITS: tuple[tuple[type[StoreError], Exit], ...] = (
