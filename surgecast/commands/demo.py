@@ -14,6 +14,7 @@ import typer
 
 from surgecast.commands.output import stderr
 from surgecast.errors import CommandError
+from surgecast.logs import configure_logs
 from surgecast.processes import Supervisor, stop_on_signals
 
 _READY_SECONDS = 120.0
@@ -37,6 +38,7 @@ def demo(
 
     Nothing leaves this machine. Example: surgecast demo --seconds 60 --calls 200
     """
+    configure_logs()
     stop = threading.Event()
     stop_on_signals(stop)
     with _folder(data) as folder:
