@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from zlib import crc32
 
 from collectors.tracking.rollups import Row
-from storage.schema import SHARDS
+from storage.rows import shard_of
 from telephony.model import MINUTE_NS
 
 
@@ -66,7 +65,7 @@ class Findings:
                         "tenant": finding.tenant,
                         "node": finding.node,
                         "kind": finding.kind,
-                        "shard": str(crc32(finding.subject.encode()) % SHARDS),
+                        "shard": shard_of(finding.subject),
                         "subject": finding.subject,
                         "text": finding.text,
                         "count": finding.count,
