@@ -48,12 +48,14 @@ def demo(
 def _run(
     folder: Path, stop: threading.Event, *, seconds: float | None, port: int, calls: int, seed: int, weeks: int
 ) -> None:
-    _say("loading kernels (the first run compiles them: about half a minute, then they are cached)")
+    _say("loading kernels")
     began = time.monotonic()
-    # They compile on import, so not before it is announced.
+    # Kernels compile when they are imported, so not before it is announced.
+    from collectors.kernels.ready import prepare
     from surgecast import demonstration
     from surgecast.simulator.engine import warm_from_ns
 
+    prepare(_say)
     _say(f"kernels ready after {time.monotonic() - began:.1f} s")
     hep_port = _free_udp_port()
     settings = demonstration.demo_settings(
