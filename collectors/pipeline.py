@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from collectors.facts import (
     DATAGRAM_DUPLICATE,
-    REPORT_PAYLOADS,
+    IS_REPORT,
+    MAX_PAYLOAD_TYPE,
     DatagramBatch,
     HeartbeatEnded,
     Payload,
@@ -107,15 +108,16 @@ class Pipeline:
             self._correct_clocks(rows, received_ns)
         self.duplicates.mark(batch)
         self.agents.count(rows, received_ns)
-        types = rows["payload_type"]
-        for value, count in zip(*np.unique(types, return_counts=True), strict=True):
-            self.counters.payloads[_payload_name(int(value))] += int(count)
+        types = np.minimum(rows["payload_type"], MAX_PAYLOAD_TYPE)
+        counts = np.bincount(types)
+        for value in np.flatnonzero(counts).tolist():
+            self.counters.payloads[_PAYLOAD_NAMES.get(value, "other")] += int(counts[value])
         fresh = rows["flags"] & DATAGRAM_DUPLICATE == 0
         sip = np.flatnonzero((types == Payload.SIP) & fresh)
         if sip.size:
             self.dialogs.feed(batch, sip)
             self._take_dialog_events()
-        reports = np.flatnonzero(np.isin(types, REPORT_PAYLOADS) & fresh)
+        reports = np.flatnonzero(IS_REPORT[types] & fresh)
         if reports.size:
             self._feed_reports(batch, rows[reports])
 
@@ -386,7 +388,3 @@ _REPORT_COLUMNS = (
     "correlation_len",
 )
 _PAYLOAD_NAMES = {payload.value: payload.name.lower() for payload in Payload}
-
-
-def _payload_name(value: int) -> str:
-    return _PAYLOAD_NAMES.get(value, "other")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from collectors.facts import DATAGRAM_DUPLICATE, REPORT_PAYLOADS, Payload
+from collectors.facts import DATAGRAM_DUPLICATE, IS_REPORT, MAX_PAYLOAD_TYPE, Payload
 
 ALIVE_NS = 60_000_000_000
 """An agent not heard of for this long is silent."""
@@ -37,6 +37,17 @@ class Agent:
     """Receipt time minus capture time of the newest datagrams: network delay plus clock error."""
 
 
+def by_node(rows: npt.NDArray[np.void]) -> Iterator[tuple[int, npt.NDArray[np.void]]]:
+    """Yield each capture agent of a batch with its rows; most batches are one agent's, and are not copied."""
+    ids = rows["node_id"]
+    first = ids[0]
+    if (ids == first).all():
+        yield int(first), rows
+        return
+    for node_id in np.unique(ids):
+        yield int(node_id), rows[ids == node_id]
+
+
 class Agents:
     """Counts per capture agent id; bounded, what does not fit is counted under id 0."""
 
@@ -49,16 +60,14 @@ class Agents:
 
     def count(self, rows: npt.NDArray[np.void], received_ns: int) -> None:
         """Count a batch of `DATAGRAM` rows received at about this time."""
-        ids = rows["node_id"]
-        for node_id in np.unique(ids):
-            mine = rows[ids == node_id]
-            agent = self._agent(int(node_id))
-            types = mine["payload_type"]
+        for node_id, mine in by_node(rows):
+            agent = self._agent(node_id)
+            types = np.minimum(mine["payload_type"], MAX_PAYLOAD_TYPE)
             agent.datagrams += len(mine)
             agent.payload_bytes += int(mine["payload_len"].sum(dtype=np.int64))
-            agent.sip_messages += int((types == Payload.SIP).sum())
-            agent.rtcp_reports += int(np.isin(types, REPORT_PAYLOADS).sum())
-            agent.duplicates += int((mine["flags"] & DATAGRAM_DUPLICATE != 0).sum())
+            agent.sip_messages += int(np.count_nonzero(types == Payload.SIP))
+            agent.rtcp_reports += int(np.count_nonzero(IS_REPORT[types]))
+            agent.duplicates += int(np.count_nonzero(mine["flags"] & DATAGRAM_DUPLICATE))
             agent.last_seen_ns = received_ns
             agent.clock_offset_ms = (received_ns - int(mine["captured_ns"][-1])) / 1e6
 
