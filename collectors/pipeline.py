@@ -256,8 +256,8 @@ class Pipeline:
 
     def tick(self, now_ns: int) -> None:
         """Let time pass; publishes when it is due. Call it often (each batch, or each tenth of a second)."""
-        if now_ns < self._next_publish_ns:
-            return
+        if 0 < self._next_publish_ns - now_ns <= self.settings.publish_ns:
+            return  # further ahead than one period: the clock was set back
         self._next_publish_ns = now_ns + self.settings.publish_ns
         self.publish(now_ns)
 
@@ -293,7 +293,7 @@ class Pipeline:
         self._sink.rows("call_now", self.calls.take_states(now_ns))
         load = self.load.take(now_ns, shed=sum(self.shed().values()), unmatched=self.counters.reports_unmatched)
         self._sink.rows("load_now", load)
-        if now_ns >= self._next_rollup_ns:
+        if not 0 < self._next_rollup_ns - now_ns <= self.settings.rollup_ns:
             self._next_rollup_ns = now_ns + self.settings.rollup_ns
             self._publish_rollups(now_ns)
         self._sink.flush()
@@ -357,6 +357,9 @@ class Pipeline:
             "reports": self.reports.shed + self.reports.stats.evicted,
             "findings": self.findings.shed,
             "dialogs": self.dialogs.stats.calls_evicted,
+            "registrations": self.dialogs.registrations.evicted,
+            "heartbeats": self.dialogs.heartbeats.evicted,
+            "calls": self.calls.stats.hurried,
             "dialog_events": self.dialogs.stats.events_shed,
             "sip_sightings": self.dialogs.stats.sightings_shed,
             "agents": self.agents.folded,

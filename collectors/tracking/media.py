@@ -89,10 +89,9 @@ class MediaIndex:
         return side
 
     def forget(self, side: MediaSide) -> None:
-        """Let go of a side's addresses, unless another call has taken them since."""
-        for address in (side.rtp, side.rtcp):
-            owner = self._sides.get(address)
-            if owner is not None and owner.call_id == side.call_id:
+        """Let go of a side's addresses, unless a newer announcement has taken them since."""
+        for address in {side.rtp, side.rtcp}:
+            if self._sides.get(address) is side:
                 del self._sides[address]
 
     def find(self, address: Endpoint) -> MediaSide | None:
@@ -134,6 +133,13 @@ class MediaIndex:
             codec=negotiated.voice_codec,
             ptime_ms=negotiated.ptime_ms or known.ptime_ms,
         )
+
+    def match_both(self, reporter: Endpoint, far: Endpoint) -> StreamMatch | None:
+        """Return the stream between two addresses that the two sides of one call announced; None elsewhere."""
+        here, there = self.find(reporter), self.find(far)
+        if here is None or there is None or here.call_id != there.call_id or here.from_caller == there.from_caller:
+            return None
+        return self.match(reporter, far, here.call_id)
 
 
 def rtp_of(address: Endpoint) -> Endpoint:

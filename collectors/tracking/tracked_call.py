@@ -25,6 +25,8 @@ class CallSettings:
     linger_ns: int = INTERVAL_NS + 2_000_000_000
     """How long after its end a call waits for the intervals of its last seconds."""
     max_links: int = 100_000
+    max_waiting: int = 100_000
+    """Calls that may wait for their last intervals; what is more gets its record at once (a flood)."""
 
 
 @dataclass(slots=True)
@@ -93,17 +95,20 @@ class TrackedCall:
         """Answer to end (RFC 6076 section 4.5); None for a call that was not answered."""
         return max(self.ended_ns - self.sip.answered_ns, 0) / 1e9 if self.answered else None
 
-    def announce(self, side: MediaSide) -> None:
-        """Take a media address that SDP announced; a newer word on the same address replaces the older."""
+    def announce(self, side: MediaSide) -> MediaSide | None:
+        """Take a media address that SDP announced, and return one that no longer is of the call, if any.
+
+        A newer word on the same address replaces the older; the oldest address goes where there are too many.
+        """
         self.matches.clear()
-        if side.is_answer:
+        if side.is_answer and len(self.chosen) < MAX_SIDES:
             self.chosen.setdefault(side.codec_name)
         for i, known in enumerate(self.sides):
             if known.rtp == side.rtp and known.from_caller == side.from_caller:
                 self.sides[i] = side
-                return
-        if len(self.sides) < MAX_SIDES:
-            self.sides.append(side)
+                return known
+        self.sides.append(side)
+        return self.sides.pop(0) if len(self.sides) > MAX_SIDES else None
 
     def add_interval(self, interval: StreamInterval) -> None:
         """Take the closed interval of one of its streams."""
