@@ -1,7 +1,7 @@
 """Ladders of calls, and a tracker that was fed one."""
 
 import numpy as np
-from sip_batches import CALLEE, CALLER, START_NS, Ladder, batch_of, sdp
+from sip_batches import CALLEE, CALLER, PROXY, START_NS, Ladder, batch_of, sdp
 
 from collectors.facts import (
     CallEnded,
