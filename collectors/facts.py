@@ -88,7 +88,7 @@ class DatagramBatch:
     """Gives the buffer back to its source; called once, by whoever consumed the batch."""
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def format_ip(ip: bytes) -> str:
     """Return the text of a 16-byte address; v4-mapped ones as dotted quads."""
     address = IPv6Address(ip)
