@@ -22,11 +22,23 @@ class Payload(IntEnum):
 
     SIP = 1
     RTCP_JSON = 5
+    RTP_REPORT_JSON_OLD = 32
+    """What older hepipe of FreeSWITCH calls the next."""
     RTP_REPORT_JSON = 34
     VQ_RTCPXR = 35
     LOG = 100
     RTP = 0x104
     RTCP = 0x105
+
+
+REPORT_PAYLOADS = [
+    Payload.RTCP_JSON,
+    Payload.RTCP,
+    Payload.RTP_REPORT_JSON_OLD,
+    Payload.RTP_REPORT_JSON,
+    Payload.VQ_RTCPXR,
+]
+"""Payloads that report on media."""
 
 
 DATAGRAM = np.dtype(

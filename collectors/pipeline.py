@@ -5,16 +5,14 @@ replay drives it by the clock of the capture. What it makes goes to a `Sink`; no
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from collectors.capture.base import SourceStats
 from collectors.facts import (
     DATAGRAM_DUPLICATE,
+    REPORT_PAYLOADS,
     DatagramBatch,
     HeartbeatEnded,
     Payload,
@@ -23,40 +21,36 @@ from collectors.facts import (
     SipSighting,
     format_ip,
 )
+from collectors.load import LoadRows
+from collectors.sink import Sink
 from collectors.tracking.agents import Agents
-from collectors.tracking.calls import CallSettings, CallTable
+from collectors.tracking.calls import CallTable
 from collectors.tracking.counters import Counters
 from collectors.tracking.dialog_facts import DialogEvent, DialogSettings, QualityReportBody, RtpStatHeader
 from collectors.tracking.dialogs import DialogTracker
 from collectors.tracking.findings import Findings
 from collectors.tracking.labels import Labeller, PoolOf
 from collectors.tracking.media import MediaIndex, StreamMatch
+from collectors.tracking.privacy import mask_uri
 from collectors.tracking.ratings import rated
 from collectors.tracking.report_intervals import ReportedInterval, StreamKey
 from collectors.tracking.report_streams import ReportedStream
 from collectors.tracking.reports import ReportTracker
-from collectors.tracking.rollups import Rollups, Row
+from collectors.tracking.rollups import Rollups
+from collectors.tracking.tracked_call import CallSettings
 from collectors.wire.hep import DuplicateFilter
 from collectors.wire.rtcp import ParsedRtcp, parse_rtcp
 from collectors.wire.rtcp_json import parse_rtcp_json
 from collectors.wire.rtp_report import parse_rtp_stat
 from collectors.wire.vq_report import parse_vq_report
-from telephony.bands import R_DIVISOR
 from telephony.model import (
     INTERVAL_NS,
-    UNASSIGNED,
-    UNKNOWN,
-    CallRecord,
     Endpoint,
     Labels,
     Registration,
-    StreamInterval,
 )
 
 _S_NS = 1_000_000_000
-_DEGRADED_R = 70.0
-COLLECTOR_NODE = "collector"
-"""The node of a collector's own `load_now` row, beside those of its agents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,28 +74,6 @@ class PipelineSettings:
     dialogs: DialogSettings = field(default_factory=DialogSettings)
 
 
-class Sink(Protocol):
-    """Where the facts go; every method takes what is new since the last call."""
-
-    def intervals(self, intervals: Sequence[StreamInterval]) -> None:
-        """Take closed stream intervals."""
-
-    def calls(self, records: Sequence[CallRecord]) -> None:
-        """Take the records of calls that ended."""
-
-    def registrations(self, registrations: Sequence[Registration]) -> None:
-        """Take registrations that are final."""
-
-    def messages(self, sightings: Sequence[tuple[SipSighting, Labels]]) -> None:
-        """Take SIP messages for the ladder."""
-
-    def rows(self, measurement: str, rows: Sequence[Row]) -> None:
-        """Take rows of a measurement (minutes, load, findings)."""
-
-    def flush(self) -> None:
-        """Everything up to here belongs together: make it durable and visible."""
-
-
 class Pipeline:
     """Feeds trackers and gives their facts to a sink."""
 
@@ -118,12 +90,9 @@ class Pipeline:
         self.reports = ReportTracker(settings.max_streams, settings.stream_idle_ns)
         self._matches: OrderedDict[StreamKey, StreamMatch] = OrderedDict()
         self.calls = CallTable(labeller, self.media, self.rollups, pools, settings.calls)
-        self.capture_totals: Callable[[], SourceStats] = SourceStats
-        """What the sources read, refused and lost since start; set by whoever runs them."""
-        self._captured = SourceStats()
+        self.load = LoadRows(labeller, self.calls, self.agents)
         self._sink = sink
         self._registrations: list[Registration] = []
-        self._shed = self._unmatched = 0
         self._next_publish_ns = 0
         self._next_rollup_ns = 0
 
@@ -146,34 +115,36 @@ class Pipeline:
         if sip.size:
             self.dialogs.feed(batch, sip)
             self._take_dialog_events()
-        reports = np.flatnonzero(np.isin(types, _REPORT_TYPES) & fresh)
-        for index in reports:
-            self._report(batch, rows[index])
+        reports = np.flatnonzero(np.isin(types, REPORT_PAYLOADS) & fresh)
+        if reports.size:
+            self._feed_reports(batch, rows[reports])
 
     def _correct_clocks(self, rows: npt.NDArray[np.void], received_ns: int) -> None:
-        wrong = np.abs(rows["captured_ns"] - received_ns) > self.settings.max_clock_skew_ns
-        if wrong.any():
-            self.agents.count_skewed(rows[wrong], received_ns)
-            rows["captured_ns"][wrong] = received_ns
+        limit = self.settings.max_clock_skew_ns
+        if self.agents.corrected or (np.abs(rows["captured_ns"] - received_ns) > limit).any():
+            self.agents.correct_clocks(rows, received_ns, limit)
 
-    def _report(self, batch: DatagramBatch, row: np.void) -> None:
-        at, length = int(row["payload_at"]), int(row["payload_len"])
-        payload = batch.buffer[at : at + length].tobytes()
-        kind = int(row["payload_type"])
-        src = Endpoint(format_ip(row["src_ip"].tobytes()), int(row["src_port"]))
-        dst = Endpoint(format_ip(row["dst_ip"].tobytes()), int(row["dst_port"]))
-        at_ns, node_id = int(row["captured_ns"]), int(row["node_id"])
-        correlation_at, correlation_len = int(row["correlation_at"]), int(row["correlation_len"])
-        call_id = (
-            batch.buffer[correlation_at : correlation_at + correlation_len].tobytes().decode("utf-8", "replace")
+    def _feed_reports(self, batch: DatagramBatch, rows: npt.NDArray[np.void]) -> None:
+        view = batch.buffer.data
+        # Columns as lists: a field of a structured row costs a hundred times a list item.
+        columns = (rows[name].tolist() for name in _REPORT_COLUMNS)
+        sources, targets = (
+            [raw.tobytes() for raw in np.ascontiguousarray(rows[name])] for name in ("src_ip", "dst_ip")
         )
-        if kind == Payload.RTCP:
-            parsed = parse_rtcp(payload)
-        elif kind == Payload.VQ_RTCPXR and payload.lstrip()[:1] != b"{":
-            parsed = parse_vq_report(payload)
-        else:
-            parsed = parse_rtcp_json(payload)
-        self._take_parsed(parsed, at_ns, src, dst, call_id, node_id)
+        for src_ip, dst_ip, kind, at_ns, node_id, src_port, dst_port, at, length, id_at, id_length in zip(
+            sources, targets, *columns, strict=True
+        ):
+            payload = bytes(view[at : at + length])
+            if kind == Payload.RTCP:
+                parsed = parse_rtcp(payload)
+            elif kind == Payload.VQ_RTCPXR and payload.lstrip()[:1] != b"{":
+                parsed = parse_vq_report(payload)
+            else:
+                parsed = parse_rtcp_json(payload)
+            src = Endpoint(format_ip(src_ip), src_port)
+            dst = Endpoint(format_ip(dst_ip), dst_port)
+            call_id = str(view[id_at : id_at + id_length], "utf-8", "replace")
+            self._take_parsed(parsed, at_ns, src, dst, call_id, node_id)
 
     def _take_parsed(
         self, parsed: ParsedRtcp, at_ns: int, src: Endpoint, dst: Endpoint, call_id: str, node_id: int
@@ -186,7 +157,7 @@ class Pipeline:
     def _take_message(self, message: RtcpMessage) -> None:
         self.counters.rtcp_reports += 1
         reporter, far = message.local or message.src, message.remote or message.dst
-        match = self.media.match(reporter, far, message.call_id)
+        match = self.calls.match(reporter, far, message.call_id)
         call_id = match.call_id if match is not None else message.call_id
         call = self.calls.get(call_id) if call_id else None
         if call is None and match is None and not call_id:
@@ -296,6 +267,7 @@ class Pipeline:
         """End of the input: whatever is open is closed as of the last datagram, and everything is published."""
         self.dialogs.close(now_ns)
         self._take_dialog_events()
+        self.reports.finish()
         self._next_rollup_ns = 0
         far_ns = now_ns + self.settings.calls.linger_ns + INTERVAL_NS
         self._publish(far_ns, closed_until_ns=far_ns)
@@ -315,9 +287,10 @@ class Pipeline:
             self._registrations = []
         sightings = self.dialogs.take_sightings()
         if sightings:
-            self._sink.messages([(s, self._labels_of(s)) for s in sightings])
+            self._sink.messages([(self._masked(s), self._labels_of(s)) for s in sightings])
         self._sink.rows("call_now", self.calls.take_states(now_ns))
-        self._sink.rows("load_now", [*self._load_rows(now_ns), *self._capture_rows(now_ns)])
+        load = self.load.take(now_ns, shed=sum(self.shed().values()), unmatched=self.counters.reports_unmatched)
+        self._sink.rows("load_now", load)
         if now_ns >= self._next_rollup_ns:
             self._next_rollup_ns = now_ns + self.settings.rollup_ns
             self._publish_rollups(now_ns)
@@ -329,7 +302,7 @@ class Pipeline:
             interval = rated(reported, self.match_of(reported), self._labels_for(reported))
             self.calls.add_interval(interval)
             self.counters.add_interval(interval)
-            self._roll_up(interval)
+            self.rollups.add_interval(interval)
             intervals.append(interval)
         if intervals:
             self._sink.intervals(intervals)
@@ -337,7 +310,7 @@ class Pipeline:
     def match_of(self, reported: ReportedInterval | ReportedStream) -> StreamMatch | None:
         """Return what SDP says of a reported stream; remembered, so that it outlives the call's addresses."""
         key = (reported.call_id, reported.reporter, reported.ssrc, reported.observer)
-        match = self.media.match(reported.reporter, reported.far, reported.call_id)
+        match = self.calls.match(reported.reporter, reported.far, reported.call_id)
         if match is None:
             return self._matches.get(key)
         self._matches[key] = match
@@ -352,39 +325,18 @@ class Pipeline:
             return call.labels
         return self.labeller.addresses(reported.reporter, reported.far, reported.node_id)
 
+    def _masked(self, sighting: SipSighting) -> SipSighting:
+        """Return the sighting without the number that a request's URI holds."""
+        if sighting.status:
+            return sighting
+        calls = self.settings.calls
+        return sighting._replace(reason=mask_uri(sighting.reason, calls.privacy, calls.hash_salt))
+
     def _labels_of(self, sighting: SipSighting) -> Labels:
         call = self.calls.get(sighting.call_id)
         if call is not None:
             return call.labels
         return self.labeller.addresses(sighting.src, sighting.dst, sighting.node_id, sighting.node_name)
-
-    def _roll_up(self, interval: StreamInterval) -> None:
-        labels = interval.labels
-        row = self.rollups.quality.row(
-            interval.time_ns,
-            labels.tenant,
-            labels.trunk,
-            labels.region,
-            labels.node,
-            interval.codec,
-            interval.direction.value,
-            interval.observer.value,
-        )
-        seconds = INTERVAL_NS // _S_NS
-        row.add("intervals")
-        row.add("stream_seconds", seconds)
-        row.add("expected", interval.expected or 0)
-        row.add("lost", max(interval.lost or 0, 0))
-        if interval.r_factor is not None and interval.mos is not None and interval.mos_scale is not None:
-            r = interval.r_factor / R_DIVISOR[interval.mos_scale]
-            row.count("r_histogram", r, seconds)
-            row.count("mos_histogram", interval.mos, seconds)
-            if r < _DEGRADED_R:
-                row.add("degraded_seconds", seconds)
-        if interval.jitter_ms is not None:
-            row.count("jitter_histogram", interval.jitter_ms, seconds)
-        if interval.expected:
-            row.count("loss_histogram", max(interval.lost or 0, 0) / interval.expected, seconds)
 
     def _publish_rollups(self, now_ns: int) -> None:
         for measurement, rows in self.rollups.take().items():
@@ -399,7 +351,7 @@ class Pipeline:
         """Return what each table gave up because it was full, since start."""
         shed = {
             "media_addresses": self.media.evicted,
-            "call_links": self.calls.stats.links_evicted,
+            "call_links": self.calls.links_evicted,
             "reports": self.reports.shed + self.reports.stats.evicted,
             "findings": self.findings.shed,
             "dialogs": self.dialogs.stats.calls_evicted,
@@ -421,57 +373,18 @@ class Pipeline:
             "agents": len(self.agents.by_id),
         }
 
-    def _capture_rows(self, now_ns: int) -> list[Row]:
-        """Return one row per capture agent: what it sent since the last row."""
-        rows: list[Row] = [self._collector_row(now_ns)]
-        for node_id, figures in self.agents.take():
-            name, region = self.labeller.node(node_id)
-            rows.append(
-                {
-                    "time": now_ns,
-                    "tenant": UNASSIGNED,
-                    "pool": "capture",
-                    "region": region,
-                    "node": name,
-                    **figures,
-                }
-            )
-        return rows
 
-    def _collector_row(self, now_ns: int) -> Row:
-        """Return the row of this collector itself: what was refused and lost since the last one."""
-        before, now = self._captured, self.capture_totals()
-        self._captured = now
-        shed = sum(self.shed().values())
-        tables, self._shed = shed - self._shed, shed
-        unmatched, self._unmatched = (
-            self.counters.reports_unmatched - self._unmatched,
-            self.counters.reports_unmatched,
-        )
-        return {
-            "time": now_ns,
-            "tenant": UNASSIGNED,
-            "pool": "capture",
-            "region": UNKNOWN,
-            "node": COLLECTOR_NODE,
-            "frames": now.frames - before.frames,
-            "errors": sum(now.errors.values()) - sum(before.errors.values()),
-            "drops_kernel": now.kernel_drops - before.kernel_drops,
-            "drops_queue": now.connections_refused - before.connections_refused,
-            "drops_table": tables,
-            "unmatched_reports": unmatched,
-            "agents_alive": self.agents.alive(now_ns),
-        }
-
-    def _load_rows(self, now_ns: int) -> list[Row]:
-        return [
-            {"time": now_ns, "tenant": tenant, "pool": pool, "region": region, "node": node, **figures}
-            for (tenant, pool, region, node), figures in self.calls.take_load().items()
-        ]
-
-
-_REPORT_TYPES = [Payload.RTCP_JSON, Payload.RTCP, Payload.RTP_REPORT_JSON, Payload.VQ_RTCPXR]
-
+_REPORT_COLUMNS = (
+    "payload_type",
+    "captured_ns",
+    "node_id",
+    "src_port",
+    "dst_port",
+    "payload_at",
+    "payload_len",
+    "correlation_at",
+    "correlation_len",
+)
 _PAYLOAD_NAMES = {payload.value: payload.name.lower() for payload in Payload}
 
 

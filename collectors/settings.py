@@ -102,9 +102,7 @@ class ListenerSettings(_Section):
             if self.tls_certificate is None or self.tls_key is None:
                 raise ValueError("transport tls needs tls_certificate and tls_key")
         elif self.tls_certificate or self.tls_key or self.tls_client_ca:
-            raise ValueError(
-                f"tls_certificate, tls_key and tls_client_ca mean nothing for transport {self.transport}"
-            )
+            raise ValueError(f"tls_certificate, tls_key, tls_client_ca: transport {self.transport} has no TLS")
         return self
 
 

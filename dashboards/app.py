@@ -13,7 +13,7 @@ from flask import Flask, Response, jsonify
 
 from dashboards.components.shell import not_found, shell
 from dashboards.components.wiring import in_browser
-from dashboards.pages import live
+from dashboards.pages import call, live
 from dashboards.services import Services
 from dashboards.settings import DashboardSettings
 from dashboards.theme import stylesheet
@@ -59,7 +59,8 @@ def build_app(services: Services) -> Dash:
         "surgecast",
         assets_folder=str(Path(__file__).parent / "assets"),
         assets_ignore=r"boot\.js",
-        pages_folder="",
+        use_pages=False,
+        include_pages_meta=False,
         index_string=_INDEX,
         title="Surgecast",
         update_title="",
@@ -77,6 +78,7 @@ def build_app(services: Services) -> Dash:
     app.layout = shell()
     _register_routes(app, services)
     live.register(app, services)
+    call.register(app, services)
     _serve_extras(app)
     _secure(app)
     return app
@@ -88,7 +90,7 @@ def route(pathname: str | None, refresh_seconds: float) -> Any:
     if path in ("/", "/live", "/live/"):
         return live.layout(refresh_seconds)
     if path.startswith(CALL_PREFIX) and (call_id := unquote(path.removeprefix(CALL_PREFIX))):
-        return not_found(call_id)
+        return call.layout(call_id, refresh_seconds)
     return not_found(f"There is no page {path}.")
 
 
@@ -124,7 +126,7 @@ def _secure(app: Dash) -> None:
     policy = "; ".join(
         (
             "default-src 'none'",
-            f"script-src 'self' {' '.join(f'{h!r}' for h in app.csp_hashes())}",
+            f"script-src 'self' {' '.join(app.csp_hashes())}",
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data: blob:",
             "font-src 'self' data:",

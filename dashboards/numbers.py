@@ -58,6 +58,8 @@ def duration(seconds: float | None) -> str:
     """
     if seconds is None or not isfinite(seconds):
         return UNKNOWN_TEXT
+    if seconds == 0:
+        return "0 s"
     if seconds < 1:
         return significant(seconds * 1000, "ms")
     if seconds < 60:
@@ -97,6 +99,15 @@ def date_time(at_ns: int | None, zone: ZoneInfo) -> str:
     '1970-01-01 00:00:00 UTC'
     """
     return UNKNOWN_TEXT if at_ns is None else f"{_local(at_ns, zone):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def day(at_ns: int, zone: ZoneInfo) -> str:
+    """Write the day in a zone.
+
+    >>> day(0, ZoneInfo("UTC"))
+    '1 Jan 1970'
+    """
+    return f"{_local(at_ns, zone):%-d %b %Y}"
 
 
 def axis_time(at_ns: int, zone: ZoneInfo) -> str:

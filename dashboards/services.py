@@ -6,6 +6,7 @@ Callbacks are thin over this, so they can be called without a browser.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dashboards.pages.call_state import CallState, load_call
 from dashboards.pages.live_state import LiveState, load_live
 from dashboards.settings import DashboardSettings
 from dashboards.snapshots import Refresher, SnapshotCache
@@ -20,6 +21,7 @@ class Services:
     settings: DashboardSettings
     clock: Callable[[], int]
     live: SnapshotCache[LiveState]
+    calls: SnapshotCache[CallState]
 
     @classmethod
     def of(cls, store: Store, settings: DashboardSettings, clock: Callable[[], int]) -> "Services":
@@ -30,8 +32,14 @@ class Services:
             idle_seconds=settings.idle_seconds,
             capacity=settings.max_snapshots,
         )
-        return cls(store, settings, clock, live)
+        calls = SnapshotCache(
+            load_call(store, settings),
+            every_seconds=settings.refresh_seconds,
+            idle_seconds=settings.idle_seconds,
+            capacity=settings.max_snapshots,
+        )
+        return cls(store, settings, clock, live, calls)
 
     def refreshers(self) -> tuple[Refresher, ...]:
         """Return the background threads that keep the caches fresh, not yet started."""
-        return (Refresher(self.live, self.clock, "live"),)
+        return Refresher(self.live, self.clock, "live"), Refresher(self.calls, self.clock, "calls")

@@ -166,10 +166,23 @@ def _batch(measurement: Measurement, columns: Mapping[str, Sequence[object]]) ->
     arrays = []
     for f in schema:
         try:
-            arrays.append(pa.array(columns[f.name], f.type))
+            arrays.append(_array(columns[f.name], f.type))
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise BadQuery(f"{measurement.name}: {f.name} takes {f.type}: {str(error)[:120]}") from error
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _array(values: Sequence[object], type_: pa.DataType) -> pa.Array:
+    try:
+        return pa.array(values, type_)
+    except UnicodeEncodeError:  # bytes from the wire that were no text; one of them must not cost the others
+        return pa.array([_storable(value) for value in values], type_)
+
+
+def _storable(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    return [_storable(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def _encoded(text: str) -> bytes:

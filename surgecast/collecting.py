@@ -17,10 +17,10 @@ from collectors.capture.listeners import open_listeners
 from collectors.pipeline import Pipeline, PipelineSettings
 from collectors.publish import StoreSink
 from collectors.settings import CollectorSettings
-from collectors.tracking.calls import CallSettings
 from collectors.tracking.dialogs import DialogSettings
 from collectors.tracking.labels import Labeller, NodeRule, PoolOf, TenantRule, TrunkRule
 from collectors.tracking.privacy import NumberPrivacy
+from collectors.tracking.tracked_call import CallSettings
 from storage.open import open_store
 from storage.settings import StorageSettings
 
@@ -89,7 +89,7 @@ class Collector:
         self._sources = sources
         self._turned = time.monotonic()
         self._dead: list[str] = []
-        pipeline.capture_totals = self.totals
+        pipeline.load.capture_totals = self.totals
 
     def totals(self) -> SourceStats:
         """Return what the sources read, refused and lost so far."""
@@ -117,18 +117,22 @@ class Collector:
             log.info("listening", source=source.name)
         try:
             while not stop.is_set():
-                for batch in queue.take(_TICK_SECONDS):
-                    try:
-                        self.pipeline.feed(batch, clock())
-                    finally:
-                        batch.release()
+                self._consume(queue, _TICK_SECONDS, clock)
                 self.pipeline.tick(clock())
                 self._turned = time.monotonic()
         finally:
             stop.set()
             for thread in threads:
                 thread.join(timeout=5.0)
+            self._consume(queue, 0.0, clock)
             self.pipeline.publish(clock())
+
+    def _consume(self, queue: BatchQueue, wait_seconds: float, clock: Callable[[], int]) -> None:
+        for batch in queue.take(wait_seconds):
+            try:
+                self.pipeline.feed(batch, clock())
+            finally:
+                batch.release()
 
     def _read(self, source: Source, queue: BatchQueue, stop: threading.Event) -> None:
         try:

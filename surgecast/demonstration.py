@@ -15,7 +15,7 @@ from surgecast.simulator.settings import SimulatorSettings
 HISTORY_WRITER = "history"
 
 
-def demo_settings(folder: Path, *, hep_port: int, web_port: int) -> Settings:
+def demo_settings(folder: Path, *, hep_port: int, web_port: int, metrics_port: int) -> Settings:
     """Return the configuration of the demo: an embedded store in `folder`, everything on loopback."""
     listener = {"transport": "udp", "host": "127.0.0.1", "port": hep_port}
     return settings_from(
@@ -23,20 +23,21 @@ def demo_settings(folder: Path, *, hep_port: int, web_port: int) -> Settings:
             "collect": {**collector_config(DEMO_NETWORK), "listeners": [listener]},
             "storage": {"url": f"embedded:{folder}"},
             "web": {"host": "127.0.0.1", "port": web_port, "hep_target": f"127.0.0.1:{hep_port}"},
-            "metrics": {"port": 0},
+            "metrics": {"port": metrics_port},
         },
         origin="demo",
     )
 
 
-def demo_roles(settings: Settings, *, calls: int, seed: int, hep_port: int) -> list[Role]:
-    """Return the processes of the demo."""
+def product_roles(settings: Settings) -> list[Role]:
+    """Return the processes of the product itself."""
+    return [Role("collect", product.collect, (settings,)), Role("web", product.web, (settings,), restart=False)]
+
+
+def simulator_role(*, calls: int, seed: int, hep_port: int) -> Role:
+    """Return the process that plays the network; start it once the collector listens."""
     simulator = SimulatorSettings(calls=calls, seed=seed, host="127.0.0.1", port=hep_port, speed=1.0)
-    return [
-        Role("collect", product.collect, (settings,)),
-        Role("web", product.web, (settings,), restart=False),
-        Role("simulator", run_simulator, (simulator,)),
-    ]
+    return Role("simulator", run_simulator, (simulator,))
 
 
 def write_history(settings: Settings, *, weeks: int, calls: int, seed: int, until_ns: int) -> int:

@@ -4,6 +4,7 @@ A role that dies is started again with growing delay; a stop signal reaches ever
 end in time is killed. The watcher itself holds no state that a crash could lose.
 """
 
+import ctypes
 import multiprocessing
 import signal
 import threading
@@ -18,6 +19,7 @@ import structlog
 log = structlog.get_logger()
 
 GRACE_SECONDS = 15.0
+_PR_SET_PDEATHSIG = 1
 _BACKOFF_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 _STABLE_SECONDS = 60.0
 """A role that ran this long starts over with the shortest delay."""
@@ -48,7 +50,13 @@ def run_role(role: Role, stop: threading.Event) -> None:
     role.run(*role.arguments, stop)
 
 
+def _die_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the watcher dies: a role never outlives it as an orphan (Linux)."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
 def _entry(role: Role) -> None:
+    _die_with_parent()
     stop = threading.Event()
     stop_on_signals(stop)
     run_role(role, stop)
@@ -69,6 +77,12 @@ class Supervisor:
         """Start every role."""
         for name in self._roles:
             self._start(name)
+
+    def add(self, role: Role) -> None:
+        """Start a further role."""
+        self._roles[role.name] = role
+        self._failures[role.name] = 0
+        self._start(role.name)
 
     def _start(self, name: str) -> None:
         process = self._context.Process(target=_entry, args=(self._roles[name],), name=f"surgecast-{name}")

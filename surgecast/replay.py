@@ -10,9 +10,10 @@ from collectors.capture.base import SourceStats
 from collectors.capture.files import open_capture
 from collectors.capture.listeners import hep_parser
 from collectors.facts import DatagramBatch, SipSighting
-from collectors.pipeline import Pipeline, Sink
+from collectors.pipeline import Pipeline
 from collectors.publish import StoreSink
 from collectors.settings import CollectorSettings
+from collectors.sink import Sink
 from collectors.tracking.ratings import rated_stream
 from collectors.tracking.rollups import Row
 from storage.open import open_store

@@ -12,6 +12,9 @@ from telephony.model import Scale
 R_DIVISOR = {Scale.NARROWBAND: 1.0, Scale.WIDEBAND: 1.29, Scale.FULLBAND: 1.48}
 """What R is divided by before Annex B applies (G.107.1 Annex A, G.107.2 Annex A)."""
 
+DEGRADED_R = 70.0
+"""Below this R on the narrowband scale (bands D to F) an interval counts as degraded."""
+
 
 class Band(StrEnum):
     """User satisfaction by R on the narrowband scale; the value is the letter, A best.

@@ -116,10 +116,15 @@ class _Connection(asyncio.Protocol):
         return "idle_timeout" if now - self._waiting_since > idle_timeout_seconds else ""
 
     def abort(self, reason: str) -> None:
-        """Close at once, counting why."""
+        """Close at once, counting why it is the peer's fault."""
+        if self._transport is not None:
+            self._source.count(reason)
+        self.close()
+
+    def close(self) -> None:
+        """Close at once."""
         transport, self._transport = self._transport, None
         if transport is not None:
-            self._source.count(reason)
             transport.abort()
 
 
@@ -226,6 +231,8 @@ class HepStreamSource:
         try:
             while not stop.is_set():
                 await asyncio.sleep(_TICK_SECONDS)
+                if accepting.done():
+                    accepting.result()  # it never ends by itself: let the reason be seen
                 now = loop.time()
                 for connection in tuple(self._connections):
                     reason = connection.overdue(now, self._frame_timeout_seconds, self._idle_timeout_seconds)
@@ -237,7 +244,7 @@ class HepStreamSource:
                 task.cancel()
             await asyncio.gather(accepting, *self._starting, return_exceptions=True)
             for connection in tuple(self._connections):
-                connection.abort("server_stopped")
+                connection.close()
             await asyncio.sleep(0)  # lets the aborted transports call connection_lost
 
     async def _accept(self) -> None:

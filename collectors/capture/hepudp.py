@@ -19,7 +19,7 @@ import numpy as np
 from collectors.capture.base import CaptureError, Sink, SourceStats
 from collectors.capture.sockets import kernel_drops, open_udp
 from collectors.facts import DatagramBatch
-from collectors.kernels.recv import MESSAGE_BYTES, NAME_BYTES, point_messages, receive
+from collectors.kernels.recv import MESSAGE_BYTES, NAME_BYTES, OVERSIZED, point_messages, receive
 from collectors.wire.hep import HepError, HepParser
 
 _WAIT_SECONDS = 0.1
@@ -116,12 +116,11 @@ class _Receiver:
         offsets = group.offsets[:received]
         senders = group.senders[:received]
         self._stats.frames += received
-        self._stats.bytes += int(lengths.sum(dtype=np.int64))
-        whole = lengths > 0
+        whole = lengths != OVERSIZED
         if not whole.all():
-            # an empty datagram is no HEP either
             self._parser.count(HepError.OVERSIZED, received - int(np.count_nonzero(whole)))
             lengths, offsets, senders = lengths[whole], offsets[whole], senders[whole]
+        self._stats.bytes += int(lengths.sum(dtype=np.int64))
         batch = self._parser.parse(group.buffer, offsets, lengths, time.time_ns(), senders)
         if batch.buffer is not group.buffer or not len(batch.rows):
             self._free.put(group)

@@ -23,6 +23,9 @@ NAME_BYTES = 28
 """struct sockaddr_in6, the longer of the two."""
 _NAME = U(NAME_BYTES)
 
+OVERSIZED = 0xFFFF_FFFF
+_OVERSIZED = U(OVERSIZED)
+
 _MSG_TRUNC = U(0x20)
 _MSG_DONTWAIT = 0x40
 _AF_INET = U(2)
@@ -44,7 +47,7 @@ def receive(descriptor, messages, count, stride, names, offsets, lengths, sender
         stride: Bytes from one slot to the next.
         names: Address of `count` socket addresses; 0 leaves `senders` alone.
         offsets: Address of room for `count` u32: where in the group each datagram is.
-        lengths: Address of room for `count` u32: its length; 0 where it did not fit its slot.
+        lengths: Address of room for `count` u32: its length; `OVERSIZED` where it did not fit its slot.
         senders: Address of room for `count` 16-byte addresses, IPv4 as v4-mapped.
     """
     received = _recvmmsg(descriptor, messages, np.uint32(count), np.int32(_MSG_DONTWAIT), np.uintp(0))
@@ -56,7 +59,7 @@ def receive(descriptor, messages, count, stride, names, offsets, lengths, sender
         message = messages + i * _MESSAGE
         cut = load_u32(message + _FLAGS) & _MSG_TRUNC
         store_u32(offsets + i * U(4), i * stride)
-        store_u32(lengths + i * U(4), U(0) if cut != U(0) else load_u32(message + _LENGTH))
+        store_u32(lengths + i * U(4), _OVERSIZED if cut != U(0) else load_u32(message + _LENGTH))
         if names != U(0):
             name = names + i * _NAME
             if load_u16(name) == _AF_INET:

@@ -429,10 +429,9 @@ def _hashes(out, base, row, seed):
     hop = _hash(row + _ADDRESSES, _ADDRESSES_LEN, seed)
     out.transaction_key = _mix(transaction, method)
     out.message_key = _mix(_mix(_mix(_mix(transaction, method), U(out.status)), _mix(hop, to_tag)), body)
-    out.hop_hash = hop
     name = _hash(base + _field(row, _NODE_NAME_AT), _field(row, _NODE_NAME_LEN), seed)
     key = _hash(base + _field(row, _AUTH_KEY_AT), _field(row, _AUTH_KEY_LEN), seed)
-    out.agent_hash = _mix(_mix(name, key), U(_field(row, _NODE_ID)))
+    out.place_hash = _mix(_mix(_mix(name, key), U(_field(row, _NODE_ID))), hop)
 
 
 @njit

@@ -88,8 +88,7 @@ SIP_MESSAGE = np.dtype(
         ("to_key", "<u8"),  # of (Call-ID, To-tag); 0 without To-tag
         ("transaction_key", "<u8"),  # of (top branch, Call-ID, CSeq)
         ("message_key", "<u8"),  # equal only for copies of one message on one hop
-        ("hop_hash", "<u8"),  # of source and destination address and port
-        ("agent_hash", "<u8"),  # of node id, node name and auth key
+        ("place_hash", "<u8"),  # of both addresses and ports, node id, node name and auth key
         ("captured_ns", "<i8"),
         ("row", "<u4"),  # index of the datagram in its batch
         ("at", "<u4"),  # of the start line

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from collectors.facts import DATAGRAM_DUPLICATE, Payload
+from collectors.facts import DATAGRAM_DUPLICATE, REPORT_PAYLOADS, Payload
 
 ALIVE_NS = 60_000_000_000
 """An agent not heard of for this long is silent."""
 _MAX_AGENTS = 4_000
 
-_SIP = frozenset({Payload.SIP})
-_RTCP = frozenset({Payload.RTCP_JSON, Payload.RTCP, Payload.RTP_REPORT_JSON, Payload.VQ_RTCPXR})
+_RTCP = frozenset(
+    {Payload.RTCP_JSON, Payload.RTCP, Payload.RTP_REPORT_JSON_OLD, Payload.RTP_REPORT_JSON, Payload.VQ_RTCPXR}
+)
 
 
 @dataclass(slots=True)
@@ -26,9 +27,9 @@ class Agent:
     rtcp_reports: int = 0
     duplicates: int = 0
     clock_skewed: int = 0
-    """Datagrams whose capture time was replaced by the receipt, being too far from it."""
-    clock_error_ms: float = 0.0
-    """How far the clock was off, when it was last not believed."""
+    """Datagrams whose capture time was shifted, being too far from the receipt."""
+    correction_ns: int = 0
+    """What is added to its capture times, because its clock is off by more than can be believed."""
     last_seen_ns: int = 0
     taken: tuple[int, ...] = (0, 0, 0, 0, 0)
     """The totals at the last `take`."""
@@ -41,6 +42,8 @@ class Agents:
 
     def __init__(self) -> None:
         self.by_id: dict[int, Agent] = {}
+        self.corrected = False
+        """Some agent's clock is being corrected."""
         self.folded = 0
         """Looks at agents for which there was no room, counted as agent 0."""
 
@@ -53,20 +56,38 @@ class Agents:
             types = mine["payload_type"]
             agent.datagrams += len(mine)
             agent.payload_bytes += int(mine["payload_len"].sum(dtype=np.int64))
-            agent.sip_messages += int(np.isin(types, list(_SIP)).sum())
-            agent.rtcp_reports += int(np.isin(types, list(_RTCP)).sum())
+            agent.sip_messages += int((types == Payload.SIP).sum())
+            agent.rtcp_reports += int(np.isin(types, REPORT_PAYLOADS).sum())
             agent.duplicates += int((mine["flags"] & DATAGRAM_DUPLICATE != 0).sum())
             agent.last_seen_ns = received_ns
             agent.clock_offset_ms = (received_ns - int(mine["captured_ns"][-1])) / 1e6
 
-    def count_skewed(self, rows: npt.NDArray[np.void], received_ns: int) -> None:
-        """Count rows whose capture time was not believed, and note how far off it was."""
-        ids = rows["node_id"]
+    def correct_clocks(self, rows: npt.NDArray[np.void], received_ns: int, limit_ns: int) -> None:
+        """Shift the capture times of agents whose clock is further off than `limit_ns`, in place.
+
+        One shift per agent, learnt from the first datagram that is too far off and kept while it fits: the
+        times between an agent's messages stay what they were, only its date is ours.
+        """
+        ids, times = rows["node_id"], rows["captured_ns"]
         for node_id in np.unique(ids):
-            mine = rows[ids == node_id]
-            agent = self._agent(int(node_id))
-            agent.clock_skewed += len(mine)
-            agent.clock_error_ms = (received_ns - int(mine["captured_ns"][-1])) / 1e6
+            agent, mine = self._agent(int(node_id)), ids == node_id
+            off_ns = received_ns - (times[mine] + agent.correction_ns)
+            wrong = np.abs(off_ns) > limit_ns
+            if wrong.any():
+                first = int(np.argmax(wrong))
+                if not wrong[-1] and agent.correction_ns == 0:
+                    # A single wrong time among right ones is that datagram's fault, not the clock's.
+                    fixed = times[mine]
+                    fixed[wrong] = received_ns
+                    times[mine] = fixed
+                    agent.clock_skewed += int(wrong.sum())
+                    continue
+                back_in_time = np.abs(received_ns - int(times[mine][first])) <= limit_ns
+                agent.correction_ns = 0 if back_in_time else received_ns - int(times[mine][first])
+            if agent.correction_ns:
+                times[mine] += agent.correction_ns
+                agent.clock_skewed += int(mine.sum())
+        self.corrected = any(agent.correction_ns for agent in self.by_id.values())
 
     def _agent(self, node_id: int) -> Agent:
         agent = self.by_id.get(node_id)

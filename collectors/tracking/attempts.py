@@ -9,13 +9,13 @@ from enum import IntEnum
 
 from collectors.facts import SipCall
 from collectors.tracking.dialog_facts import DialogEvent
-from collectors.tracking.names import Agent, Hop
+from collectors.tracking.names import Place
 
 NOWHERE = 1 << 20
 """Rank of what was not seen yet: any hop is nearer."""
 MAX_HOPS = 16
 MAX_LEGS = 16
-_MAX_SEEN = 1024
+MAX_SEEN = 1024
 """Messages of one attempt remembered to tell retransmissions; forgotten at once when there are more."""
 
 
@@ -32,7 +32,10 @@ class State(IntEnum):
 
 
 class Attempt:
-    """A session attempt and what must be remembered to follow it."""
+    """A session attempt and what must be remembered to follow it.
+
+    Sets of numbers are dicts here: the garbage collector walks sets, but not dicts of plain numbers.
+    """
 
     __slots__ = (
         "ack_ns",
@@ -43,10 +46,13 @@ class Attempt:
         "deferred",
         "described",
         "due_ns",
+        "far_tag",
+        "far_tag_hash",
         "final_rank",
         "first_cseq",
         "invite_vias",
         "key",
+        "near_tag",
         "offer",
         "offered",
         "response_rank",
@@ -59,13 +65,18 @@ class Attempt:
         "tags",
     )
 
-    def __init__(self, key: int, call: SipCall, cseq: int) -> None:
+    def __init__(self, key: int, call: SipCall, cseq: int, near_tag: str) -> None:
         self.key = key
+        self.near_tag = near_tag
+        """Tag of the caller."""
+        self.far_tag = ""
+        """Tag of the side called that was seen last, and its hash."""
+        self.far_tag_hash = 0
         self.call = call
         self.state = State.SETUP
         self.confirmed = False
         """An INVITE was seen; before that nothing is said about the attempt."""
-        self.deferred: list[DialogEvent] = []
+        self.deferred: list[DialogEvent] | None = None
         """Events that wait for the INVITE."""
         self.cseq = cseq
         """CSeq of the INVITE transaction that counts now."""
@@ -80,42 +91,36 @@ class Attempt:
         self.ack_ns = 0
         """ACK of an INVITE whose final answer was not seen."""
         self.seen: dict[int, int] = {}
-        """Message key to the agent that showed it first."""
-        self.tags: set[int] = set()
+        """Message key to the place that showed it first."""
+        self.tags: dict[int, None] = {}
         """To-tags that rang or answered."""
         self.offer = (True, cseq)
         """Side and CSeq of the latest offer."""
         self.offered = False
         """The latest INVITE carried SDP, so the answer is in its response."""
-        self.described: set[int] = set()
+        self.described: dict[int, None] = {}
         """Bodies of the latest offer and its answers that were told already."""
         self.sightings = 0
         self.due_ns = 0
         self.slot = 0
 
-    def remember(self, message_key: int, agent: int) -> None:
-        """Note a message, so that a copy of it is known."""
-        if len(self.seen) >= _MAX_SEEN:
-            self.seen.clear()
-        self.seen[message_key] = agent
-
-    def invited(self, at_ns: int, cseq: int, vias: int, hop: Hop, agent: Agent, *, credentials: bool) -> None:
+    def invited(self, at_ns: int, cseq: int, vias: int, place: Place, *, credentials: bool) -> None:
         """Take an INVITE outside a dialog, on any hop."""
         call = self.call
         if cseq > self.cseq and self.state <= State.FAILED and (credentials or self.state is State.FAILED):
             self._invited_again(cseq, vias)
         elif cseq == self.cseq:
-            if self.state is State.FAILED and at_ns > call.ended_ns and hop.text not in call.hops:
+            if self.state is State.FAILED and at_ns > call.ended_ns and place.hop not in call.hops:
                 self.state = State.SETUP  # a proxy tries the next target (RFC 3261 section 16.7, step 6)
             if vias < self.invite_vias:
                 self.invite_vias = vias
         if vias < self.started_vias and cseq == self.first_cseq:
             self.started_vias = vias
             call.started_ns = at_ns
-            call.src, call.dst = hop.src, hop.dst
-            call.node_id, call.node_name, call.tenant_key = agent
-        if len(call.hops) < MAX_HOPS and hop.text not in call.hops:
-            call.hops.append(hop.text)
+            call.src, call.dst = place.src, place.dst
+            call.node_id, call.node_name, call.tenant_key = place.node_id, place.node_name, place.tenant_key
+        if len(call.hops) < MAX_HOPS and place.hop not in call.hops:
+            call.hops.append(place.hop)
 
     def _invited_again(self, cseq: int, vias: int) -> None:
         """Start the next transaction of the same attempt: challenged, redirected, or tried otherwise."""
@@ -130,9 +135,9 @@ class Attempt:
         self.ack_ns = 0
         self.state = State.SETUP
 
-    def rank(self, vias: int, hop: Hop) -> int:
+    def rank(self, vias: int, place: Place) -> int:
         """Return how far from the caller the hop of a response is."""
-        return 2 * vias + (hop.dst != self.call.src)
+        return 2 * vias + (place.dst != self.call.src)
 
     def rang(self, at_ns: int, rank: int, to_tag: int) -> None:
         """Take an 18x of the INVITE transaction."""
@@ -183,10 +188,10 @@ class Attempt:
             self.response_rank = rank
             call.first_response_ns = at_ns
 
-    def cancelled(self, hop: Hop, q850: int) -> None:
+    def cancelled(self, place: Place, q850: int) -> None:
         """Take a CANCEL: the caller's, where it is on the caller's hop; a proxy cancels other targets likewise."""
         call = self.call
-        if self.state is State.SETUP and hop.src.ip == call.src.ip and hop.dst.ip == call.dst.ip:
+        if self.state is State.SETUP and place.src.ip == call.src.ip and place.dst.ip == call.dst.ip:
             call.cancelled = True
             call.q850 = q850 or call.q850
 
@@ -220,9 +225,9 @@ class Attempt:
                 call.released_by = "timeout"
         self.state = State.ENDED
         self.seen = {}
-        self.described = set()
+        self.described = {}
 
     def _leg(self, to_tag: int) -> None:
         if to_tag and len(self.tags) < MAX_LEGS:
-            self.tags.add(to_tag)
+            self.tags[to_tag] = None
             self.call.legs = len(self.tags)

@@ -4,10 +4,8 @@ Dialog events and stream intervals come in; call records, session rollups and fi
 made only once the intervals of its last seconds are in, so that `mos_min` covers the whole call.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from zlib import crc32
+from dataclasses import dataclass
 
 from collectors.facts import (
     CallAnswered,
@@ -16,96 +14,22 @@ from collectors.facts import (
     MediaDescription,
     SipCall,
 )
+from collectors.tracking.call_links import CallLinks
+from collectors.tracking.call_records import record_of, state_row
 from collectors.tracking.concurrency import Concurrency, LoadKey
 from collectors.tracking.labels import Labeller, PoolOf
-from collectors.tracking.media import MediaIndex, MediaSide
-from collectors.tracking.one_way import DirectionsHeard, one_way
-from collectors.tracking.privacy import NumberPrivacy, destination_of, mask_user
+from collectors.tracking.media import MediaIndex, StreamMatch
+from collectors.tracking.one_way import one_way
 from collectors.tracking.reports import ReportTracker
 from collectors.tracking.rollups import Rollups, Row
-from storage.schema import SHARDS
-from telephony.bands import R_DIVISOR
+from collectors.tracking.tracked_call import MAX_SIDES, CallSettings, TrackedCall
 from telephony.kpis import INEFFECTIVE, SEER_EFFECTIVE
-from telephony.model import (
-    INTERVAL_NS,
-    UNKNOWN,
-    CallRecord,
-    Endpoint,
-    Labels,
-    Outcome,
-    ReleasedBy,
-    Scale,
-    StreamInterval,
-)
+from telephony.model import UNKNOWN, CallRecord, Endpoint, Outcome, StreamInterval
 from telephony.outcomes import classify
 
-DEGRADED_R = 70.0
-"""Below this R (narrowband equivalent) an interval counts as degraded."""
 SHORT_CALL_S = 10.0
 RESTATE_NS = 30_000_000_000
 """How often a call that does not change is stated again."""
-_MAX_SIDES = 16
-"""Media addresses kept per call; a call that announces more is re-routed in a loop."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallSettings:
-    """Bounds and choices of the call table."""
-
-    privacy: NumberPrivacy = NumberPrivacy.MASK
-    hash_salt: bytes = b""
-    reject_403: bool = False
-    """Count 403 as a rejection by the called party (NER) and not as a client error."""
-    linger_ns: int = INTERVAL_NS + 2_000_000_000
-    """How long after its end a call waits for the intervals of its last seconds."""
-    max_links: int = 100_000
-
-
-@dataclass(slots=True)
-class TrackedCall:
-    """A call while it lives, and until its record is made."""
-
-    sip: SipCall
-    labels: Labels
-    pool: str
-    sides: list[MediaSide] = field(default_factory=list)
-    answered: bool = False
-    counted_up: bool = False
-    load_key: LoadKey | None = None
-    packets_per_second: float = 0.0
-    outcome: Outcome | None = None
-    ended_ns: int = 0
-    due_ns: int = 0
-    intervals: int = 0
-    degraded: int = 0
-    heard: DirectionsHeard = field(default_factory=DirectionsHeard)
-    mos_sum: dict[Scale, float] = field(default_factory=dict)
-    mos_n: dict[Scale, int] = field(default_factory=dict)
-    mos_min: dict[Scale, float] = field(default_factory=dict)
-    reports: int = 0
-    """RTCP messages that were joined to the call."""
-    one_way: bool | None = None
-    r_last: float | None = None
-    r_min: float | None = None
-    changed: bool = True
-    """Since its state was last given to `take_states`."""
-    stated_ns: int = 0
-    is_egress: bool = False
-    """The far leg of a back-to-back user agent: linked to an earlier call, counted there."""
-
-    @property
-    def codec(self) -> str:
-        """The negotiated voice codec, as far as SDP has said it."""
-        for side in reversed(self.sides):
-            if side.is_answer and side.voice_codec is not None:
-                return side.voice_codec.name.upper()
-        return next((s.voice_codec.name.upper() for s in self.sides if s.voice_codec is not None), UNKNOWN)
-
-    @property
-    def codecs(self) -> tuple[str, ...]:
-        """Every voice codec that an answer chose, in order; of the offer where nothing was answered."""
-        answers = [s for s in self.sides if s.is_answer] or self.sides[:1]
-        return tuple(dict.fromkeys(s.voice_codec.name.upper() for s in answers if s.voice_codec is not None))
 
 
 @dataclass(slots=True)
@@ -115,7 +39,6 @@ class CallStats:
     started: int = 0
     answered: int = 0
     ended: int = 0
-    links_evicted: int = 0
 
 
 class CallTable:
@@ -132,7 +55,7 @@ class CallTable:
         self._pools = pools
         self._settings = settings
         self._calls: dict[str, TrackedCall] = {}
-        self._links: OrderedDict[str, list[str]] = OrderedDict()
+        self._links = CallLinks(settings.max_links)
         self._due: list[TrackedCall] = []
         self._recent: dict[LoadKey, list[int]] = {}
         """Attempts and answers since the last look at the load."""
@@ -140,9 +63,26 @@ class CallTable:
     def __len__(self) -> int:
         return len(self._calls)
 
+    @property
+    def links_evicted(self) -> int:
+        """Joins of legs given up because there were too many."""
+        return self._links.evicted
+
     def get(self, call_id: str) -> TrackedCall | None:
         """Return the call of this Call-ID, if it lives or waits for its record."""
         return self._calls.get(call_id)
+
+    def match(self, reporter: Endpoint, far: Endpoint, call_id: str) -> StreamMatch | None:
+        """Return the stream that `reporter` receives from `far`, as SDP knows it; None where it does not."""
+        call = self._calls.get(call_id)
+        if call is None:
+            return self._media.match(reporter, far, call_id)
+        match = call.matches.get((reporter, far))
+        if match is None:
+            match = self._media.match(reporter, far, call_id)
+            if match is not None and len(call.matches) < MAX_SIDES:
+                call.matches[reporter, far] = match
+        return match
 
     def feed(self, events: Iterable[object]) -> None:
         """Take dialog events in order; those that concern no call are left to others."""
@@ -165,58 +105,16 @@ class CallTable:
             self._finish(previous, sip.started_ns)
         self._calls[sip.call_id] = call
         self.stats.started += 1
-        self._link(call)
-        key = self._key(call)
+        call.is_egress = any(leg in self._calls for leg in self._links.add(sip))
+        key = call.key
         self.concurrency.arrival(key, sip.started_ns)
         self._recent.setdefault(key, [0, 0])[0] += 1
-
-    def _link(self, call: TrackedCall) -> None:
-        """Join legs by X-CID (the other leg's Call-ID) and Session-ID (RFC 7989: one value in every leg)."""
-        keys = []
-        if x_cid := call.sip.headers.get("x-cid"):
-            keys.append(f"cid:{x_cid.strip()}")
-        if session := call.sip.headers.get("session-id"):
-            uuid = session.split(";", 1)[0].strip().lower()
-            if uuid.strip("0"):
-                keys.append(f"sid:{uuid}")
-        keys.append(f"cid:{call.sip.call_id}")
-        for key in keys:
-            members = self._links.setdefault(key, [])
-            self._links.move_to_end(key)
-            if members and call.sip.call_id not in members:
-                first = self._calls.get(members[0])
-                call.is_egress = call.is_egress or first is not None
-            if call.sip.call_id not in members and len(members) < _MAX_SIDES:
-                members.append(call.sip.call_id)
-        while len(self._links) > self._settings.max_links:
-            self._links.popitem(last=False)
-            self.stats.links_evicted += 1
-
-    def linked(self, call: TrackedCall) -> tuple[str, ...]:
-        """Return the Call-IDs of the other legs of this call."""
-        keys = [f"cid:{call.sip.call_id}"]
-        if x_cid := call.sip.headers.get("x-cid"):
-            keys.append(f"cid:{x_cid.strip()}")
-        if session := call.sip.headers.get("session-id"):
-            keys.append(f"sid:{session.split(';', 1)[0].strip().lower()}")
-        found: dict[str, None] = {}
-        for key in keys:
-            for member in self._links.get(key, ()):
-                if member != call.sip.call_id:
-                    found[member] = None
-        return tuple(found)
 
     def _described(self, description: MediaDescription) -> None:
         call = self._calls.get(description.call_id)
         side = self._media.announce(description)
-        if call is None:
-            return
-        for i, known in enumerate(call.sides):
-            if known.rtp == side.rtp and known.from_caller == side.from_caller:
-                call.sides[i] = side
-                return
-        if len(call.sides) < _MAX_SIDES:
-            call.sides.append(side)
+        if call is not None:
+            call.announce(side)
 
     def _answered(self, sip: SipCall) -> None:
         call = self._calls.get(sip.call_id)
@@ -226,11 +124,11 @@ class CallTable:
         self.stats.answered += 1
         self._relabel(call)
         self._count_attempt(call, Outcome.ANSWERED, sip.answered_ns)
-        self._recent.setdefault(self._key(call), [0, 0])[1] += 1
+        self._recent.setdefault(call.key, [0, 0])[1] += 1
         if not call.is_egress:
             ptime = next((s.ptime_ms for s in call.sides if s.is_answer and s.ptime_ms), 20)
             call.packets_per_second = 2 * 1000 / ptime
-            call.load_key = self._key(call)
+            call.load_key = call.key
             call.counted_up = True
             self.concurrency.change(call.load_key, sip.answered_ns, +1, call.packets_per_second)
 
@@ -269,7 +167,7 @@ class CallTable:
         if call.is_egress:
             return
         sip = call.sip
-        row = self._rollups.sessions.row(at_ns, *_place(call.labels))
+        row = self._rollups.sessions.row(at_ns, *call.place)
         row.add("attempts")
         row.add(outcome.value)
         if outcome is Outcome.ANSWERED or sip.sip_code in SEER_EFFECTIVE:
@@ -291,7 +189,7 @@ class CallTable:
         streams: dict[LoadKey, int] = {}
         for call in self._calls.values():
             if call.outcome is None:
-                key = self._key(call)
+                key = call.key
                 if not call.answered:
                     setup[key] = setup.get(key, 0) + 1
                 elif call.reports:
@@ -315,52 +213,14 @@ class CallTable:
         for call in self._calls.values():
             if call.changed or now_ns - call.stated_ns >= RESTATE_NS:
                 call.changed, call.stated_ns = False, now_ns
-                rows.append(self._state(call, now_ns))
+                rows.append(state_row(call, now_ns, self._settings))
         return rows
 
-    def _state(self, call: TrackedCall, now_ns: int) -> Row:
-        sip, settings = call.sip, self._settings
-        shard = crc32(sip.call_id.encode())
-        return {
-            "time": now_ns + shard % 1_000_000,  # no two calls of a shard on one point
-            **dict(zip(("tenant", "trunk", "region", "node"), _place(call.labels), strict=True)),
-            "shard": str(shard % SHARDS),
-            "call_id": sip.call_id,
-            "state": _state_of(call),
-            "started_at": sip.started_ns,
-            "answered_at": sip.answered_ns or None,
-            "from_masked": mask_user(sip.from_user, settings.privacy, settings.hash_salt),
-            "to_masked": mask_user(sip.to_user, settings.privacy, settings.hash_salt),
-            "destination": destination_of(sip.to_user, sip.to_domain),
-            "codec": call.codec,
-            "outcome": call.outcome.value if call.outcome is not None else None,
-            "sip_code": sip.sip_code or None,
-            "r_last": call.r_last,
-            "r_min": call.r_min,
-            "reports": call.reports,
-            "quality_reason": "" if call.intervals else _why_no_quality(call),
-        }
-
-    def _key(self, call: TrackedCall) -> LoadKey:
-        return (call.labels.tenant, call.pool, call.labels.region, call.labels.node)
-
     def add_interval(self, interval: StreamInterval) -> None:
-        """Take the closed interval of one stream of a call into the call's quality."""
+        """Take the closed interval of one stream into the quality of its call."""
         call = self._calls.get(interval.call_id)
         if call is not None:
-            call.heard.add(interval)
-        if call is None or interval.r_factor is None or interval.mos is None or interval.mos_scale is None:
-            return
-        scale, r = interval.mos_scale, interval.r_factor / R_DIVISOR[interval.mos_scale]
-        call.intervals += 1
-        call.r_last = r
-        call.r_min = r if call.r_min is None else min(call.r_min, r)
-        call.changed = True
-        if r < DEGRADED_R:
-            call.degraded += 1
-        call.mos_sum[scale] = call.mos_sum.get(scale, 0.0) + interval.mos
-        call.mos_n[scale] = call.mos_n.get(scale, 0) + 1
-        call.mos_min[scale] = min(call.mos_min.get(scale, interval.mos), interval.mos)
+            call.add_interval(interval)
 
     def take_records(self, now_ns: int, reports: ReportTracker) -> Iterator[CallRecord]:
         """Return the records of the calls whose last intervals are in; they are then forgotten."""
@@ -372,68 +232,28 @@ class CallTable:
             if call.answered:
                 activity = reports.sender_activity(call.sip.call_id)
                 call.one_way = one_way(activity, self._media, call.sides, call.heard)
-            yield self._record(call)
+            self._count_end(call)
+            yield record_of(call, self._settings, self._links.of(call.sip))
             for side in call.sides:
                 self._media.forget(side)
             if self._calls.get(call.sip.call_id) is call:
                 del self._calls[call.sip.call_id]
         self._due = waiting
 
-    def _record(self, call: TrackedCall) -> CallRecord:
-        sip, settings = call.sip, self._settings
-        assert call.outcome is not None
-        duration_s = max(call.ended_ns - sip.answered_ns, 0) / 1e9 if call.answered else None
-        if call.answered and duration_s is not None and not call.is_egress:
-            row = self._rollups.sessions.row(call.ended_ns, *_place(call.labels))
-            row.add("minutes", duration_s / 60)
-            if sip.clean_end:
-                row.add("completed")
-            if duration_s < SHORT_CALL_S:
-                row.add("short_calls")
-            if call.one_way:
-                row.add("one_way")
-            if not call.reports:
-                row.add("no_media")
-        scale = max(call.mos_n, key=lambda s: call.mos_n[s], default=None)
-        return CallRecord(
-            labels=call.labels,
-            call_id=sip.call_id,
-            outcome=call.outcome,
-            started_ns=sip.started_ns,
-            ended_ns=call.ended_ns,
-            codec=call.codec,
-            sip_code=sip.sip_code or None,
-            q850=sip.q850 or None,
-            released_by=ReleasedBy(sip.released_by) if sip.released_by else None,
-            attempts=sip.attempts,
-            pdd_ms=(sip.first_response_ns - sip.started_ns) / 1e6 if sip.first_response_ns else None,
-            setup_ms=(sip.answered_ns - sip.started_ns) / 1e6 if sip.answered_ns else None,
-            duration_s=duration_s,
-            from_masked=mask_user(sip.from_user, settings.privacy, settings.hash_salt),
-            to_masked=mask_user(sip.to_user, settings.privacy, settings.hash_salt),
-            destination=destination_of(sip.to_user, sip.to_domain),
-            legs=max(sip.legs, 1),
-            hops=tuple(sip.hops),
-            codecs=call.codecs,
-            one_way=call.one_way,
-            mos_min=call.mos_min[scale] if scale else None,
-            mos_avg=call.mos_sum[scale] / call.mos_n[scale] if scale else None,
-            degraded_ratio=call.degraded / call.intervals if call.intervals else None,
-            quality_reason="" if call.intervals else _why_no_quality(call),
-            correlated=self.linked(call),
-        )
-
-
-def _state_of(call: TrackedCall) -> str:
-    if call.outcome is not None:
-        return "ended"
-    if call.answered:
-        return "answered"
-    return "ringing" if call.sip.ringing_ns else "setup"
-
-
-def _place(labels: Labels) -> tuple[str, str, str, str]:
-    return (labels.tenant, labels.trunk, labels.region, labels.node)
+    def _count_end(self, call: TrackedCall) -> None:
+        """Count what is only known at the end of an answered call."""
+        if call.duration_s is None or call.is_egress:
+            return
+        row = self._rollups.sessions.row(call.ended_ns, *call.place)
+        row.add("minutes", call.duration_s / 60)
+        if call.sip.clean_end:
+            row.add("completed")
+        if call.duration_s < SHORT_CALL_S:
+            row.add("short_calls")
+        if call.one_way:
+            row.add("one_way")
+        if not call.reports:
+            row.add("no_media")
 
 
 def _hop_endpoints(hops: Iterable[str]) -> Iterator[Endpoint]:
@@ -442,13 +262,3 @@ def _hop_endpoints(hops: Iterable[str]) -> Iterator[Endpoint]:
             ip, _, port = side.rpartition(":")
             if port.isdigit():
                 yield Endpoint(ip.strip("[]"), int(port))
-
-
-def _why_no_quality(call: TrackedCall) -> str:
-    if not call.answered:
-        return "not answered: no media to rate"
-    if not call.sides:
-        return "no SDP seen: its media cannot be told apart"
-    if not call.reports:
-        return "no RTCP seen for its media addresses"
-    return "RTCP seen, but no receiver reports with a measurable interval"

@@ -5,13 +5,15 @@ message means for its attempt is in `attempts`. Time is the capture clock: it go
 with `advance`, never back. Every table is bounded and counts what it shed.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from collectors.facts import CallAnswered, CallEnded, CallStarted, DatagramBatch, SipCall, SipSighting
 from collectors.kernels.sip import scan_messages
 from collectors.kernels.sip_layout import Content, MessageFlag, Method
-from collectors.tracking.attempts import Attempt, State
+from collectors.tracking.attempts import MAX_SEEN, Attempt, State
 from collectors.tracking.dialog_facts import (
     DialogEvent,
     DialogSettings,
@@ -20,8 +22,8 @@ from collectors.tracking.dialog_facts import (
     RtpStatHeader,
 )
 from collectors.tracking.heartbeats import HeartbeatTracker
-from collectors.tracking.messages import Message, Messages, describe
-from collectors.tracking.names import Agent, Hop, Names
+from collectors.tracking.messages import SDP_OR_MULTIPART, Message, Messages, describe
+from collectors.tracking.names import Names, Place
 from collectors.tracking.registrations import RegistrationTimers, RegistrationTracker
 from collectors.tracking.timers import SLOT_NS, TimerWheel
 from collectors.wire.sip import uri_parts
@@ -46,11 +48,16 @@ _CHALLENGES = frozenset({401, 407})
 _INVITE, _ACK, _BYE, _CANCEL = int(Method.INVITE), int(Method.ACK), int(Method.BYE), int(Method.CANCEL)
 _REGISTER, _OPTIONS = int(Method.REGISTER), int(Method.OPTIONS)
 _UPDATE, _PRACK = int(Method.UPDATE), int(Method.PRACK)
-_SDP, _MULTIPART, _VQ_RTCPXR = int(Content.SDP), int(Content.MULTIPART), int(Content.VQ_RTCPXR)
+_VQ_RTCPXR = int(Content.VQ_RTCPXR)
 _OF_A_DIALOG = frozenset({_INVITE, _ACK, _BYE, _CANCEL, _PRACK, _UPDATE})
 _METHOD_NAMES = tuple(m.name for m in Method)
 _SETUP, _FAILED, _ANSWERED, _RELEASED = State.SETUP, State.FAILED, State.ANSWERED, State.RELEASED
-_new_sighting = tuple.__new__
+_new: Any = tuple.__new__
+
+
+def _starts(m: Message) -> bool:
+    """Return whether a message is an INVITE outside a dialog."""
+    return m.method == _INVITE and not m.status and not m.to_key
 
 
 class DialogTracker:
@@ -161,128 +168,148 @@ class DialogTracker:
         return rows
 
     def _feed(self, messages: Messages, clock_limit_ns: int) -> None:
-        calls, names, stats = self._calls, self._names, self.stats
-        hops, agents = names.hops, names.agents
+        calls, names, stats, sightings = self._calls, self._names, self.stats, self._sightings
+        places, texts, view = names.places, names.texts, names.view
         max_sightings, max_pending = self.settings.max_sightings_per_call, self.settings.max_pending
+        idle_ns = self.settings.idle_timeout_ns
         for m in messages:
-            at_ns = m.captured_ns
+            (
+                at_ns,
+                method,
+                status,
+                from_key,
+                to_key,
+                message_key,
+                place_key,
+                from_tag,
+                to_tag,
+                branch_at,
+                branch_len,
+                text,
+                text_at,
+                text_len,
+                _,
+                _,
+                _,
+                cseq,
+                vias,
+                content,
+                row,
+                _,
+            ) = m
             if self._now_ns < at_ns <= clock_limit_ns:
                 self._now_ns = at_ns
                 if at_ns >= self._next_expiry_ns:
                     self._expire()
-            hop = hops.get(m.hop_hash) or names.hop(m.hop_hash, m.row)
-            agent = agents.get(m.agent_hash) or names.agent(m.agent_hash, m.row)
-            attempt = calls.get(m.from_key)
+            place = places.get(place_key) or names.place(place_key, row)
+            attempt = calls.get(from_key)
             by_caller = attempt is not None
-            if attempt is None and m.to_key:
-                attempt = calls.get(m.to_key)
+            if attempt is None and to_key:
+                attempt = calls.get(to_key)
             if attempt is None:
-                attempt = self._stranger(messages, m, hop, agent)
+                attempt = self._stranger(messages, m, place)
                 if attempt is None:
                     continue
                 by_caller = True
-            elif attempt.state is _RELEASED and self._is_another_call(attempt, m):
-                self._end(attempt)
-                attempt = self._open(messages, m, hop, agent)
-            shown_by = attempt.seen.get(m.message_key)
-            if attempt.sightings < max_sightings and len(self._sightings) < max_pending:
+            elif attempt.state is _RELEASED and _starts(m) and cseq > attempt.cseq:
+                self._end(attempt)  # the Call-ID is used again, for another call
+                attempt = self._open(messages, m, place)
+            call, seen = attempt.call, attempt.seen
+            shown_by = seen.get(message_key)
+            if attempt.sightings < max_sightings and len(sightings) < max_pending:
                 attempt.sightings += 1
-                self._sightings.append(self._sighting(messages, m, attempt, hop, agent, shown_by == m.agent_hash))
+                far_tag = to_tag if by_caller else from_tag
+                if far_tag != attempt.far_tag_hash:
+                    attempt.far_tag_hash = far_tag
+                    attempt.far_tag = messages.value(m, "to_tag" if by_caller else "from_tag")
+                sighting: SipSighting = _new(
+                    SipSighting,
+                    (
+                        at_ns,
+                        call.call_id,
+                        place.src,
+                        place.dst,
+                        place.node_id,
+                        place.node_name,
+                        _METHOD_NAMES[method] if method else messages.value(m, "method"),
+                        status,
+                        texts.get(text) or names.text(text, text_at, text_len),
+                        cseq,
+                        attempt.near_tag if by_caller else attempt.far_tag,
+                        attempt.far_tag if by_caller else attempt.near_tag,
+                        str(view[branch_at : branch_at + branch_len], "utf-8", "replace"),
+                        vias,
+                        content in SDP_OR_MULTIPART,
+                        shown_by == place_key,
+                    ),
+                )
+                sightings.append(sighting)
             else:
                 stats.sightings_shed += 1
             if shown_by is None:
-                attempt.remember(m.message_key, m.agent_hash)
-                if at_ns > attempt.call.last_seen_ns:
-                    attempt.call.last_seen_ns = at_ns
-                if m.status:
-                    self._response(messages, m, attempt, hop, agent, by_caller)
+                if len(seen) >= MAX_SEEN:
+                    seen.clear()
+                seen[message_key] = place_key
+                if at_ns > call.last_seen_ns:
+                    call.last_seen_ns = at_ns
+                if status:
+                    self._response(messages, m, attempt, place, by_caller)
                 else:
-                    self._request(messages, m, attempt, hop, agent, by_caller)
+                    self._request(messages, m, attempt, place, by_caller)
                 if attempt.state is _ANSWERED and attempt.confirmed:
-                    attempt.due_ns = self._now_ns + self.settings.idle_timeout_ns
-            elif shown_by == m.agent_hash:
+                    attempt.due_ns = self._now_ns + idle_ns
+            elif shown_by == place_key:
                 stats.retransmissions += 1
             else:
                 stats.duplicates += 1
 
-    def _sighting(
-        self, messages: Messages, m: Message, attempt: Attempt, hop: Hop, agent: Agent, retransmission: bool
-    ) -> SipSighting:
-        names = self._names
-        texts = names.texts
-        from_tag, to_tag = m.from_tag_hash, m.to_tag_hash
-        return _new_sighting(
-            SipSighting,
-            (
-                m.captured_ns,
-                attempt.call.call_id,
-                hop.src,
-                hop.dst,
-                agent.node_id,
-                agent.node_name,
-                _METHOD_NAMES[m.method] if m.method else messages.value(m, "method"),
-                m.status,
-                texts.get(m.text_hash) or names.text(m.text_hash, m.text_at, m.text_len),
-                m.cseq,
-                texts.get(from_tag) or messages.text(m, "from_tag", from_tag),
-                (texts.get(to_tag) or messages.text(m, "to_tag", to_tag)) if to_tag else "",
-                texts.get(m.branch_hash) or names.text(m.branch_hash, m.branch_at, m.branch_len),
-                m.vias,
-                m.content == _SDP or m.content == _MULTIPART,
-                retransmission,
-            ),
-        )
-
-    def _stranger(self, messages: Messages, m: Message, hop: Hop, agent: Agent) -> Attempt | None:
+    def _stranger(self, messages: Messages, m: Message, place: Place) -> Attempt | None:
         """Take a message that belongs to no known attempt; return the one that it starts, if it does."""
         if m.method == _REGISTER:
-            self.registrations.feed(messages.view(m), m.captured_ns, self._now_ns, hop, agent)
+            self.registrations.feed(messages.view(m), m.captured_ns, self._now_ns, place)
         elif m.method == _OPTIONS:
             key = messages.hash_of(m, "transaction_key")
             if m.status:
                 self.heartbeats.response(key, m.captured_ns, self._now_ns, m.status)
             elif not m.to_key:
-                self.heartbeats.request(key, m.captured_ns, self._now_ns, hop, agent)
+                self.heartbeats.request(key, m.captured_ns, self._now_ns, place)
         elif m.content == _VQ_RTCPXR:
-            self._quality_report(messages, m, hop, agent)
+            self._quality_report(messages, m, place)
         elif m.method in _OF_A_DIALOG:
             ghost = self._ghost(m.from_key)
-            starts = m.method == _INVITE and not m.status and not m.to_key
+            starts = _starts(m)
             if (ghost is not None and (not starts or m.cseq <= ghost)) or self._ghost(m.to_key) is not None:
                 self.stats.late += 1
             elif starts:
-                return self._open(messages, m, hop, agent)
+                return self._open(messages, m, place)
             elif m.method == _INVITE and m.status:
-                return self._open(messages, m, Hop(hop.dst, hop.src, ""), agent)
+                return self._open(messages, m, place._replace(src=place.dst, dst=place.src))
             else:
                 self.stats.without_invite += 1
         return None
 
-    @staticmethod
-    def _is_another_call(attempt: Attempt, m: Message) -> bool:
-        """Return whether a message reuses the Call-ID and From-tag of a released call."""
-        return m.method == _INVITE and not m.status and not m.to_key and m.cseq > attempt.cseq
-
-    def _open(self, messages: Messages, m: Message, hop: Hop, agent: Agent) -> Attempt:
+    def _open(self, messages: Messages, m: Message, place: Place) -> Attempt:
         if len(self._calls) >= self.settings.max_calls:
             self.stats.calls_evicted += 1
             self._end(next(iter(self._unestablished.values()), None) or next(iter(self._calls.values())))
-        view = messages.view(m)
-        from_user, from_domain = uri_parts(view.from_value)
-        to_user, to_domain = uri_parts(view.to_value)
+        call_id, caller, callee = messages.identity(m)
+        from_user, from_domain = uri_parts(caller)
+        to_user, to_domain = uri_parts(callee)
         call = SipCall(
-            view.call_id,
+            call_id,
             m.captured_ns,
             from_user[:_MAX_TEXT],
             from_domain[:_MAX_TEXT],
             to_user[:_MAX_TEXT],
             to_domain[:_MAX_TEXT],
-            hop.src,
-            hop.dst,
-            *agent,
+            place.src,
+            place.dst,
+            place.node_id,
+            place.node_name,
+            place.tenant_key,
         )
         call.last_seen_ns = m.captured_ns
-        attempt = Attempt(m.from_key, call, m.cseq)
+        attempt = Attempt(m.from_key, call, m.cseq, messages.value(m, "from_tag"))
         self._calls[m.from_key] = self._unestablished[m.from_key] = attempt
         self._by_call_id[call.call_id] = attempt
         self._wheel.arm(attempt, self._now_ns + self.settings.reorder_ns, self._now_ns)
@@ -290,13 +317,11 @@ class DialogTracker:
 
     # -- requests ----------------------------------------------------------------------------------------
 
-    def _request(
-        self, messages: Messages, m: Message, attempt: Attempt, hop: Hop, agent: Agent, by_caller: bool
-    ) -> None:
+    def _request(self, messages: Messages, m: Message, attempt: Attempt, place: Place, by_caller: bool) -> None:
         method = m.method
         if method == _INVITE:
             if not m.to_key:
-                self._invite(messages, m, attempt, hop, agent)
+                self._invite(messages, m, attempt, place)
             attempt.offered = m.has_sdp
             self._offer(messages, m, attempt, by_caller, is_reinvite=bool(m.to_key))
         elif method == _ACK:
@@ -307,20 +332,20 @@ class DialogTracker:
                 self._describe(messages, m, attempt, by_caller, is_answer=True, is_reinvite=not own)
         elif method == _BYE:
             self._release(attempt, m, by_caller, messages.q850(m))
-            self._rtp_stat(messages, m, attempt, hop, agent, by_caller)
+            self._rtp_stat(messages, m, attempt, place, by_caller)
         elif method == _CANCEL:
-            attempt.cancelled(hop, messages.q850(m))
+            attempt.cancelled(place, messages.q850(m))
         elif method == _UPDATE:
             self._offer(messages, m, attempt, by_caller, is_reinvite=attempt.state >= _ANSWERED)
         elif method == _PRACK and m.content:
             self._describe(messages, m, attempt, by_caller, is_answer=not attempt.offered, is_reinvite=False)
         elif m.content == _VQ_RTCPXR:
-            self._quality_report(messages, m, hop, agent)
+            self._quality_report(messages, m, place)
 
-    def _invite(self, messages: Messages, m: Message, attempt: Attempt, hop: Hop, agent: Agent) -> None:
+    def _invite(self, messages: Messages, m: Message, attempt: Attempt, place: Place) -> None:
         before = attempt.state
         credentials = m.cseq > attempt.cseq and messages.has_credentials(m)
-        attempt.invited(m.captured_ns, m.cseq, m.vias, hop, agent, credentials=credentials)
+        attempt.invited(m.captured_ns, m.cseq, m.vias, place, credentials=credentials)
         if not attempt.confirmed:
             self._confirm(messages, m, attempt)
         elif attempt.state is not before:
@@ -334,9 +359,9 @@ class DialogTracker:
         attempt.confirmed = True
         self._in_state[attempt.state] += 1
         self._emit(CallStarted(attempt.call))
-        for event in attempt.deferred:
+        for event in attempt.deferred or ():
             self._emit(event)
-        attempt.deferred = []
+        attempt.deferred = None
         if attempt.state is _SETUP:
             attempt.due_ns = self._now_ns + settings.no_response_ns
         elif attempt.state is _FAILED:
@@ -352,21 +377,19 @@ class DialogTracker:
 
     # -- responses ---------------------------------------------------------------------------------------
 
-    def _response(
-        self, messages: Messages, m: Message, attempt: Attempt, hop: Hop, agent: Agent, by_caller: bool
-    ) -> None:
+    def _response(self, messages: Messages, m: Message, attempt: Attempt, place: Place, by_caller: bool) -> None:
         method, status = m.method, m.status
         if method == _INVITE:
             own = by_caller and m.cseq == attempt.cseq
             if m.content and status < 300:
                 self._describe(messages, m, attempt, not by_caller, is_answer=attempt.offered, is_reinvite=not own)
             if own and status < 300:
-                self._accepted(m, attempt, hop)
+                self._accepted(m, attempt, place)
             elif own:
-                self._refused(messages, m, attempt, hop)
+                self._refused(messages, m, attempt, place)
         elif method == _BYE and status >= 200 and status not in _CHALLENGES:
             self._release(attempt, m, by_caller, 0)
-            self._rtp_stat(messages, m, attempt, hop, agent, not by_caller)
+            self._rtp_stat(messages, m, attempt, place, not by_caller)
             if attempt.state is _RELEASED:
                 attempt.call.clean_end = attempt.call.clean_end or status < 300
                 self._wait(attempt, self.settings.released_linger_ns)
@@ -374,23 +397,23 @@ class DialogTracker:
             reinvite = attempt.state >= _ANSWERED
             self._describe(messages, m, attempt, not by_caller, is_answer=True, is_reinvite=reinvite)
 
-    def _accepted(self, m: Message, attempt: Attempt, hop: Hop) -> None:
+    def _accepted(self, m: Message, attempt: Attempt, place: Place) -> None:
         """Take a 1xx or 2xx of the INVITE transaction."""
         if m.status < 200:
             if 180 <= m.status < 190:
-                attempt.rang(m.captured_ns, attempt.rank(m.vias, hop), m.to_tag_hash)
+                attempt.rang(m.captured_ns, attempt.rank(m.vias, place), m.to_tag_hash)
             if attempt.confirmed and attempt.state is _SETUP:
                 attempt.due_ns = self._now_ns + self.settings.setup_timeout_ns
             return
         before = attempt.state
-        if attempt.answered(m.captured_ns, m.status, attempt.rank(m.vias, hop), m.to_tag_hash):
+        if attempt.answered(m.captured_ns, m.status, attempt.rank(m.vias, place), m.to_tag_hash):
             self._moved(attempt, before)
             self._tell(attempt, CallAnswered(attempt.call))
 
-    def _refused(self, messages: Messages, m: Message, attempt: Attempt, hop: Hop) -> None:
+    def _refused(self, messages: Messages, m: Message, attempt: Attempt, place: Place) -> None:
         """Take a 3xx to 6xx of the INVITE transaction."""
         before = attempt.state
-        rank = attempt.rank(m.vias, hop)
+        rank = attempt.rank(m.vias, place)
         attempt.refused(m.captured_ns, m.status, rank, m.vias, messages.q850(m))
         if attempt.state is _FAILED:
             self._moved(attempt, before)
@@ -424,7 +447,7 @@ class DialogTracker:
         mark = m.body_hash ^ from_caller
         if not m.has_sdp or mark in attempt.described or len(attempt.described) >= _MAX_DESCRIBED:
             return
-        attempt.described.add(mark)
+        attempt.described[mark] = None
         session = messages.session(m)
         self.stats.bad_sdp_lines += session.bad_lines
         for media in describe(
@@ -437,22 +460,20 @@ class DialogTracker:
         ):
             self._tell(attempt, media)
 
-    def _rtp_stat(
-        self, messages: Messages, m: Message, attempt: Attempt, hop: Hop, agent: Agent, from_caller: bool
-    ) -> None:
+    def _rtp_stat(self, messages: Messages, m: Message, attempt: Attempt, place: Place, from_caller: bool) -> None:
         mark = -2 if from_caller else -1  # no body has a negative hash
         value = messages.value(m, "rtp_stat")
         if not value or mark in attempt.described:
             return
-        attempt.described.add(mark)
+        attempt.described[mark] = None
         self._tell(
             attempt,
             RtpStatHeader(
-                m.captured_ns, attempt.call.call_id, value, from_caller, hop.src, hop.dst, agent.node_id
+                m.captured_ns, attempt.call.call_id, value, from_caller, place.src, place.dst, place.node_id
             ),
         )
 
-    def _quality_report(self, messages: Messages, m: Message, hop: Hop, agent: Agent) -> None:
+    def _quality_report(self, messages: Messages, m: Message, place: Place) -> None:
         mark = (messages.hash_of(m, "call_hash"), m.cseq, m.body_hash)
         if mark in self._reported:
             return  # retransmitted, or seen on another hop
@@ -461,7 +482,7 @@ class DialogTracker:
         self._reported.add(mark)
         call_id = messages.value(m, "call_id")
         body = messages.body(m)
-        self._emit(QualityReportBody(m.captured_ns, call_id, body, hop.src, hop.dst, agent.node_id))
+        self._emit(QualityReportBody(m.captured_ns, call_id, body, place.src, place.dst, place.node_id))
 
     # -- ends --------------------------------------------------------------------------------------------
 
@@ -475,6 +496,8 @@ class DialogTracker:
         """Tell of an attempt that was told of, or keep it until it is."""
         if attempt.confirmed:
             self._emit(event)
+        elif attempt.deferred is None:
+            attempt.deferred = [event]
         elif len(attempt.deferred) < _MAX_DESCRIBED:
             attempt.deferred.append(event)
 

@@ -6,7 +6,7 @@ Each hop's transaction is a heartbeat of its own. Any final answer, whatever its
 from collections.abc import Callable
 
 from collectors.facts import HeartbeatEnded
-from collectors.tracking.names import Agent, Hop
+from collectors.tracking.names import Place
 from collectors.tracking.timers import TimerWheel
 
 _LINGER_NS = 5_000_000_000
@@ -14,13 +14,12 @@ _LINGER_NS = 5_000_000_000
 
 
 class _Ping:
-    __slots__ = ("agent", "answered", "at_ns", "due_ns", "hop", "key", "slot")
+    __slots__ = ("answered", "at_ns", "due_ns", "key", "place", "slot")
 
-    def __init__(self, key: int, at_ns: int, hop: Hop, agent: Agent) -> None:
+    def __init__(self, key: int, at_ns: int, place: Place) -> None:
         self.key = key
         self.at_ns = at_ns
-        self.hop = hop
-        self.agent = agent
+        self.place = place
         self.answered = False
         self.due_ns = 0
         self.slot = 0
@@ -40,7 +39,7 @@ class HeartbeatTracker:
     def __len__(self) -> int:
         return len(self._pings)
 
-    def request(self, key: int, at_ns: int, now_ns: int, hop: Hop, agent: Agent) -> None:
+    def request(self, key: int, at_ns: int, now_ns: int, place: Place) -> None:
         """Take an OPTIONS."""
         if key in self._pings:
             return
@@ -48,7 +47,7 @@ class HeartbeatTracker:
             oldest = next(iter(self._pings.values()))
             self._forget(oldest)
             self.evicted += 1
-        ping = self._pings[key] = _Ping(key, at_ns, hop, agent)
+        ping = self._pings[key] = _Ping(key, at_ns, place)
         self._wheel.arm(ping, now_ns + self._timeout_ns, now_ns)
 
     def response(self, key: int, at_ns: int, now_ns: int, status: int) -> None:
@@ -77,5 +76,5 @@ class HeartbeatTracker:
         self._pings.pop(ping.key, None)
 
     def _end(self, ping: _Ping, at_ns: int, status: int, rtt_ns: int) -> None:
-        hop, agent = ping.hop, ping.agent
-        self._emit(HeartbeatEnded(at_ns, hop.src, hop.dst, *agent, sip_code=status, rtt_ns=rtt_ns))
+        src, dst, _, node_id, node_name, tenant_key = ping.place
+        self._emit(HeartbeatEnded(at_ns, src, dst, node_id, node_name, tenant_key, status, rtt_ns))

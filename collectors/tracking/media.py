@@ -5,7 +5,7 @@ quickly, so the newest announcement of an address owns it, and a call that ended
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from collectors.facts import Codec, MediaDescription
 from telephony.model import Direction, Endpoint
@@ -28,11 +28,12 @@ class MediaSide:
     is_answer: bool
     media: str
     at_ns: int
+    voice_codec: Codec | None = field(init=False)
+    """The preferred codec, DTMF and comfort noise aside."""
 
-    @property
-    def voice_codec(self) -> Codec | None:
-        """The preferred codec, DTMF and comfort noise aside."""
-        return next((c for c in self.codecs.values() if c.name.upper() not in NOT_AUDIO_CODECS), None)
+    def __post_init__(self) -> None:
+        voice = (c for c in self.codecs.values() if c.name.upper() not in NOT_AUDIO_CODECS)
+        self.voice_codec = next(voice, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from collectors.wire.sip import SipMessage, q850_cause
 _MAX_BODY = 8192
 """Bytes of a body that are read."""
 _MEDIA = frozenset({"audio", "image"})
+SDP_OR_MULTIPART = (int(Content.SDP), int(Content.MULTIPART))
+_CREDENTIALS = int(MessageFlag.CREDENTIALS)
 _EMPTY = SessionDescription((), 0)
 
 
@@ -28,17 +30,17 @@ class Message(NamedTuple):
     from_key: int
     to_key: int
     message_key: int
-    hop_hash: int
-    agent_hash: int
+    place_hash: int
     from_tag_hash: int
     to_tag_hash: int
-    branch_hash: int
     branch_at: int
     branch_len: int
     text_hash: int
     text_at: int
     text_len: int
     body_hash: int
+    body_at: int
+    body_len: int
     cseq: int
     vias: int
     content: int
@@ -49,9 +51,10 @@ class Message(NamedTuple):
     @property
     def has_sdp(self) -> bool:
         """Whether the body may describe media."""
-        return self.content in (Content.SDP, Content.MULTIPART)
+        return self.content in SDP_OR_MULTIPART
 
 
+_IDENTITY = ["call_id_at", "call_id_len", "from_at", "from_len", "to_at", "to_len"]
 _COLUMNS = Message._fields[:-1]
 _message = partial(tuple.__new__, Message)
 
@@ -62,6 +65,7 @@ class Messages:
     def __init__(self, rows: npt.NDArray[np.void], batch: DatagramBatch, names: Names) -> None:
         self.rows = rows
         self.names = names
+        self._identities: npt.NDArray[np.void] | None = None
         names.read(batch)
 
     def __iter__(self) -> Iterator[Message]:
@@ -72,17 +76,20 @@ class Messages:
         """Return the message as an object."""
         return SipMessage(self.names.view, self.rows[message.position])
 
+    def identity(self, message: Message) -> tuple[str, str, str]:
+        """Return Call-ID and the values of From and To."""
+        if self._identities is None:
+            self._identities = self.rows[_IDENTITY]  # a view: many fields at once cost little more than one
+        decode = self.names.decode
+        call_at, call_len, from_at, from_len, to_at, to_len = self._identities[message.position].item()
+        return decode(call_at, call_len), decode(from_at, from_len), decode(to_at, to_len)
+
     def hash_of(self, message: Message, field: str) -> int:
         """Return one of the 64-bit keys of the row."""
         return int(self.rows[message.position][field])
 
-    def text(self, message: Message, field: str, key: int) -> str:
-        """Return a field's text; `key` is the hash of its bytes."""
-        row = self.rows[message.position]
-        return self.names.text(key, int(row[f"{field}_at"]), int(row[f"{field}_len"]))
-
     def value(self, message: Message, field: str) -> str:
-        """Return the value of a header that the row points at; empty where it is absent."""
+        """Return the text that the row points at; empty where it is absent."""
         row = self.rows[message.position]
         length = int(row[f"{field}_len"])
         return self.names.decode(int(row[f"{field}_at"]), length) if length else ""
@@ -94,18 +101,17 @@ class Messages:
 
     def has_credentials(self, message: Message) -> bool:
         """Return whether the message presents credentials."""
-        return bool(self.rows[message.position]["flags"] & MessageFlag.CREDENTIALS)
+        return bool(int(self.rows[message.position]["flags"]) & _CREDENTIALS)
 
     def body(self, message: Message) -> bytes:
         """Return the body, cut to what is read of one."""
-        row = self.rows[message.position]
-        at = int(row["body_at"])
-        return bytes(self.names.view[at : at + min(int(row["body_len"]), _MAX_BODY)])
+        at = message.body_at
+        return bytes(self.names.view[at : at + min(message.body_len, _MAX_BODY)])
 
     def session(self, message: Message) -> SessionDescription:
         """Return what the SDP of a message says; it may be a part of a multipart body."""
         body: bytes | None = self.body(message)
-        if message.content == Content.MULTIPART:
+        if message.content == SDP_OR_MULTIPART[1]:
             body = find_sdp(self.value(message, "content_type"), body or b"")
         return parse_sdp(body) if body else _EMPTY
 

@@ -12,29 +12,24 @@ _LIMIT = 65_536
 """Entries of each table; a full one starts anew, which costs decoding and nothing else."""
 
 
-class Hop(NamedTuple):
-    """From where to where a message went."""
+class Place(NamedTuple):
+    """On which hop a message was seen, and by whom."""
 
     src: Endpoint
     dst: Endpoint
-    text: str
+    hop: str
     """`src > dst`"""
-
-
-class Agent(NamedTuple):
-    """Who captured a message."""
-
     node_id: int
     node_name: str
     tenant_key: str
+    """HEP auth key."""
 
 
 class Names:
     """The tables; `read` binds them to the batch that misses are decoded from."""
 
     def __init__(self) -> None:
-        self.hops: dict[int, Hop] = {}
-        self.agents: dict[int, Agent] = {}
+        self.places: dict[int, Place] = {}
         self.texts: dict[int, str] = {0: ""}
         self.view = memoryview(b"")
         """Bytes of the batch at hand."""
@@ -50,33 +45,25 @@ class Names:
         self._rows = np.zeros(0, DATAGRAM)
         self.view = memoryview(b"")
 
-    def hop(self, key: int, row: int) -> Hop:
-        """Return the hop of a datagram; `key` is the hash of its addresses."""
-        hop = self.hops.get(key)
-        if hop is None:
+    def place(self, key: int, row: int) -> Place:
+        """Return where and by whom a datagram was seen; `key` is the hash of that."""
+        place = self.places.get(key)
+        if place is None:
             datagram = self._rows[row]
             src = Endpoint(format_ip(datagram["src_ip"].tobytes()), int(datagram["src_port"]))
             dst = Endpoint(format_ip(datagram["dst_ip"].tobytes()), int(datagram["dst_port"]))
-            hop = Hop(src, dst, f"{src} > {dst}")
-            if len(self.hops) >= _LIMIT:
-                self.hops.clear()
-            self.hops[key] = hop
-        return hop
-
-    def agent(self, key: int, row: int) -> Agent:
-        """Return the capture agent of a datagram; `key` is the hash of its node id, node name and auth key."""
-        agent = self.agents.get(key)
-        if agent is None:
-            datagram = self._rows[row]
-            agent = Agent(
+            place = Place(
+                src,
+                dst,
+                f"{src} > {dst}",
                 int(datagram["node_id"]),
                 self.decode(int(datagram["node_name_at"]), int(datagram["node_name_len"])),
                 self.decode(int(datagram["auth_key_at"]), int(datagram["auth_key_len"])),
             )
-            if len(self.agents) >= _LIMIT:
-                self.agents.clear()
-            self.agents[key] = agent
-        return agent
+            if len(self.places) >= _LIMIT:
+                self.places.clear()
+            self.places[key] = place
+        return place
 
     def text(self, key: int, at: int, length: int) -> str:
         """Return the text at a position of the batch; `key` is the hash of its bytes."""

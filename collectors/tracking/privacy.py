@@ -3,6 +3,7 @@
 import hashlib
 import re
 from enum import StrEnum
+from functools import lru_cache
 
 _NUMBER = re.compile(r"^\+?[0-9*#()\-. ]{3,}$")
 
@@ -37,6 +38,25 @@ def mask_user(user: str, privacy: NumberPrivacy, salt: bytes = b"") -> str:
     head = 5 if user.startswith("+") else 4
     head = min(head, len(user) - 4)
     return user[:head] + "*" * (len(user) - head - 2) + user[-2:]
+
+
+@lru_cache(maxsize=16_384)
+def mask_uri(uri: str, privacy: NumberPrivacy, salt: bytes = b"") -> str:
+    """Return a SIP or tel URI with its user part as it may be stored.
+
+    >>> mask_uri("sip:+493012345678@carrier.example;user=phone", NumberPrivacy.MASK)
+    'sip:+4930******78@carrier.example;user=phone'
+    >>> mask_uri("tel:+493012345678", NumberPrivacy.MASK)
+    'tel:+4930******78'
+    """
+    scheme, colon, rest = uri.partition(":")
+    user, at, host = rest.rpartition("@")
+    if at:
+        return f"{scheme}{colon}{mask_user(user, privacy, salt)}{at}{host}"
+    if scheme.lower() == "tel":
+        number, semicolon, parameters = rest.partition(";")
+        return f"{scheme}{colon}{mask_user(number, privacy, salt)}{semicolon}{parameters}"
+    return uri
 
 
 def destination_of(user: str, domain: str) -> str:

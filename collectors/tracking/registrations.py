@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from collectors.facts import RegistrationEnded
 from collectors.kernels.sip_layout import MessageFlag
 from collectors.tracking.attempts import NOWHERE
-from collectors.tracking.names import Agent, Hop
+from collectors.tracking.names import Place
 from collectors.tracking.timers import TimerWheel
 from collectors.wire.sip import SipMessage, contact_expires, uri_parts
 from telephony.model import RegistrationOutcome
@@ -37,7 +37,6 @@ class _Registration:
     """An attempt while it lives."""
 
     __slots__ = (
-        "agent",
         "challenged",
         "code",
         "credentials",
@@ -45,19 +44,18 @@ class _Registration:
         "due_ns",
         "final_ns",
         "final_vias",
-        "hop",
         "key",
         "last_seen_ns",
+        "place",
         "removes",
         "sent_ns",
         "slot",
         "vias",
     )
 
-    def __init__(self, key: Key, at_ns: int, cseq: int, vias: int, hop: Hop, agent: Agent) -> None:
+    def __init__(self, key: Key, at_ns: int, cseq: int, vias: int, place: Place) -> None:
         self.key = key
-        self.hop = hop
-        self.agent = agent
+        self.place = place
         self.challenged = False
         self.credentials = False
         self.removes = False
@@ -90,16 +88,16 @@ class RegistrationTracker:
     def __len__(self) -> int:
         return len(self._open)
 
-    def feed(self, message: SipMessage, at_ns: int, now_ns: int, hop: Hop, agent: Agent) -> None:
+    def feed(self, message: SipMessage, at_ns: int, now_ns: int, place: Place) -> None:
         """Take a REGISTER or an answer to one."""
         user, host = uri_parts(message.to_value)
         key = (int(message.row["call_hash"]), f"{user}@{host}"[:_MAX_AOR] if user else host[:_MAX_AOR])
         if message.status:
             self._response(self._open.get(key), message, at_ns, now_ns)
         else:
-            self._request(key, message, at_ns, now_ns, hop, agent)
+            self._request(key, message, at_ns, now_ns, place)
 
-    def _request(self, key: Key, message: SipMessage, at_ns: int, now_ns: int, hop: Hop, agent: Agent) -> None:
+    def _request(self, key: Key, message: SipMessage, at_ns: int, now_ns: int, place: Place) -> None:
         attempt, cseq, vias = self._open.get(key), message.cseq, message.vias
         credentials = bool(message.flags & MessageFlag.CREDENTIALS)
         if attempt is not None and cseq > attempt.cseq:
@@ -113,9 +111,9 @@ class RegistrationTracker:
             if len(self._open) >= self._limit:
                 self._end(next(iter(self._open.values())))
                 self.evicted += 1
-            attempt = self._open[key] = _Registration(key, at_ns, cseq, vias, hop, agent)
+            attempt = self._open[key] = _Registration(key, at_ns, cseq, vias, place)
         elif cseq == attempt.cseq and vias < attempt.vias:
-            attempt.sent_ns, attempt.vias, attempt.hop, attempt.agent = at_ns, vias, hop, agent
+            attempt.sent_ns, attempt.vias, attempt.place = at_ns, vias, place
         if cseq != attempt.cseq:
             return
         attempt.last_seen_ns = max(attempt.last_seen_ns, at_ns)
@@ -163,11 +161,11 @@ class RegistrationTracker:
                 sip_code=code,
                 challenged=attempt.challenged or challenge,
                 rrd_ns=max(attempt.final_ns - attempt.sent_ns, 0) if code else 0,
-                src=attempt.hop.src,
-                dst=attempt.hop.dst,
-                node_id=attempt.agent.node_id,
-                node_name=attempt.agent.node_name,
-                tenant_key=attempt.agent.tenant_key,
+                src=attempt.place.src,
+                dst=attempt.place.dst,
+                node_id=attempt.place.node_id,
+                node_name=attempt.place.node_name,
+                tenant_key=attempt.place.tenant_key,
                 auth_failed=attempt.credentials and (challenge or code == 403),
             )
         )

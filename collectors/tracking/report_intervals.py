@@ -108,7 +108,7 @@ class Bucket:
         self.r_factor: float | None = None
         self.plc = "unspecified"
         self.codec = ""
-        self.verdicts: set[Verdict] = set()
+        self.verdicts: tuple[Verdict, ...] = ()
         self.final = False
         self.taken = False
 
@@ -141,7 +141,7 @@ class Bucket:
             mos=self.mos,
             r_factor=self.r_factor,
             codec=self.codec,
-            verdicts=tuple(sorted(self.verdicts)),
+            verdicts=self.verdicts,
             sender_packets_sent=sent,
             final=self.final,
         )

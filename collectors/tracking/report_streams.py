@@ -20,8 +20,8 @@ COPY_NS = _S_NS
 MAX_UNWRAP_NS = 300 * _S_NS
 """After this long a 16-bit sequence number may have gone round more than once."""
 
-RECENT = 4
-"""Reports remembered to recognise copies that arrive late."""
+RECENT = 2
+"""Reports remembered to recognise copies: they come seconds apart, and a copy within one."""
 
 
 ExtendedFact = VoipMetrics | StatisticsSummary | SequenceRuns
@@ -116,12 +116,12 @@ class Stream:
         self.lost: int | None = None
         self.discarded = 0
         self.jitter_ticks = Gauge()
-        self.jitter_ms = Gauge()
+        self.jitter_ms: Gauge | None = None
         self.rtt_half_ms: float | None = None
         self.rtt_ms: float | None = None
         self.reports = 0
-        self.verdicts: set[Verdict] = set()
-        self.recent_facts: list[ExtendedFact] = []
+        self.verdicts: tuple[Verdict, ...] = ()
+        self.recent_facts: tuple[ExtendedFact, ...] = ()
         """Extended facts of the newest message."""
         self.summary: StatisticsSummary | None = None
         self.bucket: Bucket | None = None
@@ -144,9 +144,7 @@ class Stream:
 
     def remember_fact(self, fact: ExtendedFact) -> None:
         """Keep an extended fact to recognise its copies."""
-        if len(self.recent_facts) >= RECENT:
-            del self.recent_facts[0]
-        self.recent_facts.append(fact)
+        self.recent_facts = (*self.recent_facts[-RECENT:], fact)
 
     def begin(self, report: ReceptionReport) -> None:
         """Let totals count from this report on."""
@@ -202,12 +200,12 @@ class Stream:
             lost=self.lost,
             jitter_ticks_mean=self.jitter_ticks.mean,
             jitter_ticks_max=self.jitter_ticks.maximum,
-            jitter_ms=self.jitter_ms.mean,
-            jitter_max_ms=self.jitter_ms.maximum,
+            jitter_ms=self.jitter_ms.mean if self.jitter_ms is not None else None,
+            jitter_max_ms=self.jitter_ms.maximum if self.jitter_ms is not None else None,
             rtt_half_ms=self.rtt_half_ms,
             rtt_ms=self.rtt_ms,
             reports=self.reports,
-            verdicts=tuple(sorted(self.verdicts)),
+            verdicts=self.verdicts,
             first_ns=self.first_ns,
             last_ns=self.last_ns,
         )

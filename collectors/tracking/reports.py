@@ -55,6 +55,12 @@ RTT_TOLERANCE_NS = 2_000_000
 SR_NEAR_NS = 250_000_000
 """A sender report this near to a first receiver report tells what was sent by then without a known rate."""
 
+MAX_STREAMS_OF_PARTY = 64
+"""Streams that one BYE ends at most; more of one SSRC and call is no call."""
+
+MAX_FRACTION_PACKETS = 500
+"""Ten seconds of 20 ms packets: as far as the fraction of a lone report is believed."""
+
 _S_NS = 1_000_000_000
 _RR, _XR, _VQ = Observer.RTCP_RR.value, Observer.RTCP_XR.value, Observer.VQ_REPORT.value
 
@@ -103,7 +109,7 @@ class ReportTracker:
         self._streams: OrderedDict[StreamKey, Stream] = OrderedDict()
         self._pairs: dict[tuple[str, int, int], Stream] = {}
         """By Call-ID, SSRC of the reporter and SSRC of the source."""
-        self._parties: dict[SenderKey, dict[StreamKey, Stream]] = {}
+        self._parties: dict[SenderKey, list[Stream]] = {}
         """By Call-ID, or the address, and an SSRC that a BYE may name: reporter's and source's."""
         self.stats = ReportStats()
 
@@ -207,7 +213,7 @@ class ReportTracker:
         received, lost = difference.received, difference.lost
         if stream.pending is not None:
             rate = (received + lost) * _S_NS / (at_ns - stream.last_ns)
-            self._settle_first(stream, rate_per_s=rate)
+            self._settle_first(stream, rate_per_s=rate, next_packets=received + lost)
         if not (received or lost):
             return  # nothing was sent in between: hold, or silence suppression
         stream.jitter_ticks.add(report.jitter_ticks)
@@ -237,10 +243,12 @@ class ReportTracker:
         if before is not None and 0 < (missing := sent.packets - before) <= MAX_FIRST_PACKETS:
             self._count(stream, stream.last_ns, at_ns, 0, missing)
 
-    def _settle_first(self, stream: Stream, rate_per_s: float | None) -> None:
+    def _settle_first(self, stream: Stream, rate_per_s: float | None, next_packets: int = 0) -> None:
         """Count what came before the first report, where it is known (see the module's text).
 
-        Without a rate it waits, unless a sender report passed so near that the rate does not matter.
+        Without a rate it waits, unless a sender report passed so near that the rate does not matter. What the
+        fraction implies is believed up to twice what the next report covers: beyond that the fraction is of an
+        interval and the loss of a life that began before we looked.
         """
         if stream.pending is None:
             return
@@ -255,7 +263,9 @@ class ReportTracker:
         elif near is not None:
             expected = near.packets + round((at_ns - near.at_ns) * rate_per_s / _S_NS)
         elif fraction and lost > 0:
-            expected = round(lost * 256 / (fraction + 0.5))  # fraction = floor(256 lost / expected)
+            implied = round(lost * 256 / (fraction + 0.5))  # fraction = floor(256 lost / expected)
+            if implied <= (2 * next_packets or MAX_FRACTION_PACKETS):
+                expected = implied
         stream.pending = None
         if expected is not None:
             expected -= stream.silent_sent or 0
@@ -272,8 +282,10 @@ class ReportTracker:
             self.stats.counter_resets += 1
         else:
             self.stats.implausible += 1
-        stream.verdicts.add(verdict)
-        self._bucket(stream, at_ns).verdicts.add(verdict)
+        bucket = self._bucket(stream, at_ns)
+        for where in (stream, bucket):
+            if verdict not in where.verdicts:
+                where.verdicts = (*where.verdicts, verdict)
 
     # --- round trips
 
@@ -331,7 +343,7 @@ class ReportTracker:
                 self.stats.duplicates += 1
                 return None
             if message.at_ns > stream.last_ns:
-                stream.recent_facts.clear()
+                stream.recent_facts = ()
             self._streams.move_to_end(key)
         stream.remember_fact(fact)
         self.stats.reports += 1
@@ -345,7 +357,7 @@ class ReportTracker:
         at_ns = message.at_ns
         bucket = self._bucket(stream, at_ns)
         if metrics.jitter_ms is not None:
-            stream.jitter_ms.add(metrics.jitter_ms)
+            stream.jitter_ms = noted(stream.jitter_ms, metrics.jitter_ms)
             bucket.jitter_ms = noted(bucket.jitter_ms, metrics.jitter_ms)
         if metrics.round_trip_ms is not None:
             stream.rtt_ms = metrics.round_trip_ms
@@ -449,7 +461,9 @@ class ReportTracker:
         if key[3] == _RR:
             self._pairs[key[0], reporter_ssrc, key[2]] = stream
         for party in self._party_keys(stream):
-            self._parties.setdefault(party, {})[key] = stream
+            streams = self._parties.setdefault(party, [])
+            if len(streams) < MAX_STREAMS_OF_PARTY:
+                streams.append(stream)
         return stream
 
     @staticmethod
@@ -463,7 +477,7 @@ class ReportTracker:
 
     def _goodbye(self, message: RtcpMessage, goodbye: Goodbye) -> None:
         for ssrc in goodbye.ssrcs:
-            for stream in self._parties.get((message.call_id or message.src, ssrc), {}).values():
+            for stream in self._parties.get((message.call_id or message.src, ssrc), ()):
                 self._close(stream)
 
     def _close(self, stream: Stream) -> None:
@@ -483,21 +497,24 @@ class ReportTracker:
             del self._pairs[pair]
         for party in self._party_keys(stream):
             streams = self._parties.get(party)
-            if streams is not None:
-                streams.pop(stream.key, None)
+            if streams is not None and stream in streams:
+                streams.remove(stream)
                 if not streams:
                     del self._parties[party]
 
     def expire(self, now_ns: int) -> None:
         """Forget streams and senders of which nothing came for `idle_ns`."""
         before_ns = now_ns - self._idle_ns
-        while self._streams:
-            stream = next(iter(self._streams.values()))
-            if stream.last_ns >= before_ns:
+        idle = []
+        for stream in self._streams.values():  # longest silent first, but for clocks that are ahead
+            if stream.last_ns < before_ns:
+                idle.append(stream)
+            elif stream.last_ns <= now_ns:
                 break
+        for stream in idle:
             self._forget(stream)
-            self.stats.expired += 1
-        self._senders.expire(before_ns)
+        self.stats.expired += len(idle)
+        self._senders.expire(before_ns, now_ns)
 
     def finish(self) -> None:
         """Settle all streams as ended, where no more will come (the end of a file)."""

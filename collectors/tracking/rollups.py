@@ -6,7 +6,6 @@ dirty, and `take` gives every dirty row whole. Writing such a row again overwrit
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from storage.schema import (
     LOAD_MINUTE,
@@ -16,20 +15,12 @@ from storage.schema import (
     TRUNK_MINUTE,
     Measurement,
 )
+from telephony.bands import DEGRADED_R, R_DIVISOR
 from telephony.histogram import Buckets
-from telephony.model import MINUTE_NS
+from telephony.model import INTERVAL_NS, MINUTE_NS, StreamInterval
 
 Row = dict[str, object]
-
-
-class Fields(Protocol):
-    """What a caller may do to one row: add to sums, raise maxima, count into histograms."""
-
-    def add(self, name: str, amount: float = 1) -> None:
-        """Add to a field."""
-
-    def count(self, name: str, value: float, weight: int = 1) -> None:
-        """Count a value into a histogram field."""
+_SECOND_NS = 1_000_000_000
 
 
 class _Row:
@@ -59,7 +50,7 @@ class _Row:
             self.dirty = True
 
     def count(self, name: str, value: float, weight: int = 1) -> None:
-        self.values[name][self.buckets[name].index(value)] += weight  # type: ignore[index, operator]
+        self.values[name][self.buckets[name].index(value)] += weight  # type: ignore[index]
         self.dirty = True
 
 
@@ -117,9 +108,11 @@ class MinuteTable:
     def close(self, now_ns: int) -> None:
         """Drop the minutes that the watermark has passed; `take` first."""
         horizon = now_ns - self._keep_ns
+        # Whole minutes: one that is dropped must never open again, its empty row would overwrite the stored one.
+        horizon -= horizon % MINUTE_NS
         for minute in [m for m in self._minutes if m < horizon]:
             del self._minutes[minute]
-        self._oldest_open = max(self._oldest_open, horizon - horizon % MINUTE_NS)
+        self._oldest_open = max(self._oldest_open, horizon)
 
 
 class Rollups:
@@ -139,6 +132,35 @@ class Rollups:
     def tables(self) -> tuple[MinuteTable, ...]:
         """All tables."""
         return (self.sessions, self.quality, self.load, self.registrations, self.trunks)
+
+    def add_interval(self, interval: StreamInterval) -> None:
+        """Count a closed stream interval into its quality row."""
+        labels = interval.labels
+        row = self.quality.row(
+            interval.time_ns,
+            labels.tenant,
+            labels.trunk,
+            labels.region,
+            labels.node,
+            interval.codec,
+            interval.direction.value,
+            interval.observer.value,
+        )
+        seconds = INTERVAL_NS // _SECOND_NS
+        row.add("intervals")
+        row.add("stream_seconds", seconds)
+        row.add("expected", interval.expected or 0)
+        row.add("lost", max(interval.lost or 0, 0))
+        if interval.r_factor is not None and interval.mos is not None and interval.mos_scale is not None:
+            r = interval.r_factor / R_DIVISOR[interval.mos_scale]
+            row.count("r_histogram", r, seconds)
+            row.count("mos_histogram", interval.mos, seconds)
+            if r < DEGRADED_R:
+                row.add("degraded_seconds", seconds)
+        if interval.jitter_ms is not None:
+            row.count("jitter_histogram", interval.jitter_ms, seconds)
+        if interval.expected:
+            row.count("loss_histogram", max(interval.lost or 0, 0) / interval.expected, seconds)
 
     def take(self) -> dict[str, list[Row]]:
         """Return the changed rows by measurement."""

@@ -194,13 +194,13 @@ class Senders:
             last_ns=sender.last_ns,
         )
 
-    def expire(self, before_ns: int) -> int:
-        """Forget those not heard since; return how many."""
-        gone = []
-        for key, sender in self._senders.items():
-            if sender.last_ns >= before_ns:
+    def expire(self, before_ns: int, now_ns: int) -> None:
+        """Forget those not heard since `before_ns`."""
+        idle = []
+        for key, sender in self._senders.items():  # longest silent first, but for clocks that are ahead
+            if sender.last_ns < before_ns:
+                idle.append(key)
+            elif sender.last_ns <= now_ns:
                 break
-            gone.append(key)
-        for key in gone:
+        for key in idle:
             self._forget(key)
-        return len(gone)

@@ -21,6 +21,9 @@ FREESWITCH_TYPE = "CHANNEL_DESTROY"
 
 NO_METRICS = "no_metrics"
 
+MAX_PACKETS = 1 << 27
+"""A month at 50 packets/s; more is no count of a call."""
+
 
 def rtp_agent_report(report: Mapping[str, object]) -> ParsedRtcp:
     """Return what an RTP-agent report says of the stream from SRC to DST; type 35 carries MOS and R alone.
@@ -32,7 +35,7 @@ def rtp_agent_report(report: Mapping[str, object]) -> ParsedRtcp:
     mixed = kind == FREESWITCH_TYPE
     expected = None if mixed else lenient.to_int(report.get("EXPECTED_PK"))
     lost = None if mixed else lenient.to_int(report.get("PACKET_LOSS"))
-    if expected is None or lost is None or not 0 <= lost <= expected:
+    if expected is None or lost is None or not 0 <= lost <= expected <= MAX_PACKETS:
         expected = lost = None
     name = report.get("CODEC_NAME")
     metrics = VoipMetrics(
@@ -89,7 +92,7 @@ def parse_rtp_stat(header_value: str) -> VoipMetrics | None:
     if received is None and lost is None and jitter_ms is None and round_trip_ms is None:
         return None
     expected = None
-    if received is not None and lost is not None and received >= 0 and lost >= 0:
+    if received is not None and lost is not None and 0 <= received <= MAX_PACKETS and 0 <= lost <= MAX_PACKETS:
         expected = received + lost
     seconds = lenient.positive(figures.get("DU"))
     return VoipMetrics(

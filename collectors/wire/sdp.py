@@ -6,10 +6,10 @@ not read: what is measured is what the m= and c= lines say, or what is seen to f
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from types import MappingProxyType
+from typing import NamedTuple
 
 from collectors.facts import Codec
 from telephony.codecs import static_codec
@@ -25,12 +25,12 @@ _ON_HOLD = {"sendrecv": "sendonly", "recvonly": "inactive"}
 _UNSPECIFIED = frozenset({"0.0.0.0", "::"})
 _BOUNDARY = re.compile(r';\s*boundary\s*=\s*(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+_LF = 10
 _MAX_MEDIA = 32
 """m-lines read of one description; further ones count as bad lines."""
 
 
-@dataclass(frozen=True, slots=True)
-class MediaLine:
+class MediaLine(NamedTuple):
     """One m-line with its attributes."""
 
     media: str
@@ -54,86 +54,125 @@ class MediaLine:
         return self.endpoint.port == 0
 
 
-@dataclass(frozen=True, slots=True)
-class SessionDescription:
+class SessionDescription(NamedTuple):
     """What an SDP body says."""
 
     media: tuple[MediaLine, ...]
     bad_lines: int
 
 
-class _Section:
-    """An m-line while its attributes are read."""
+class _Attributes(NamedTuple):
+    """The lines of a section that are the same in many calls."""
 
-    __slots__ = ("address", "direction", "formats", "maps", "media", "mux", "port", "protocol", "ptime", "rtcp")
-
-    def __init__(self, media: str, port: int, protocol: str, formats: bytes) -> None:
-        self.media = media
-        self.port = port
-        self.protocol = protocol
-        self.formats = formats
-        self.address: str | None = None
-        self.direction = ""
-        self.maps: list[bytes] = []
-        self.mux = False
-        self.ptime = 0
-        self.rtcp: tuple[int, str] | None = None
+    address: str | None
+    direction: str
+    codecs: Mapping[int, Codec]
+    ptime_ms: int
+    mux: bool
+    bad_lines: int
 
 
 def parse_sdp(body: bytes) -> SessionDescription:
     """Read an SDP body; bytes that are none give a description without media."""
-    session_address, session_direction = "", "sendrecv"
-    sections: list[_Section] = []
-    section: _Section | None = None
-    bad = 0
-    for line in body.splitlines():
+    head, *sections = body.split(b"\nm=")
+    if head[:2] == b"m=":
+        sections.insert(0, head[2:])
+        head = b""
+    origin = head.find(b"\no=")
+    if origin >= 0:
+        # Unlike the other lines of the head it is never the same twice: without it they are found in the cache.
+        head = head[:origin] + head[head.find(b"\n", origin + 1) :]
+    address, direction, bad = _session(head)
+    media = []
+    for section in sections[:_MAX_MEDIA]:
+        first, _, rest = section.partition(b"\n")
+        line, bad_lines = _media_line(first, rest, address, direction)
+        bad += bad_lines
+        if line is not None:
+            media.append(line)
+    return SessionDescription(tuple(media), bad + max(len(sections) - _MAX_MEDIA, 0))
+
+
+@lru_cache(maxsize=4096)
+def _session(head: bytes) -> tuple[str, str, int]:
+    """Return address, direction and number of bad lines of the part before the first m-line."""
+    address, direction, bad = "", "sendrecv", 0
+    for line in head.splitlines():
         kind = line[:2]
+        if kind == b"c=":
+            found = _connection(line)
+            bad += found is None
+            address = found or ""
+        elif kind == b"a=":
+            direction = _DIRECTIONS.get(line.rstrip(), direction)
+        elif kind[1:] != b"=" and line.strip():
+            bad += 1
+    return address, direction, bad
+
+
+def _media_line(
+    first: bytes, rest: bytes, session_address: str, session_direction: str
+) -> tuple[MediaLine | None, int]:
+    """Return an m-line with its attributes, None where it makes no sense; and the number of bad lines."""
+    fields = first.split(None, 3)
+    port = _port(fields[1].partition(b"/")[0]) if len(fields) > 2 else None
+    if port is None:
+        return None, 1
+    rtcp_port, rtcp_address, bad = -1, "", 0
+    at = rest.find(b"a=rtcp:")
+    if at == 0 or (at > 0 and rest[at - 1] == _LF):
+        # It differs from call to call: without it, the other lines are found in the cache.
+        end = rest.find(b"\n", at)
+        end = len(rest) if end < 0 else end + 1
+        rtcp_port, rtcp_address = _rtcp(rest[at + 7 : end])
+        bad = int(rtcp_port < 0)
+        rest = rest[:at] + rest[end:]
+    media, protocol = _words(fields[0], fields[2])
+    attributes = _attributes(fields[3].rstrip() if len(fields) > 3 else b"", rest)
+    address = session_address if attributes.address is None else attributes.address
+    endpoint = Endpoint(address, port)
+    if rtcp_port >= 0:
+        rtcp = Endpoint(rtcp_address or address, rtcp_port)
+    elif attributes.mux:
+        rtcp = endpoint
+    else:
+        rtcp = Endpoint(address, port + 1 if 0 < port < 65535 else 0)
+    direction = attributes.direction or session_direction
+    if address in _UNSPECIFIED:
+        direction = _ON_HOLD.get(direction, direction)
+    line = MediaLine(media, protocol, endpoint, rtcp, attributes.codecs, attributes.ptime_ms, direction)
+    return line, bad + attributes.bad_lines
+
+
+@lru_cache(maxsize=2048)
+def _attributes(formats: bytes, lines: bytes) -> _Attributes:
+    """Read the lines below an m-line.
+
+    Cached: a network speaks in few such combinations, however many calls it makes.
+    """
+    address: str | None = None
+    direction, ptime_ms, mux, bad = "", 0, False, 0
+    maps = []
+    for line in lines.splitlines():
+        kind, name = line[:2], line[2:6]
         if kind == b"a=":
-            name = line[2:6]
             if name in (b"rtpm", b"fmtp"):
-                if section is not None:
-                    section.maps.append(line)
+                maps.append(line)
             elif name in (b"send", b"recv", b"inac"):
-                direction = _DIRECTIONS.get(line.rstrip())
-                if direction is None:
-                    bad += 1
-                elif section is None:
-                    session_direction = direction
-                else:
-                    section.direction = direction
-            elif name == b"ptim" and section is not None:
-                section.ptime = _ptime_ms(line)
-                bad += section.ptime == 0
-            elif name == b"rtcp" and section is not None:
-                if line[6:7] == b":":
-                    section.rtcp = _rtcp(line)
-                    bad += section.rtcp is None
-                elif line[6:10] == b"-mux":
-                    section.mux = True
+                bad += line.rstrip() not in _DIRECTIONS
+                direction = _DIRECTIONS.get(line.rstrip(), direction)
+            elif name == b"ptim":
+                ptime_ms = _ptime_ms(line)
+                bad += ptime_ms == 0
+            elif line[2:10] == b"rtcp-mux":
+                mux = True
         elif kind == b"c=":
             address = _connection(line)
-            if address is None:
-                bad += 1
-            elif section is None:
-                session_address = address
-            else:
-                section.address = address
-        elif kind == b"m=":
-            section = _media(line) if len(sections) < _MAX_MEDIA else None
-            if section is None:
-                bad += 1
-                # What follows belongs to the line that could not be read, not to the one before.
-                section = _Section("", 0, "", b"")
-            else:
-                sections.append(section)
-        elif line[1:2] != b"=" and line.strip():
+            bad += address is None
+        elif kind[1:] != b"=" and line.strip():
             bad += 1
-    media = []
-    for s in sections:
-        line_, bad_maps = _finish(s, session_address, session_direction)
-        media.append(line_)
-        bad += bad_maps
-    return SessionDescription(tuple(media), bad)
+    codecs, bad_maps = _codecs(formats, maps)
+    return _Attributes(address, direction, codecs, ptime_ms, mux, bad + bad_maps)
 
 
 def find_sdp(content_type: str, body: bytes) -> bytes | None:
@@ -147,33 +186,6 @@ def find_sdp(content_type: str, body: bytes) -> bytes | None:
         if rest and b"application/sdp" in head.lower():
             return rest[0]
     return None
-
-
-def _finish(s: _Section, session_address: str, session_direction: str) -> tuple[MediaLine, int]:
-    address = s.address if s.address is not None else session_address
-    endpoint = Endpoint(address, s.port)
-    if s.rtcp is not None:
-        rtcp = Endpoint(s.rtcp[1] or address, s.rtcp[0])
-    elif s.mux:
-        rtcp = endpoint
-    else:
-        rtcp = Endpoint(address, s.port + 1 if 0 < s.port < 65535 else 0)
-    direction = s.direction or session_direction
-    if address in _UNSPECIFIED:
-        direction = _ON_HOLD.get(direction, direction)
-    codecs, bad = _codecs(s.formats, tuple(s.maps))
-    return MediaLine(s.media, s.protocol, endpoint, rtcp, codecs, s.ptime, direction), bad
-
-
-def _media(line: bytes) -> _Section | None:
-    fields = line[2:].split(None, 3)
-    if len(fields) < 3:
-        return None
-    port = _port(fields[1].partition(b"/")[0])
-    if port is None:
-        return None
-    media, protocol = _words(fields[0], fields[2])
-    return _Section(media, port, protocol, fields[3] if len(fields) > 3 else b"")
 
 
 @lru_cache(maxsize=256)
@@ -194,12 +206,12 @@ def _connection(line: bytes) -> str | None:
         return text[:255].lower()
 
 
-def _rtcp(line: bytes) -> tuple[int, str] | None:
-    """Return port and address of `a=rtcp:53020 IN IP4 192.0.2.1`; the address may be left out."""
-    number, _, rest = line[7:].strip().partition(b" ")
+def _rtcp(value: bytes) -> tuple[int, str]:
+    """Return port and address of `53020 IN IP4 192.0.2.1`; -1 for no port, the address may be left out."""
+    number, _, rest = value.strip().partition(b" ")
     port = _port(number)
     if port is None:
-        return None
+        return -1, ""
     return port, (_connection(b"c=" + rest) or "") if rest else ""
 
 
@@ -210,7 +222,6 @@ def _port(text: bytes) -> int | None:
     return port if port < 65536 else None
 
 
-@lru_cache(maxsize=64)
 def _ptime_ms(line: bytes) -> int:
     try:
         value = float(line.partition(b":")[2])
@@ -219,12 +230,8 @@ def _ptime_ms(line: bytes) -> int:
     return int(value) if 1 <= value <= 1000 else 0
 
 
-@lru_cache(maxsize=2048)
-def _codecs(formats: bytes, lines: tuple[bytes, ...]) -> tuple[Mapping[int, Codec], int]:
-    """Return the codecs of a format list and its rtpmap and fmtp lines, and how many of the lines are bad.
-
-    Cached: a network speaks in few such combinations, however many calls it makes.
-    """
+def _codecs(formats: bytes, lines: list[bytes]) -> tuple[Mapping[int, Codec], int]:
+    """Return the codecs of a format list and its rtpmap and fmtp lines, and how many of the lines are bad."""
     maps: dict[int, tuple[str, int, int]] = {}
     fmtp: dict[int, str] = {}
     bad = 0

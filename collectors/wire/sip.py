@@ -5,7 +5,7 @@ not grow a second way to parse. A `SipMessage` is a view: what it gives out is a
 """
 
 import re
-from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
 
@@ -38,18 +38,18 @@ _COMPACT = {
 }
 """One-letter names (RFC 3261 section 7.3.3 and the IANA register of SIP header fields)."""
 
+_LONG = {compact: name for name, compact in _COMPACT.items()}
+
 
 class SipMessage:
     """One message as its kernel row describes it."""
 
-    __slots__ = ("_buffer", "_headers", "_lower", "row")
+    __slots__ = ("_buffer", "row")
 
     def __init__(self, buffer: memoryview, row: np.void) -> None:
         self.row = row
         """Its `SIP_MESSAGE` row."""
         self._buffer = buffer
-        self._headers = b""
-        self._lower = b""
 
     def _bytes(self, field: str) -> bytes:
         at = int(self.row[f"{field}_at"])
@@ -166,38 +166,24 @@ class SipMessage:
 
     def header(self, name: str) -> str | None:
         """Return the first value of any header, by its long name in any case; None where it is absent."""
-        if not self._headers:
-            self._headers = b"\n" + self._bytes("headers")
-            self._lower = self._headers.lower()
-        name = name.lower()
-        value = self._header(name.encode())
-        if value is None and name in _COMPACT:
-            value = self._header(_COMPACT[name].encode())
-        return value
+        found = _pattern((name.lower(),)).search(b"\n" + self._bytes("headers"))
+        return None if found is None else _unfold(found[2])
 
-    def headers(self, names: Iterable[str], *, longest: int) -> dict[str, str]:
+    def headers(self, names: tuple[str, ...], *, longest: int) -> dict[str, str]:
         """Return those of the headers that are present, by lower-case name, cut to `longest` characters."""
-        found = {}
-        for name in names:
-            value = self.header(name)
-            if value is not None:
-                found[name.lower()] = value[:longest]
+        found: dict[str, str] = {}
+        for name, value in _pattern(names).findall(b"\n" + self._bytes("headers")):
+            long_name = name.decode().lower()
+            found.setdefault(_LONG.get(long_name, long_name), _unfold(value)[:longest])
         return found
 
-    def _header(self, name: bytes) -> str | None:
-        lower, wanted = self._lower, b"\n" + name
-        at = lower.find(wanted)
-        while at >= 0:
-            colon = at + len(wanted)
-            while lower[colon : colon + 1] in (b" ", b"\t"):
-                colon += 1
-            if lower[colon : colon + 1] == b":":
-                end = lower.find(b"\n", colon)
-                while end >= 0 and lower[end + 1 : end + 2] in (b" ", b"\t"):
-                    end = lower.find(b"\n", end + 1)
-                return _unfold(self._headers[colon + 1 : end if end >= 0 else None])
-            at = lower.find(wanted, at + 1)
-        return None
+
+@lru_cache(maxsize=256)
+def _pattern(names: tuple[str, ...]) -> re.Pattern[bytes]:
+    """Return what finds headers in a section that starts with a line end: name, then value with its folds."""
+    spellings = [re.escape(n) for name in names for n in (name, _COMPACT.get(name.lower(), name))]
+    text = rf"\n({'|'.join(spellings)})[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)"
+    return re.compile(text.encode("utf-8", "replace"), re.IGNORECASE)
 
 
 def parse_message(data: bytes) -> SipMessage | Rejected:

@@ -6,7 +6,7 @@ it of the opposite one (`RemoteMetrics`). Names are case-insensitive, spacing va
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from collectors.facts import RtcpFact, VoipMetrics
 from collectors.wire import lenient
@@ -21,6 +21,9 @@ OVERSIZED = "oversized"
 MAX_BODY_BYTES = 65_535
 MAX_LINES = 200
 
+MAX_COVERS = timedelta(days=7)
+"""Longer is a wrong clock, not a call."""
+
 LOCAL, REMOTE = "localmetrics", "remotemetrics"
 
 STATIC_CODECS = {0: "PCMU", 3: "GSM", 4: "G723", 8: "PCMA", 9: "G722", 15: "G728", 18: "G729"}
@@ -29,7 +32,10 @@ STATIC_CODECS = {0: "PCMU", 3: "GSM", 4: "G723", 8: "PCMA", 9: "G722", 15: "G728
 # Repeats are bounded and names anchored, so that no line makes these backtrack.
 _FIELD = re.compile(r'(?<![A-Za-z])([A-Za-z]{1,16})\s{0,4}=\s{0,4}("[^"]{0,128}"|[^\s;,"]+)')
 _FIELD_COLON = re.compile(r"\b(IP|PORT|SSRC)\s{0,4}:\s{0,4}([^\s;,]+)", re.IGNORECASE)
-_BARE_ADDRESS = re.compile(r"\s{0,4}\[?([0-9A-Fa-f.:]{2,45}?)\]?(?:\s{1,4}|:)(\d{1,5})\b")
+_BARE_ADDRESS = re.compile(
+    r"\s{0,4}(?:\[([0-9A-Fa-f.:]{2,45})\]|([0-9.]{7,15}|[0-9A-Fa-f:]{2,45}(?=\s)))(?:\s{1,4}|:)(\d{1,5})\b"
+)
+
 
 _Fields = dict[str, str]
 _Section = dict[str, _Fields]
@@ -95,7 +101,7 @@ def _address(value: str) -> tuple[Endpoint | None, int]:
     fields = _fields(value) or {name.upper(): text for name, text in _FIELD_COLON.findall(value)}
     ip, port = fields.get("IP", "").strip("[]"), lenient.to_int(fields.get("PORT"))
     if not ip and (bare := _BARE_ADDRESS.match(value)):
-        ip, port = bare[1], int(bare[2])
+        ip, port = bare[1] or bare[2], int(bare[3])
     endpoint = Endpoint(ip, port) if ip and port is not None and 0 < port < 65_536 else None
     return endpoint, lenient.to_ssrc(fields.get("SSRC"))
 
@@ -108,14 +114,12 @@ def _metrics(
     delay = section.get("delay", {})
     quality = section.get("qualityest", {})
     session = section.get("sessiondesc", {})
-    if not (loss or delay or quality or gaps):
-        return None
     loss_ratio = lenient.ratio_of_percent(loss.get("NLR"))
     covers_ms = _covers_ms(section.get("timestamps", {}))
     expected = _expected(session, covers_ms)
     plc = lenient.to_int(session.get("PLC"))
     r_conversation, r_listening = (lenient.r_factor(quality.get(key)) for key in ("RCQ", "RLQ"))
-    return VoipMetrics(
+    metrics = VoipMetrics(
         reporter_ssrc=reporter,
         source_ssrc=source,
         loss_ratio=loss_ratio,
@@ -139,6 +143,15 @@ def _metrics(
         covers_ms=covers_ms,
         by_far_end=by_far_end,
     )
+    measured = (
+        metrics.loss_ratio,
+        metrics.jitter_ms,
+        metrics.round_trip_ms,
+        metrics.r_factor,
+        metrics.mos_lq,
+        metrics.mos_cq,
+    )
+    return metrics if any(figure is not None for figure in measured) else None
 
 
 def _codec(session: _Fields) -> str:
@@ -159,7 +172,7 @@ def _expected(session: _Fields, covers_ms: float | None) -> int | None:
 
 def _covers_ms(timestamps: _Fields) -> float | None:
     start, stop = (_time(timestamps.get(key, "")) for key in ("START", "STOP"))
-    if start is None or stop is None or not start < stop:
+    if start is None or stop is None or not timedelta(0) < stop - start <= MAX_COVERS:
         return None
     return (stop - start).total_seconds() * 1000
 

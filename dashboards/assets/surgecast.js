@@ -9,8 +9,8 @@
   const DEFAULT_RANGE = "1h";
   let heardAt = null;
 
-  function scheme(given) {
-    return given || document.documentElement.getAttribute("data-mantine-color-scheme") || "light";
+  function scheme() {
+    return document.documentElement.getAttribute("data-mantine-color-scheme") === "dark" ? "dark" : "light";
   }
 
   // --- colours: "@token" and "@token/alpha" become the values of the scheme in force -------------------
@@ -45,10 +45,10 @@
     return drawn;
   }
 
-  function draw(changed, given, themes) {
+  function draw(changed, _toggled, themes) {
     const context = window.dash_clientside.callback_context;
     const all = !context.triggered.some((t) => t.prop_id.endsWith("charts.data"));
-    const theme = themes[scheme(given)];
+    const theme = themes[scheme()];
     const figures = context.outputs_list.map((output) => {
       const name = output.id.replace(/-graph$/, "");
       const fresh = changed && changed[name];
@@ -57,6 +57,17 @@
       return figure(charts.get(name), theme);
     });
     return figures;
+  }
+
+  // The server sends the ladder as SVG text with every value escaped; parsed as XML it runs nothing.
+  function drawLadder(sent) {
+    const target = document.getElementById("ladder-drawing");
+    const ladder = sent && sent.ladder;
+    if (!target || !ladder) return noUpdate();
+    charts.set("ladder", ladder);
+    const parsed = new DOMParser().parseFromString(ladder.svg, "image/svg+xml").documentElement;
+    if (parsed.nodeName === "svg") target.replaceChildren(document.importNode(parsed, true));
+    return String(ladder.table.rows.length);
   }
 
   // --- the same data as a table ----------------------------------------------------------------------
@@ -70,9 +81,8 @@
     if (!open || !chart) return [null, true, "false"];
     const { columns, rows } = chart.table;
     const head = columns.map((text) => element("Th", { children: text, scope: "col" }));
-    const body = rows
-      .slice()
-      .reverse()
+    const newestFirst = name === "ladder" ? rows : rows.slice().reverse();
+    const body = newestFirst
       .map((row) =>
         element("Tr", {
           children: row.map((text, i) =>
@@ -108,18 +118,18 @@
   function syncFilters(search, range, ...places) {
     const triggered = window.dash_clientside.callback_context.triggered.map((t) => t.prop_id);
     const byUser = triggered.length > 0 && triggered.every((id) => id.startsWith("filter-"));
-    const keep = [noUpdate(), noUpdate(), ...PLACES.map(noUpdate)];
+    const keep = [noUpdate(), ...PLACES.map(noUpdate)];
     if (byUser) {
       const wanted = searchOf(range, places);
-      if (wanted !== search) keep[0] = wanted;
+      if (wanted !== (search || "")) window.dash_clientside.set_props("url", { search: wanted });
       return keep;
     }
     const query = new URLSearchParams(search || "");
     const chosen = query.get("range") || DEFAULT_RANGE;
-    if (chosen !== range) keep[1] = chosen;
+    if (chosen !== range) keep[0] = chosen;
     PLACES.forEach((place, i) => {
       const values = query.getAll(place).sort();
-      if (!same(values, (places[i] || []).slice().sort())) keep[i + 2] = values;
+      if (!same(values, (places[i] || []).slice().sort())) keep[i + 1] = values;
     });
     return keep;
   }
@@ -175,9 +185,12 @@
 
   // --- how long ago the server was heard ---------------------------------------------------------------
 
-  function heard() {
-    heardAt = performance.now();
-    return "";
+  function heard(beat) {
+    if (beat) {
+      heardAt = performance.now();
+      window.dash_clientside.set_props("as-of", { children: beat.as_of });
+    }
+    return noUpdate();
   }
 
   window.setInterval(() => {
@@ -192,6 +205,6 @@
   }, 1000);
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    surgecast: { draw, asTable, syncFilters, copyLink, openCall, heard },
+    surgecast: { draw, drawLadder, asTable, syncFilters, copyLink, openCall, heard },
   });
 })();

@@ -109,7 +109,7 @@ def _grid(grid_id: str, columns: list[dict[str, Any]]) -> dag.AgGrid:
             "animateRows": False,
             "suppressCellFocus": False,
             "tooltipShowDelay": 300,
-            "overlayNoRowsTemplate": " ",
+            "suppressNoRowsOverlay": True,
         },
     )
 

@@ -33,7 +33,7 @@ def health_strip(view: CaptureHealth, now_ns: int, zone: ZoneInfo) -> list[Any]:
             hint="The same message seen by several agents; counted once.",
         ),
         _counted(
-            "Unmatched reports",
+            "Unmatched RTCP",
             view.unmatched,
             "RTCP reports that no call's SDP explains: see the findings below.",
         ),

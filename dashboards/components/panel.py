@@ -53,16 +53,16 @@ def panel(
                     html.Div(
                         [
                             html.H2(title, id=f"{name}-title"),
-                            html.P(question, className="panel-question"),
-                        ]
+                            html.Div([html.Span(id=f"{name}-chip"), *tools], className="panel-tools"),
+                        ],
+                        className="panel-line",
                     ),
                     html.Div(
                         [
-                            html.Span(id=f"{name}-chip", className="panel-chip"),
+                            html.P(question, className="panel-question"),
                             html.Span(id=f"{name}-note", className="panel-note"),
-                            *tools,
                         ],
-                        className="panel-side",
+                        className="panel-line",
                     ),
                 ],
                 className="panel-head",

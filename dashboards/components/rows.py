@@ -96,10 +96,9 @@ def _rank_row(place: str, row: RankRow, most: float, filters: Filters) -> html.T
             html.Td(
                 html.Div(
                     [
-                        html.Div(
-                            className="bar",
-                            style={"width": f"{100 * row.degraded_seconds / most:.1f}%" if most else "0%"},
-                        ),
+                        html.Div(className="bar", style={"width": f"{100 * row.degraded_seconds / most:.1f}%"})
+                        if row.degraded_seconds
+                        else None,
                         html.Span(duration(row.degraded_seconds) if measured else "no stream rated"),
                     ],
                     className="bar-cell",

@@ -67,7 +67,6 @@ def shell() -> dmc.MantineProvider:
                 ],
                 className="top",
             ),
-            html.Div(id="banner", role="alert"),
             html.Main(id="page", tabIndex=-1),
         ],
         id="mantine",

@@ -44,7 +44,7 @@ def tile(
         [
             html.Div([html.Span(label), html.Span(unit, className="tile-unit")], className="tile-label"),
             html.Div(value, className="tile-value quiet" if quiet else "tile-value"),
-            html.Div(detail, className="tile-detail"),
+            html.Div([html.Span(part) for part in detail.split(" · ")], className="tile-detail"),
             spark,
         ],
         className="tile",

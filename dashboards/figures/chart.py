@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dashboards.numbers import axis_time, zone_name
+from dashboards.numbers import axis_time, day, zone_name
 
 Json = dict[str, Any]
 
@@ -45,11 +45,11 @@ class Frame:
 
     def time_axis(self, starts_ns: Sequence[int], step_seconds: float = 0, **extra: Any) -> Json:
         """Return the time axis over the whole range, whether or not there is data at its ends."""
-        axis: Json = {"type": "date", "hoverformat": "%H:%M:%S", "nticks": 7, **extra}
+        axis: Json = {"type": "date", "hoverformat": "%H:%M:%S", "tickformat": "%H:%M", "nticks": 7, **extra}
         if starts_ns:
             end_ns = starts_ns[-1] + round(step_seconds * 1e9)
             axis["range"] = [axis_time(starts_ns[0], self.zone), axis_time(end_ns, self.zone)]
-            axis["title"] = {"text": zone_name(starts_ns[0], self.zone)}
+            axis["title"] = {"text": f"{day(end_ns, self.zone)} · {zone_name(end_ns, self.zone)}", "standoff": 4}
         return axis
 
     def layout(self, **extra: Any) -> Json:
@@ -59,7 +59,15 @@ class Frame:
             "hovermode": "x unified",
             "uirevision": self.revision,
             "showlegend": True,
-            "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
+            "legend": {
+                "orientation": "h",
+                "x": 0,
+                "xanchor": "left",
+                "y": 1.02,
+                "yanchor": "bottom",
+                "itemwidth": 30,
+                "tracegroupgap": 0,
+            },
             "dragmode": "zoom",
             **extra,
         }

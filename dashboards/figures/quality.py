@@ -21,6 +21,11 @@ DIRECTION_WORDS = {
     Direction.TO_CALLER: "callee → caller",
     Direction.UNKNOWN: "direction unknown",
 }
+_SHORT = {
+    Direction.TO_CALLEE: "to callee",
+    Direction.TO_CALLER: "to caller",
+    Direction.UNKNOWN: "unknown",
+}
 _DIRECTION_COLOUR = {Direction.TO_CALLEE: "@line-1", Direction.TO_CALLER: "@line-2", Direction.UNKNOWN: "@line-3"}
 
 
@@ -144,8 +149,7 @@ def _impairment_chart(view: Impairment, frame: Frame, *, name: str, unit: str, s
                 {
                     "type": "scatter",
                     "mode": "lines+markers" if sum(v is not None for v in values) < 3 else "lines",
-                    "name": f"{label} {words}",
-                    "legendgroup": direction.value,
+                    "name": f"{label} {_SHORT[direction]}",
                     "x": x,
                     "y": values,
                     "line": {"color": colour, **style},

@@ -30,6 +30,8 @@ def layout(refresh_seconds: float) -> html.Div:
             dcc.Interval(id="live-tick", interval=round(refresh_seconds * 1000)),
             dcc.Store(id="live-heard"),
             dcc.Store(id="live-charts"),
+            html.Div(id="live-banner", role="alert"),
+            html.Span(id="live-beat", hidden=True),
             html.H1("Live", className="visually-hidden"),
             _filter_bar(),
             html.Div(id="live-guide"),
@@ -205,8 +207,7 @@ def outputs() -> dict[str, Any]:
     return {
         "charts": Output("live-charts", "data"),
         "heard": Output("live-heard", "data"),
-        "as_of": Output("as-of", "children", allow_duplicate=True),
-        "banner": Output("banner", "children", allow_duplicate=True),
+        "banner": Output("live-banner", "children"),
         "panels": fields,
         "areas": {name: Output(f"live-{name}", "children") for name in AREAS},
         "grids": {name: Output(f"{name}-grid", "rowData") for name in GRIDS},
@@ -235,7 +236,10 @@ def tick(services: Services, scope: Scope, search: str | None, heard: dict[str, 
     )
     answer = _unchanged()
     answer["banner"] = _banner(services, snapshot, now_ns)
-    if snapshot.version == 0 or (heard and heard.get("version") == snapshot.version):
+    if snapshot.version == 0:
+        return answer
+    if heard and heard.get("version") == snapshot.version:
+        answer["heard"] = {**heard, "at": now_ns // 1_000_000}
         return answer
     digests: dict[str, int] = {}
     if snapshot.value is None:
@@ -251,9 +255,21 @@ def tick(services: Services, scope: Scope, search: str | None, heard: dict[str, 
         answer["areas"] = rendered.areas
         answer["grids"] = rendered.grids
         answer["choices"] = rendered.choices
-        answer["as_of"] = f"As of {date_time(snapshot.refreshed_ns, services.settings.time_zone)}"
-    answer["heard"] = {"view": subject, "version": snapshot.version, "digests": digests}
+    answer["heard"] = _heard(services, snapshot, subject, now_ns, digests)
     return answer
+
+
+def _heard(
+    services: Services, snapshot: Snapshot[Any], subject: str, now_ns: int, digests: dict[str, int]
+) -> dict[str, Any]:
+    zone = services.settings.time_zone
+    return {
+        "view": subject,
+        "version": snapshot.version,
+        "digests": digests,
+        "at": now_ns // 1_000_000,
+        "as_of": f"As of {date_time(snapshot.refreshed_ns, zone)}" if snapshot.refreshed_ns else "",
+    }
 
 
 def _banner(services: Services, snapshot: Snapshot[Any], now_ns: int) -> Any:
@@ -274,7 +290,6 @@ def register(app: Dash, services: Services) -> None:
         output=outputs(),
         inputs={"_n": Input("live-tick", "n_intervals"), "search": Input("url", "search")},
         state={"heard": State("live-heard", "data")},
-        prevent_initial_call="initial_duplicate",
     )
     def on_tick(_n: int | None, search: str | None, heard: dict[str, Any] | None) -> dict[str, Any]:
         return tick(services, scope_of(request), search, heard)
@@ -300,16 +315,12 @@ def register(app: Dash, services: Services) -> None:
             ],
             [Input(f"{name}-as-table", "n_clicks"), Input(f"{name}-graph", "figure")],
         )
-    controls = [
-        ("url", "search"),
-        ("filter-range", "value"),
-        *((f"filter-{place}", "value") for place in PLACES),
-    ]
+    controls = ["filter-range", *(f"filter-{place}" for place in PLACES)]
     in_browser(
         app,
         "syncFilters",
-        [Output(*control) for control in controls],
-        [Input(*control) for control in controls],
+        [Output(control, "value") for control in controls],
+        [Input("url", "search"), *(Input(control, "value") for control in controls)],
     )
     in_browser(
         app,
@@ -321,6 +332,6 @@ def register(app: Dash, services: Services) -> None:
     in_browser(
         app,
         "heard",
-        [Output("live-page", "data-heard")],
+        [Output("live-beat", "children")],
         [Input("live-heard", "data")],
     )

@@ -116,34 +116,27 @@ def _charts(view: LiveView, frame: Frame) -> dict[str, Chart]:
 def _panels(
     view: LiveView, charts: dict[str, Chart], filters: Filters, settings: DashboardSettings
 ) -> dict[str, dict[str, Any]]:
-    span, zone = f"last {filters.range.words}", settings.zone
-    rated = f"% of stream time · n = {count(view.bands.intervals)} intervals · {span} · {zone}"
-    observers = ", ".join(view.loss.observers) or "no observer"
+    span = f"last {filters.range.words}"
+    observers = ", ".join(words.replace("_", " ") for words in view.loss.observers) or "no observer"
     shown = len(view.in_progress.rows)
     beyond = f", worst {shown} shown" if view.in_progress.total > shown else ""
     provisional = " · last bar still open" if view.outcomes.provisional else ""
     notes: dict[str, tuple[Status, str]] = {
-        "capture": (view.capture.status, "rates over 10 s, counts over the last minute"),
-        "load": (view.load.status, f"calls · n = {count(view.load.attempts)} attempts · {span} · {zone}"),
-        "quality": (view.bands.status, rated),
-        "loss": (view.loss.status, f"% · n = {count(view.loss.intervals)} intervals ({observers}) · {zone}"),
-        "jitter": (
-            view.jitter.status,
-            f"ms · n = {count(view.jitter.intervals)} intervals ({observers}) · {zone}",
-        ),
-        "outcomes": (
-            view.outcomes.status,
-            f"attempts · n = {count(view.outcomes.attempts)} · {span}{provisional} · {zone}",
-        ),
-        "media": (view.media.status, f"share of answered calls · {span}"),
+        "capture": (view.capture.status, "rates over 10 s · counts of the last minute"),
+        "load": (view.load.status, f"calls · n = {count(view.load.attempts)} attempts"),
+        "quality": (view.bands.status, f"% of stream time · n = {count(view.bands.intervals)} intervals"),
+        "loss": (view.loss.status, f"% · n = {count(view.loss.intervals)} intervals · {observers}"),
+        "jitter": (view.jitter.status, f"ms · n = {count(view.jitter.intervals)} intervals · {observers}"),
+        "outcomes": (view.outcomes.status, f"n = {count(view.outcomes.attempts)} attempts{provisional}"),
+        "media": (view.media.status, f"% of answered calls · {span}"),
         "registrations": (
             view.registrations.status,
-            f"REGISTER · n = {count(view.registrations.attempts)} · {span}",
+            f"n = {count(view.registrations.attempts)} REGISTER · {span}",
         ),
         "ranking": (view.ranking.status, f"stream time with R below 70 · {span}"),
-        "worst": (view.worst.status, f"n = {count(len(view.worst.rows))} calls · {span} · {zone}"),
+        "worst": (view.worst.status, f"n = {count(len(view.worst.rows))} calls · {span} · {settings.zone}"),
         "in-progress": (view.in_progress.status, f"n = {count(view.in_progress.total)} calls now{beyond}"),
-        "findings": (view.findings.status, f"n = {count(view.findings.total)} · {span} · {zone}"),
+        "findings": (view.findings.status, f"n = {count(view.findings.total)} · {span} · {settings.zone}"),
     }
     return {
         name: panel_update(

@@ -24,6 +24,7 @@ _SEGMENT = re.compile(
     r"^(?P<min>\d+)-(?P<max>\d+)\.(?P<writer>[a-z0-9_-]+)\.(?P<first>\d+)-(?P<last>\d+)"
     r"\.(?P<rows>\d+)\.(?P<kind>new|rewrites)\.parquet$"
 )
+_DAY = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 _LOG = re.compile(r"^(?P<writer>[a-z0-9_-]+)\.(?P<generation>\d+)\.arrows$")
 _WRITER = re.compile(r"^[a-z0-9_-]{1,64}$")
 
@@ -127,7 +128,7 @@ class Layout:
 
     def days(self, measurement: str) -> list[str]:
         """Return the day partitions of a measurement, oldest first."""
-        return sorted(_names(self.data / measurement))
+        return sorted(day for day in _names(self.data / measurement) if _DAY.match(day))
 
     def list_logs(self, measurement: str) -> list[Log]:
         """Return the log files of a measurement, each writer's in the order they were written."""
@@ -158,6 +159,10 @@ class Layout:
     def temporary_files(self, writer: str) -> Iterator[Path]:
         """Yield what a crashed writer of this name left half written."""
         yield from self.data.glob(f"*/*/*.{writer}.*{TEMPORARY}")
+
+    def writers(self) -> set[str]:
+        """Return the names of all writers there ever were."""
+        return {name.removesuffix(".lock") for name in _names(self.locks) if name.endswith(".lock")}
 
     def logs_by_writer(self) -> dict[str, list[tuple[str, Log]]]:
         """Return every log file with its measurement, by the writer that owns it."""

@@ -13,7 +13,7 @@ from threading import Lock
 import pyarrow as pa
 
 from storage.embedded.layout import Log
-from storage.embedded.points import SEQUENCE, times_of
+from storage.embedded.points import SEQUENCE, conformed, times_of
 
 _SMALL_ROWS = 65_536
 _MANY_BATCHES = 32
@@ -72,6 +72,7 @@ class LogTail:
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._path = path
         self._schema = schema
+        self._written = schema
         self._offset = 0
         self._size = 0
         self._batches: list[LogBatch] = []
@@ -99,12 +100,14 @@ class LogTail:
         while True:
             try:
                 message = pa.ipc.read_message(reader)
-                rows = None if message.type == "schema" else pa.ipc.read_record_batch(message, self._schema)
+                if message.type == "schema":
+                    self._written = pa.ipc.read_schema(message)
+                else:
+                    rows = pa.ipc.read_record_batch(message, self._written)
+                    self._batches.append(LogBatch.of(conformed(rows, self._schema)))
             except (EOFError, OSError, pa.ArrowException):
                 break  # not whole yet, or torn for good
             whole = reader.tell()
-            if rows is not None and rows.num_rows:
-                self._batches.append(LogBatch.of(rows))
         self._offset += whole
         if len(self._batches) > _MANY_BATCHES:
             self._merge_small()

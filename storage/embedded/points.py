@@ -49,6 +49,15 @@ def as_declared(measurement: Measurement, table: pa.Table) -> pa.Table:
     return pa.table(columns, schema=pa.schema(fields))
 
 
+def conformed(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return rows of another version with the columns of this one: new ones null, unknown ones left out."""
+    if rows.schema.names == schema.names:
+        return rows
+    present = set(rows.schema.names)
+    columns = [rows[f.name] if f.name in present else pa.nulls(rows.num_rows, f.type) for f in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
 def times_of(column: pa.Array | pa.ChunkedArray) -> Int64s:
     """Return a time column as int64 nanoseconds."""
     values: Int64s = column.cast(pa.int64()).to_numpy()

@@ -31,6 +31,8 @@ Answer = TypeVar("Answer")
 Where = Mapping[str, Sequence[str]]
 _ATTEMPTS = 5
 _SHOWN = 60
+_ALL_COLUMNS = "(SELECT * FROM tail WHERE false UNION ALL BY NAME SELECT * FROM {})"
+"""Segments of an older version lack the columns that came later: those are null."""
 
 
 def measurement_named(name: str) -> Measurement:
@@ -138,7 +140,8 @@ class ScopedRows:
         for segments, timed in ((inside, False), (across, True)):
             if segments:
                 files = self.parameters.bind([str(s.path) for s in segments])
-                selects.append(self._select(columns, f"read_parquet({files})", window if timed else None))
+                source = _ALL_COLUMNS.format(f"read_parquet({files}, union_by_name = true)")
+                selects.append(self._select(columns, source, window if timed else None))
         if self.files.tail.num_rows:
             selects.append(self._select(columns, "tail", window))
         if not selects:  # an empty relation with the right columns
@@ -172,6 +175,7 @@ class Database:
                 "threads": settings.read_threads,
                 "memory_limit": f"{settings.read_memory_bytes // 1024**2}MiB",
                 "preserve_insertion_order": False,
+                "temp_directory": "",  # a query that needs more memory than it may use fails, and leaves no files
                 "python_enable_replacements": False,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,

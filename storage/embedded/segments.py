@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.embedded.layout import DAY_NS, TEMPORARY, Layout, Segment
-from storage.embedded.points import SEQUENCE, last_writes, times_of
+from storage.embedded.points import SEQUENCE, conformed, last_writes, times_of
 from storage.schema import Measurement
 
 ROW_GROUP_ROWS = 65_536
@@ -77,7 +77,9 @@ def write_segment(
 def read_segment(segment: Segment, schema: pa.Schema) -> pa.Table:
     """Return all rows of a segment; raises OSError or pyarrow.ArrowException where it is gone or damaged."""
     with segment.path.open("rb") as file:
-        return pq.read_table(file, schema=schema)
+        table = pq.read_table(file)
+    batches = [conformed(rows, schema) for rows in table.to_batches()]
+    return pa.Table.from_batches(batches, schema)
 
 
 def _marked(rows: pa.Table) -> bool:

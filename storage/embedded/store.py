@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
 
@@ -10,7 +11,7 @@ from storage.embedded.reader import EmbeddedReader
 from storage.embedded.relation import Database
 from storage.embedded.stats import StoreStats
 from storage.embedded.upkeep import Upkeep
-from storage.embedded.writer import EmbeddedWriter, Sealer, WriterLock
+from storage.embedded.writer import UPKEEP, EmbeddedWriter, Sealer, WriterLock
 from storage.seam import BadQuery, Scope, StoreError, StoreLocked, StoreUnavailable
 from storage.settings import StorageSettings
 
@@ -56,18 +57,25 @@ class EmbeddedStore:
             return EmbeddedReader(self._database, scope)
 
     def maintain(self, now_ns: int) -> None:
-        """Apply retention, compact closed days of this store's writers, seal the logs of dead ones.
+        """Apply retention, seal the logs of dead writers, compact closed days of writers not open elsewhere.
 
         Call it every few minutes from one thread of each process that writes. Raises StoreUnavailable.
         """
         self._check_open()
-        with self._upkeep_lock:
+        with self._upkeep_lock, ExitStack() as locks:
             try:
                 self._upkeep.expire(now_ns)
-                self._recover_dead()
                 with self._lock:
-                    owned = [name for name, writer in self._writers.items() if not writer.closed]
-                self._upkeep.compact(owned, now_ns)
+                    writers = {name for name, writer in self._writers.items() if not writer.closed}
+                for name in self._layout.writers() - writers:
+                    try:
+                        lock = WriterLock(self._layout.locks / f"{name}.lock", name, UPKEEP)
+                    except StoreLocked:
+                        continue  # alive elsewhere
+                    locks.callback(lock.release)
+                    Sealer(self._layout, name, self.stats).recover()
+                    writers.add(name)
+                self._upkeep.compact(writers, now_ns)
             except OSError as error:
                 raise StoreUnavailable(f"store {self._layout.root}: {error}") from error
 
@@ -81,17 +89,6 @@ class EmbeddedStore:
             writer.close()
         if database is not None:
             database.close()
-
-    def _recover_dead(self) -> None:
-        for name in self._layout.logs_by_writer():
-            try:
-                lock = WriterLock(self._layout.locks / f"{name}.lock", name)
-            except StoreLocked:
-                continue  # alive
-            try:
-                Sealer(self._layout, name, self.stats).recover()
-            finally:
-                lock.release()
 
     def _check_open(self) -> None:
         if self._closed:

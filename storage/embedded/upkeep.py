@@ -49,7 +49,7 @@ class Upkeep:
                     self._stats.segments_expired += 1
 
     def compact(self, writers: Iterable[str], now_ns: int) -> None:
-        """Merge the small segments of these writers' closed days; the caller owns the writers. Raises OSError."""
+        """Merge the small segments of these writers' closed days; the caller holds their locks. Raises OSError."""
         owned = set(writers)
         for name in self._layout.measurements():
             measurement = MEASUREMENTS.get(name)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from storage.embedded.layout import END_NS
 from storage.embedded.relation import Database, Parameters, ScopedRows, Where
+from storage.rows import shard_of
 from storage.schema import CALL, STREAM_INTERVAL, TIME
 from storage.seam import Scope, Window
 from telephony.bands import R_DIVISOR, Band
@@ -95,17 +96,23 @@ def _aggregates(rows: ScopedRows, call_ids: list[str], limit: int) -> pa.Table:
         f"count(*) FILTER (WHERE {rating} < {rows.parameters.bind(Band.SOME_DISSATISFIED.r_min)}) "
         "AS degraded_intervals, max(time) AS last_seen, string_agg(DISTINCT observer, ' ') AS observers, "
         "string_agg(DISTINCT verdict, ' ') AS verdicts "
-        f"FROM ({source}) WHERE {rows.parameters.any_of('call_id', call_ids)} GROUP BY call_id, tenant "
+        f"FROM ({source}) WHERE {_among(rows.parameters, call_ids)} GROUP BY call_id, tenant "
         f"ORDER BY {_WORST_FIRST}, tenant LIMIT {rows.parameters.bind(limit)}"
     )
 
 
 def _ends(rows: ScopedRows, call_ids: list[str]) -> pa.Table:
-    source = rows.sql(["time", "tenant", "call_id", "outcome", "duration_s"])
+    source = rows.sql(["time", "tenant", "shard", "call_id", "outcome", "duration_s"])
     return rows.fetch(
         "SELECT tenant, call_id, arg_max(outcome, time) AS outcome, arg_max(duration_s, time) AS duration_s "
-        f"FROM ({source}) WHERE {rows.parameters.any_of('call_id', call_ids)} GROUP BY tenant, call_id"
+        f"FROM ({source}) WHERE {_among(rows.parameters, call_ids)} GROUP BY tenant, call_id"
     )
+
+
+def _among(parameters: Parameters, call_ids: list[str]) -> str:
+    """Rows of these calls; their shards skip whole row groups."""
+    shards = sorted({shard_of(call_id) for call_id in call_ids})
+    return f"{parameters.any_of('shard', shards)} AND {parameters.any_of('call_id', call_ids)}"
 
 
 def _rating(parameters: Parameters) -> str:

@@ -8,6 +8,7 @@ that covers a log's generation replaces it" (see `catalog`) and compaction rely 
 import fcntl
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,24 +28,36 @@ from storage.settings import StorageSettings
 
 logger = logging.getLogger(__name__)
 _SEALS_WAITING = 2
+UPKEEP = "upkeep"
+_UPKEEP_WAIT_SECONDS = 30.0
+_UPKEEP_POLL_SECONDS = 0.02
 
 
 class WriterLock:
     """flock(2) on `lock/<writer>.lock`: dies with the process, so a crash leaves nothing to clean."""
 
-    def __init__(self, path: Path, writer: str) -> None:
-        """Take the lock; raises StoreLocked that says who has it."""
+    def __init__(self, path: Path, writer: str, purpose: str = "") -> None:
+        """Take the lock; raises StoreLocked that says who has it.
+
+        `purpose` is said to others that want the lock: they wait for upkeep, which is short.
+        """
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.read(self._fd, 32).decode("ascii", "replace").strip() or "unknown"
-            os.close(self._fd)
-            raise StoreLocked(
-                f"writer {writer!r} of {path.parent.parent} is open in process {owner}; stop it first"
-            ) from None
+        deadline = time.monotonic() + _UPKEEP_WAIT_SECONDS
+        while True:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                owner = os.pread(self._fd, 64, 0).decode("ascii", "replace").strip()
+                if (not owner or owner.startswith(UPKEEP)) and not purpose and time.monotonic() < deadline:
+                    time.sleep(_UPKEEP_POLL_SECONDS)
+                    continue
+                os.close(self._fd)
+                raise StoreLocked(
+                    f"writer {writer!r} of {path.parent.parent} is open in process {owner or 'unknown'}; stop it first"
+                ) from None
         os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(self._fd, f"{purpose} {os.getpid()}\n".lstrip().encode(), 0)
 
     def release(self) -> None:
         """Let the lock go."""

@@ -6,8 +6,10 @@ import typer
 
 from storage.open import open_store
 from storage.seam import Scope
-from surgecast.commands.output import AsJson, print_json, print_table, shown
+from surgecast.commands.output import AsJson, iso_time, print_json, print_table, rows_of, shown
 from surgecast.config import ConfigFile, StoreUrl, load_settings
+
+_TIMES = ("time", "started_at")
 
 
 def call(
@@ -27,12 +29,12 @@ def call(
         trace = opened.reader(scope).call(call_id)
     finally:
         opened.close()
-    messages, intervals, findings = (t.to_pylist() for t in (trace.messages, trace.intervals, trace.findings))
+    messages, intervals, findings = (rows_of(t) for t in (trace.messages, trace.intervals, trace.findings))
+    record = {k: iso_time(v) if isinstance(v, int) and k in _TIMES else v for k, v in (trace.call or {}).items()}
     if as_json:
-        print_json({"call": trace.call, "messages": messages, "intervals": intervals, "findings": findings})
+        print_json({"call": record or None, "messages": messages, "intervals": intervals, "findings": findings})
         return
-    record = trace.call
-    if record is None:
+    if not record:
         typer.echo(f"{call_id}: alive, no record yet")
     else:
         for name in (

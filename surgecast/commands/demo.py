@@ -17,6 +17,8 @@ from surgecast.errors import CommandError
 from surgecast.processes import Supervisor, stop_on_signals
 
 _READY_SECONDS = 120.0
+_EXPECTED_START_NS = 15_000_000_000
+"""About how long writing the history and starting the processes takes: history ends where live traffic begins."""
 
 
 def demo(
@@ -46,24 +48,32 @@ def _run(
 ) -> None:
     _say("loading kernels (the first run compiles them: about half a minute, then they are cached)")
     began = time.monotonic()
-    from surgecast import demonstration  # compiles on import, so not before it is announced
+    # They compile on import, so not before it is announced.
+    from surgecast import demonstration
+    from surgecast.simulator.engine import warm_from_ns
 
     _say(f"kernels ready after {time.monotonic() - began:.1f} s")
     hep_port = _free_udp_port()
-    settings = demonstration.demo_settings(folder, hep_port=hep_port, web_port=_free_tcp_port(port))
+    settings = demonstration.demo_settings(
+        folder, hep_port=hep_port, web_port=_free_tcp_port(port), metrics_port=_free_tcp_port(0)
+    )
     if weeks:
         _say(f"writing {weeks} weeks of simulated history")
         began = time.monotonic()
-        rows = demonstration.write_history(settings, weeks=weeks, calls=calls, seed=seed, until_ns=time.time_ns())
+        until_ns = warm_from_ns(time.time_ns() + _EXPECTED_START_NS)
+        rows = demonstration.write_history(settings, weeks=weeks, calls=calls, seed=seed, until_ns=until_ns)
         _say(f"history written: {rows:,} rows in {time.monotonic() - began:.1f} s")
-    supervisor = Supervisor(demonstration.demo_roles(settings, calls=calls, seed=seed, hep_port=hep_port))
-    _say(
-        f"starting collector (HEP on udp://127.0.0.1:{hep_port}), pages, and a network of {calls} concurrent calls"
-    )
+    supervisor = Supervisor(demonstration.product_roles(settings))
+    _say(f"starting the collector (HEP on udp://127.0.0.1:{hep_port}) and the pages")
     supervisor.start()
     try:
         url = f"http://127.0.0.1:{settings.web.port}"
+        metrics_url = f"http://127.0.0.1:{settings.metrics.port}"
+        _wait_until_ready(f"{metrics_url}/healthz", supervisor, stop)
+        _say(f"starting a simulated network of {calls} concurrent calls")
+        supervisor.add(demonstration.simulator_role(calls=calls, seed=seed, hep_port=hep_port))
         _wait_until_ready(f"{url}/healthz", supervisor, stop)
+        _say(f"metrics: {metrics_url}/metrics")
         _say(f"live page: {url}   (simulated traffic; Ctrl-C ends it)")
         _watch(supervisor, stop, seconds)
     finally:

@@ -8,13 +8,16 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Annotated, Any
 
+import pyarrow as pa
 import typer
 from rich.console import Console
 from rich.table import Table
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
-stderr = Console(stderr=True, highlight=False)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+_FILE_WIDTH = 240
+"""Columns of a table that goes to a file or a pipe: nothing is cut there."""
 
 
 def plain(value: Any) -> Any:
@@ -39,6 +42,29 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def rows_of(table: pa.Table) -> list[dict[str, Any]]:
+    """Return a table's rows with times as ISO 8601 UTC in nanoseconds, which Python's own datetime cannot hold."""
+    columns = {
+        name: [iso_time(ns) for ns in column.cast(pa.int64()).to_pylist()]
+        if pa.types.is_timestamp(column.type)
+        else column.to_pylist()
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def iso_time(ns: int | None) -> str | None:
+    """Return UTC nanoseconds as ISO 8601.
+
+    >>> iso_time(1_700_000_000_000_000_001)
+    '2023-11-14T22:13:20.000000001Z'
+    """
+    if ns is None:
+        return None
+    seconds, fraction = divmod(ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
+
+
 def shown(value: Any) -> str:
     """Return a table cell: a dash for unknown, three significant digits for fractions."""
     if value is None or value == "":
@@ -59,4 +85,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: st
         table.add_column(column)
     for row in rows:
         table.add_row(*(shown(v) for v in row))
-    Console(highlight=False).print(table)
+    terminal = Console(highlight=False)
+    if not terminal.is_terminal:
+        terminal.width = _FILE_WIDTH
+    terminal.print(table)

@@ -8,7 +8,7 @@ import typer
 from storage.open import open_store
 from storage.schema import MEASUREMENTS
 from storage.seam import Scope, Window
-from surgecast.commands.output import AsJson, print_json, print_table
+from surgecast.commands.output import AsJson, print_json, print_table, rows_of
 from surgecast.commands.times import parse_time
 from surgecast.config import ConfigFile, StoreUrl, load_settings
 from surgecast.errors import CommandError, Exit
@@ -54,7 +54,7 @@ def query(
             table = reader.select(measurement, window, where=allowed, limit=limit, newest_first=True)
     finally:
         opened.close()
-    rows = table.to_pylist()
+    rows = rows_of(table)
     if as_json:
         print_json({"rows": rows})
     else:

@@ -13,7 +13,6 @@ from surgecast.errors import CommandError
 from surgecast.replay import ReplayResult, replay_files
 from telephony.model import CallRecord, Registration, StreamInterval
 
-
 _SHOWN: dict[str, tuple[str, ...]] = {
     "calls": ("call_id", "outcome", "sip_code", "pdd_ms", "duration_s", "released_by", "one_way", "codecs"),
     "streams": ("call_id", "ssrc", "src", "dst", "codec", "observer", "expected", "lost", "jitter_mean_ms", "mos"),

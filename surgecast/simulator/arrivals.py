@@ -47,7 +47,7 @@ class Arrivals:
         local = LocalTime.of(tenant.zone, minutes)
         effect = random_effect(self._seed, tenant.name, local, tenant.day_cv, tenant.intraday_cv)
         concurrent = self._scale * tenant.share * level(tenant.shape, local)
-        surge = np.asarray([self._plan.load_factor(int(m) * MINUTE_NS, tenant.name) for m in minutes])
+        surge = self._plan.load_factors(minutes, tenant.name)
         return np.asarray(concurrent * effect * surge * 60 / (tenant.answer_ratio * tenant.holding.overall_mean_s))
 
     def minute(self, minute: int) -> npt.NDArray[np.void]:

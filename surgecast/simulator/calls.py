@@ -16,7 +16,8 @@ from telephony.model import UNKNOWN, Endpoint, Outcome, ReleasedBy
 
 _Choice = TypeVar("_Choice")
 
-_BETWEEN_PROXIES_US = 11_000
+_SAME_REGION_US = 700
+_OTHER_REGION_US = 33_000
 _FR_TIMER_S = 5.0
 """How long a proxy waits for a callee that says nothing (kamailio's fr_timer, as operators set it)."""
 
@@ -84,7 +85,8 @@ class PlannedCall:
     final_ns: int
     end_ns: int
     """BYE for answered calls, else the final response."""
-    released_by: ReleasedBy
+    released_by: ReleasedBy | None
+    """None where the attempt was refused: there was nothing to release."""
     vanished: bool
     """Answered, and its BYE never passes an agent."""
     silent: str
@@ -110,7 +112,8 @@ class PlannedCall:
 
     def between_us(self, hop: int) -> int:
         """Return how long a message travels between proxies `hop` and `hop + 1`."""
-        return 700 if self.proxies[hop].region == self.proxies[hop + 1].region else _BETWEEN_PROXIES_US * 3
+        same = self.proxies[hop].region == self.proxies[hop + 1].region
+        return _SAME_REGION_US if same else _OTHER_REGION_US
 
     @property
     def seen_trunk(self) -> str:
@@ -160,7 +163,7 @@ class CallPlanner:
         caller, callee = self._parties(rng, tenant, trunk, flow)
         outcome = self._outcome(rng, tenant, trunk, invite_ns)
         code = _pick(rng, _FINAL_CODES[outcome])
-        codec = next((c for c in caller.codecs if c in callee.codecs), "PCMU")
+        codec = next(c for c in caller.codecs if c in callee.codecs)
 
         from_device = flow in (Flow.OUTBOUND, Flow.INTERNAL)
         challenged = outcome is Outcome.CHALLENGED or (from_device and rng.random() < tenant.auth_ratio)
@@ -181,7 +184,7 @@ class CallPlanner:
             hold = (at, at + _us(rng.uniform(8, 24)))
         forked_to = None
         if answered and flow is not Flow.OUTBOUND and not trunkside(callee) and ring_ns and rng.random() < 0.03:
-            forked_to = self._device(rng, tenant)
+            forked_to = self._device(rng, tenant, besides=callee)
         return PlannedCall(
             call_id=f"{rng.getrandbits(64):016x}@{caller.sip.ip}",
             tenant=tenant,
@@ -224,13 +227,16 @@ class CallPlanner:
 
     def _parties(self, rng: Random, tenant: Tenant, trunk: Trunk | None, flow: Flow) -> tuple[Party, Party]:
         if trunk is None or flow is Flow.INTERNAL:
-            return self._device(rng, tenant), self._device(rng, tenant)
+            caller = self._device(rng, tenant)
+            return caller, self._device(rng, tenant, besides=caller)
         if flow is Flow.INBOUND:
             return self._gateway(rng, trunk, trunk.domain, tenant), self._device(rng, tenant)
         return self._device(rng, tenant), self._gateway(rng, trunk, tenant.domain, tenant)
 
-    def _device(self, rng: Random, tenant: Tenant) -> Party:
+    def _device(self, rng: Random, tenant: Tenant, besides: Party | None = None) -> Party:
         device = rng.randrange(tenant.devices)
+        if besides is not None and besides.user == str(1000 + device):
+            device = (device + 1) % tenant.devices
         mix: ClientMix = self.network.client_of(tenant, device)
         ip = tenant.device_ip(device)
         media = self._ports.take(ip)
@@ -300,14 +306,12 @@ def _progress(
     return 0, ringing
 
 
-def _released_by(rng: Random, outcome: Outcome, code: int, vanished: bool) -> ReleasedBy:
-    if vanished or outcome is Outcome.TIMEOUT:
+def _released_by(rng: Random, outcome: Outcome, code: int, vanished: bool) -> ReleasedBy | None:
+    if vanished:
         return ReleasedBy.TIMEOUT
     if outcome is Outcome.ANSWERED:
         return ReleasedBy.CALLER if rng.random() < 0.55 else ReleasedBy.CALLEE
-    if code == 487:
-        return ReleasedBy.CALLER
-    return ReleasedBy.NETWORK if outcome in (Outcome.NO_FACILITY, Outcome.CHALLENGED) else ReleasedBy.CALLEE
+    return ReleasedBy.CALLER if code == 487 else None
 
 
 def _us(seconds: float) -> int:

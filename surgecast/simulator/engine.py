@@ -7,7 +7,7 @@ full swing without being sent hours of the past; when they end is not changed by
 """
 
 from collections.abc import Callable, Iterator
-from heapq import heapify, heappop, heappush, merge
+from heapq import heappop, heappush, merge
 from itertools import count
 from operator import itemgetter
 from typing import NamedTuple
@@ -31,6 +31,8 @@ from telephony.model import MINUTE_NS
 WARM_WINDOW_MINUTES = 120
 """How far back a call may have begun to be still up: the longest conversation there is."""
 HEARTBEAT_S = 10
+EXAMPLE_START_NS = 1_795_428_000_000_000_000
+"""A Monday morning: 2026-11-23 10:00 UTC."""
 REGISTRATIONS_PER_CALL_S = 1 / 125
 _SECOND_NS = 1_000_000_000
 _AT = itemgetter(0)
@@ -79,9 +81,9 @@ class Engine:
         self._planner = CallPlanner(network, self._plan)
         self._order = count()
         self._heap: list[_Event] = []
-        for source in (self._calls(), self._signalling(), self._strays()):
+        strays = stray_reports(network, start_ns, seed, self.truth)
+        for source in (self._calls(), self._signalling(), _steps(strays)):
             self._push(source)
-        heapify(self._heap)
 
     def sightings(self, until_ns: int) -> Iterator[tuple[int, Sighting]]:
         """Yield (when to send, sighting) up to a moment; may be called again with a later one."""
@@ -179,7 +181,7 @@ class Engine:
         network = self.network
         pairs = [(p, t) for p in network.proxies for t in network.trunks if p.region == t.region]
         devices = np.asarray([t.devices for t in network.tenants], dtype=np.float64)
-        minute = self._start_ns // MINUTE_NS
+        minute = warm_from_ns(self._start_ns) // MINUTE_NS
         while True:
             rng = generator(self._seed, "signalling", minute)
             starts: list[tuple[int, Iterator[Sighting]]] = []
@@ -195,18 +197,23 @@ class Engine:
                     beats = heartbeat(network, proxy, trunk, at_ns, seed, self._plan, self.truth)
                     starts.append((at_ns, beats))
             for at_ns, script in sorted(starts, key=_AT):
-                if at_ns >= self._start_ns:
-                    yield at_ns, self._start((s.at_ns, s) for s in script)
+                yield at_ns, self._start(_steps(script))
             minute += 1
             yield minute * MINUTE_NS, lambda: None
 
-    def _strays(self) -> Iterator[_Step]:
-        for sighting in stray_reports(self.network, self._start_ns, self._seed, self.truth):
-            yield sighting.at_ns, sighting
+
+def _steps(script: Iterator[Sighting]) -> Iterator[_Step]:
+    for sighting in script:
+        yield sighting.at_ns, sighting
 
 
 def simulate_to_datagrams(
-    seconds: float, *, seed: int, calls: float, start_ns: int, plan: IncidentPlan | None = None
+    seconds: float,
+    seed: int,
+    calls: float,
+    *,
+    start_ns: int = EXAMPLE_START_NS,
+    plan: IncidentPlan | None = None,
 ) -> tuple[Iterator[tuple[int, bytes]], Truth]:
     """Return (when to send, datagram) of a warm run in order, and the truth, which fills as they are taken.
 

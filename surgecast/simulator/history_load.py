@@ -17,7 +17,7 @@ from surgecast.simulator.incidents import IncidentPlan, Place
 from surgecast.simulator.network import Flow, Network, Proxy, Tenant
 from surgecast.simulator.profile import DAY_MINUTES, Floats, Ints, generator
 from telephony.histogram import HOLDING_S, PDD_MS, Buckets
-from telephony.model import MINUTE_NS, UNKNOWN, Outcome
+from telephony.model import UNKNOWN, Outcome
 
 OVERHANG_MINUTES = 150
 """A call may end this long after the day it began in (holding times are cut at two hours)."""
@@ -138,12 +138,12 @@ class TenantDays:
     ) -> None:
         """Turn attempts over a failing trunk into 503, in place."""
         refused = next(i for i, e in enumerate(_endings(self.tenant)) if e[0] is Outcome.NO_FACILITY)
-        minutes = range(first_minute, first_minute + DAY_MINUTES)
+        minutes = np.arange(first_minute, first_minute + DAY_MINUTES, dtype=np.int64)
         for incident in self._plan.incidents:
             over = np.asarray([incident.name == trunk for _, trunk in self.places])
             if incident.place is not Place.TRUNK or not incident.fail_ratio or not over.any():
                 continue
-            active = np.asarray([incident.active(m * MINUTE_NS) for m in minutes])
+            active = incident.active_minutes(minutes)
             if active.any():
                 ending[active[minute] & over[place] & (rng.random(minute.size) < incident.fail_ratio)] = refused
 

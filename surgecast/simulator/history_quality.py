@@ -10,16 +10,22 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import pyarrow as pa
 
-from surgecast.simulator.incidents import Impairment, Incident, Place
-from surgecast.simulator.network import ClientMix, Flow, Network, Path, Tenant
+from surgecast.simulator.history_columns import Columns, tags
+from surgecast.simulator.history_load import TenantDay, TenantDays
+from surgecast.simulator.incidents import UNIMPAIRED, Impairment, Incident, IncidentPlan, Place
+from surgecast.simulator.network import ClientMix, Flow, Network, Path, Proxy, Tenant
 from surgecast.simulator.profile import Floats, Ints, generator
 from telephony.bands import R_DIVISOR
 from telephony.histogram import JITTER_MS, LOSS_RATIO, MOS, R_FACTOR, Buckets
-from telephony.model import UNKNOWN
+from telephony.model import MINUTE_NS, UNKNOWN, Direction, Observer
 from telephony.quality import assess
 
 _SAMPLE = 240
+_INTERVAL_S = 10
+_REPORTED_RATIO = 0.93
+"""Share of the streams' time that reports cover."""
 _PACKETS = 500  # of an interval of 10 s at 20 ms a packet
 DEGRADED_BUCKETS = R_FACTOR.index(70.0)
 """Buckets of the R histogram that hold ratings below 70."""
@@ -65,7 +71,7 @@ def stream_kinds(network: Network, tenant: Tenant) -> list[StreamKind]:
         by_codec: dict[str, list[tuple[ClientMix, float]]] = {}
         for client, weight in clients:
             accepted = client.codecs if trunk == UNKNOWN else network.trunk(trunk).codecs
-            codec = next((c for c in client.codecs if c in accepted), "PCMU")
+            codec = next(c for c in client.codecs if c in accepted)
             by_codec.setdefault(codec, []).append((client, weight / total))
         for codec, found in by_codec.items():
             weight = sum(w for _, w in found)
@@ -144,3 +150,101 @@ def _bucket_means(values: Floats, buckets: Buckets) -> Floats:
     index = np.asarray([buckets.index(v) for v in values.tolist()])
     sums = np.bincount(index, values, minlength=buckets.count)
     return np.asarray(sums / np.maximum(np.bincount(index, minlength=buckets.count), 1), dtype=np.float64)
+
+
+class QualityHistory:
+    """Makes the `quality_minute` rows of a tenant's day from its concurrency."""
+
+    def __init__(self, network: Network, plan: IncidentPlan, seed: int, fine_from: int) -> None:
+        self._network = network
+        self._impairing = tuple(i for i in plan.incidents if i.impairment != UNIMPAIRED)
+        self._fine_from = fine_from
+        self._sampler = QualitySampler(network, seed)
+        self._kinds: dict[str, list[StreamKind]] = {t.name: stream_kinds(network, t) for t in network.tenants}
+
+    def rows(self, rng: np.random.Generator, days: TenantDays, day: TenantDay, first: int, span: slice) -> Columns:
+        """Return the rows of a day that begins at a UTC minute, of the minutes in `span`."""
+        minutes = np.arange(first + span.start, first + span.stop, dtype=np.int64)
+        times, row = np.unique(
+            np.where(minutes >= self._fine_from, minutes, minutes // 60 * 60), return_inverse=True
+        )
+        kinds: list[tuple[Proxy, StreamKind, Direction]] = []
+        parts: list[dict[str, Ints]] = []
+        for place, (proxy_index, trunk) in enumerate(days.places):
+            proxy = days.proxies[proxy_index]
+            carried = _carried(day, place, days, span)
+            for kind in self._kinds[day.tenant.name]:
+                if kind.trunk == trunk:
+                    on, sets = self._incidents(kind, proxy, minutes)
+                    for direction in (Direction.TO_CALLEE, Direction.TO_CALLER):
+                        kinds.append((proxy, kind, direction))
+                        mean = carried * (kind.weight * 60 / _INTERVAL_S * _REPORTED_RATIO)
+                        parts.append(self._part(rng, kind, proxy, rng.poisson(mean), times, row, on, sets))
+        part = np.repeat(np.arange(len(parts)), [p["time"].size for p in parts])
+        columns: Columns = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+        return columns | {
+            "tenant": pa.repeat(day.tenant.name, part.size),
+            "trunk": tags([kind.trunk for _, kind, _ in kinds], part),
+            "region": tags([proxy.region for proxy, _, _ in kinds], part),
+            "node": tags([proxy.name for proxy, _, _ in kinds], part),
+            "codec": tags([kind.codec for _, kind, _ in kinds], part),
+            "direction": tags([direction.value for _, _, direction in kinds], part),
+            "observer": pa.repeat(Observer.RTCP_RR.value, part.size),
+        }
+
+    def _incidents(self, kind: StreamKind, proxy: Proxy, minutes: Ints) -> tuple[Ints, list[frozenset[Incident]]]:
+        """Return, for each minute, the index of the set of incidents that are on, and those sets."""
+        where = {
+            Place.REGION: (proxy.region,),
+            Place.RELAY: tuple(r.name for r in self._network.relays_of(proxy.region)),
+            Place.TRUNK: (kind.trunk,),
+            Place.CLIENT: tuple(client.name for client, _ in kind.clients),
+        }
+        concerned = [i for i in self._impairing if i.name in where.get(i.place, ())]
+        bits = np.zeros(minutes.size, dtype=np.int64)
+        for n, incident in enumerate(concerned):
+            bits |= incident.active_minutes(minutes) << n
+        found, on = np.unique(bits, return_inverse=True)
+        sets = [frozenset(i for n, i in enumerate(concerned) if b >> n & 1) for b in found.tolist()]
+        return on.astype(np.int64), sets
+
+    def _part(
+        self,
+        rng: np.random.Generator,
+        kind: StreamKind,
+        proxy: Proxy,
+        intervals: Ints,
+        times: Ints,
+        row: Ints,
+        on: Ints,
+        sets: list[frozenset[Incident]],
+    ) -> dict[str, Ints]:
+        """Return the numbers of the rows of one kind of stream in one direction."""
+        seen = np.bincount(row, intervals, times.size).astype(np.int64)
+        kept = np.flatnonzero(seen)
+        lost = np.zeros(times.size)
+        total = {name: np.zeros((times.size, b.count), dtype=np.int64) for name, b in HISTOGRAMS.items()}
+        for n, incidents in enumerate(sets):
+            sample = self._sampler.sample(kind, proxy.region, incidents)
+            here = np.bincount(row, intervals * (on == n), times.size).astype(np.int64)
+            for name, histogram in draw(rng, here, sample).items():
+                total[name] += histogram
+                if name == "loss_histogram":
+                    lost += histogram @ sample.loss_ratio * _PACKETS
+        return {name: histogram[kept] * _INTERVAL_S for name, histogram in total.items()} | {
+            "time": times[kept] * MINUTE_NS,
+            "stream_seconds": seen[kept] * _INTERVAL_S,
+            "degraded_seconds": total["r_histogram"][kept, :DEGRADED_BUCKETS].sum(axis=1) * _INTERVAL_S,
+            "intervals": seen[kept],
+            "expected": seen[kept] * _PACKETS,
+            "lost": np.rint(lost[kept]).astype(np.int64),
+        }
+
+
+def _carried(day: TenantDay, place: int, days: TenantDays, span: slice) -> Floats:
+    """Return the mean calls of a place in each minute: its share of its proxy's."""
+    answered = day.sessions["answered"].sum(axis=1)
+    proxy = days.places[place][0]
+    of_proxy = [i for i, (p, _) in enumerate(days.places) if p == proxy]
+    share = answered[place] / max(answered[of_proxy].sum(), 1)
+    return np.asarray(day.concurrent_mean[proxy, span] * share, dtype=np.float64)

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import hypot
 
+import numpy as np
+import numpy.typing as npt
+
 MINUTE_NS = 60_000_000_000
 HOUR_NS = 60 * MINUTE_NS
 DAY_NS = 24 * HOUR_NS
@@ -68,6 +71,12 @@ class Incident:
         since = at_ns - self.start_ns
         return 0 <= (since % self.period_ns if self.period_ns and since >= 0 else since) < self.length_ns
 
+    def active_minutes(self, minutes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Tell, for UTC minutes since the epoch, in which of them it happens at their start."""
+        since = minutes * MINUTE_NS - self.start_ns
+        phase = np.where(since >= 0, since % self.period_ns, since) if self.period_ns else since
+        return np.asarray((phase >= 0) & (phase < self.length_ns))
+
 
 class IncidentPlan:
     """All incidents of a run."""
@@ -86,14 +95,16 @@ class IncidentPlan:
 
     def fail_ratio(self, at_ns: int, place: Place, name: str) -> float:
         """Return the share of calls that this place refuses now."""
-        return max((i.fail_ratio for i in self._at(at_ns, place, name)), default=0.0)
+        here = (i for i in self.incidents if i.place is place and i.name == name and i.active(at_ns))
+        return max((i.fail_ratio for i in here), default=0.0)
 
-    def load_factor(self, at_ns: int, tenant: str) -> float:
-        """Return the factor on a tenant's arrivals now."""
-        return max((i.load_factor for i in self._at(at_ns, Place.TENANT, tenant)), default=1.0)
-
-    def _at(self, at_ns: int, place: Place, name: str) -> list[Incident]:
-        return [i for i in self.incidents if i.place == place and i.name == name and i.active(at_ns)]
+    def load_factors(self, minutes: npt.NDArray[np.int64], tenant: str) -> npt.NDArray[np.float64]:
+        """Return the factor on a tenant's arrivals in UTC minutes since the epoch; the last listed one counts."""
+        factors = np.ones(minutes.size)
+        for incident in self.incidents:
+            if incident.place is Place.TENANT and incident.name == tenant:
+                factors[incident.active_minutes(minutes)] = incident.load_factor
+        return factors
 
 
 def live_incidents(start_ns: int) -> IncidentPlan:

@@ -7,7 +7,7 @@ what RFC 3550 section 6.4 and its appendices A.3 and A.8 make of them; LSR and D
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import hypot, log
+from math import hypot, log, log1p
 from random import Random
 
 from collectors.facts import Payload, ReceptionReport, SenderInfo
@@ -25,6 +25,8 @@ _REPORT_INTERVAL_S = 5.0
 _NTP_EPOCH_S = 2_208_988_800
 _SECOND_NS = 1_000_000_000
 _MS = 1_000_000
+_ENDLESS = 1e12
+"""Mean length of a run, in packets, that no call outlives."""
 
 
 class LossProcess:
@@ -48,7 +50,7 @@ class LossProcess:
         gap_packets = burst_packets * (1 - loss_ratio) / loss_ratio
         lost, left = 0, packets
         while left:
-            run = min(self._geometric(burst_packets if self._losing else gap_packets), left)
+            run = self._run_of(burst_packets if self._losing else gap_packets, left)
             left -= run
             if self._losing:
                 lost += run
@@ -63,11 +65,13 @@ class LossProcess:
             self._losing = not self._losing
         return lost
 
-    def _geometric(self, mean: float) -> int:
-        """Return a geometric length >= 1 with this mean (1 where the mean is below)."""
+    def _run_of(self, mean: float, left: int) -> int:
+        """Return the length of a run, geometric with this mean (1 where the mean is below), cut at `left`."""
         if mean <= 1:
             return 1
-        return 1 + int(log(1 - self._rng.random()) / log(1 - 1 / mean))
+        if mean > _ENDLESS:
+            return left
+        return min(1 + int(log(1 - self._rng.random()) / log1p(-1 / mean)), left)
 
 
 @dataclass(slots=True)

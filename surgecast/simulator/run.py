@@ -14,7 +14,7 @@ from surgecast.simulator.truth import Truth
 
 TICK_S = 0.01
 """How often what has become due is sent."""
-KEPT_CALLS = 20_000
+KEPT_CALLS = 5_000
 """Finished calls (and minutes of outcomes) whose truth a long run remembers."""
 _SECOND_NS = 1_000_000_000
 

@@ -58,7 +58,7 @@ class CallTruth:
     setup_ms: float | None
     duration_s: float | None
     """None for calls that were not answered or whose BYE nobody saw."""
-    released_by: ReleasedBy
+    released_by: ReleasedBy | None
     one_way: bool
     vanished: bool
     forked: bool

@@ -1,12 +1,9 @@
 """The lab itself: that it speaks HEP the way the parsers' facts say, before anything is measured with it."""
 
 import json
-import re
-from collections.abc import Callable
 
 import pytest
 from lab.namespace import wait_until
-from lab.phones import phone_call
 from lab.scenarios import CALLS, Kind, Registration
 from lab.stack import LabCall, LabStack
 
@@ -19,7 +16,7 @@ def _of(call: LabCall, datagrams: list[bytes]) -> list[bytes]:
 
 def _reports(datagrams: list[bytes]) -> list[dict[str, object]]:
     """Return rtpengine's RTCP reports, JSON at the end of the datagram."""
-    return [json.loads(d[d.index(b"{") :]) for d in datagrams if b"report_blocks" in d]
+    return [json.loads(d[d.index(b'{ "') :]) for d in datagrams if b"report_blocks" in d]
 
 
 def test_every_scenario_runs_and_is_mirrored(lab: LabStack) -> None:
@@ -51,14 +48,3 @@ def test_reports_carry_the_loss_that_was_made(lab: LabStack) -> None:
     last = blocks[-1]
     expected = last["highest_seq_no"] - 1000 + 1
     assert last["packets_lost"] == pytest.approx(expected / 10, abs=1.01)
-
-
-def test_phones_report_round_trips(lab: LabStack, require_program: Callable[[str], str]) -> None:
-    require_program("baresip")
-    sink = lab.hep_sink()
-    phone_call(lab, require_program, seconds=12)
-
-    reports = _reports(sink.datagrams)
-    timed = [b for r in reports for b in r["report_blocks"] if b["lsr"] and b["dlsr"]]  # type: ignore[attr-defined]
-    assert len(timed) >= 2
-    assert any(re.search(rb"a=rtpmap:\d+ G722/8000", datagram) for datagram in sink.datagrams)

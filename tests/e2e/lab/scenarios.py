@@ -58,7 +58,7 @@ CALLS = {
     Kind.CANCELLED_RINGING: Expected(Outcome.NO_ANSWER, 487),
     Kind.CANCELLED_EARLY: Expected(Outcome.ABANDONED, 487),
     Kind.NO_ANSWER: Expected(Outcome.NO_ANSWER, 408),
-    # nobody says BYE: what it was is known, its end is not
+    # nobody says BYE: it is answered, and alive until the collector gives it up
     Kind.VANISHED: Expected(Outcome.ANSWERED, 200),
 }
 

@@ -100,15 +100,11 @@ class LabStack:
         self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
     ) -> None:
         self._cleanup.close()
-        for call in self.calls:
-            for end in call.ends:
-                end.wait(timeout=5)
 
     def popen(self, argv: Sequence[str], name: str) -> subprocess.Popen[bytes]:
         """Start a program inside; its output goes to `name.log` in the folder."""
         process = self.space.popen(argv, self.folder / f"{name}.log", cwd=self.folder)
-        self._cleanup.callback(process.wait, timeout=5)
-        self._cleanup.callback(process.terminate)
+        self._cleanup.callback(_end, process)
         return process
 
     def run(self, *argv: str) -> str:
@@ -217,6 +213,16 @@ class LabStack:
         ]  # fmt: skip
         process = self.popen(argv, "kamailio")
         wait_until(lambda: udp_is_bound(process.pid, 5060), 5, "kamailio's port")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process, the hard way where it does not go by itself."""
+    process.terminate()
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _media(ip: str, port: int, ssrc: int, seconds: float, skip_every: int) -> str:

@@ -38,6 +38,16 @@ def test_late_facts_count_until_the_watermark_and_are_counted_after_it() -> None
     assert 1 == minutes.stats.late
 
 
+def test_a_dropped_minute_never_opens_again() -> None:
+    minutes = table()
+    now_ns = 10 * MINUTE_NS + MINUTE_NS // 2
+    minutes.row(5 * MINUTE_NS, *PLACE).add("attempts", 7)
+    minutes.take()
+    minutes.close(now_ns)
+    minutes.row(5 * MINUTE_NS + 1, *PLACE).add("attempts")
+    assert [8] == [row["attempts"] for row in minutes.take()]
+
+
 def test_combinations_of_tags_are_bounded_per_minute() -> None:
     minutes = table()
     for i in range(20):

@@ -1,0 +1,67 @@
+"""The `load_now` rows: what each tenant's calls are at, and what collecting itself took, refused and lost."""
+
+from collections.abc import Callable, Mapping
+
+from collectors.capture.base import SourceStats
+from collectors.tracking.agents import Agents
+from collectors.tracking.calls import CallTable
+from collectors.tracking.labels import Labeller
+from collectors.tracking.rollups import Row
+from telephony.model import UNASSIGNED, UNKNOWN
+
+COLLECTOR_NODE = "collector"
+"""The node of the collector's own row, beside those of its agents."""
+CAPTURE_POOL = "capture"
+"""The pool under which agents and the collector stand."""
+
+
+class LoadRows:
+    """Makes the rows; counts in them are since the previous ones."""
+
+    def __init__(self, labeller: Labeller, calls: CallTable, agents: Agents) -> None:
+        self.capture_totals: Callable[[], SourceStats] = SourceStats
+        """What the sources read, refused and lost since start; set by whoever runs them."""
+        self._labeller = labeller
+        self._calls = calls
+        self._agents = agents
+        self._captured = SourceStats()
+        self._shed = 0
+        self._unmatched = 0
+
+    def take(self, now_ns: int, *, shed: int, unmatched: int) -> list[Row]:
+        """Return the rows of now; `shed` and `unmatched` are totals since start."""
+        return [
+            *(
+                {"time": now_ns, "tenant": tenant, "pool": pool, "region": region, "node": node, **figures}
+                for (tenant, pool, region, node), figures in self._calls.take_load().items()
+            ),
+            self._collector(now_ns, shed, unmatched),
+            *(
+                self._capture(now_ns, *self._labeller.node(node_id), figures)
+                for node_id, figures in self._agents.take()
+            ),
+        ]
+
+    def _collector(self, now_ns: int, shed: int, unmatched: int) -> Row:
+        before, now = self._captured, self.capture_totals()
+        shed_before, unmatched_before = self._shed, self._unmatched
+        self._captured, self._shed, self._unmatched = now, shed, unmatched
+        return self._capture(
+            now_ns,
+            COLLECTOR_NODE,
+            UNKNOWN,
+            {
+                "frames": now.frames - before.frames,
+                "errors": now.errors.total() - before.errors.total(),
+                "drops_kernel": now.kernel_drops - before.kernel_drops,
+                "drops_queue": now.connections_refused - before.connections_refused,
+                "drops_table": shed - shed_before,
+                "unmatched_reports": unmatched - unmatched_before,
+                "agents_alive": self._agents.alive(now_ns),
+            },
+        )
+
+    @staticmethod
+    def _capture(now_ns: int, node: str, region: str, figures: Mapping[str, object]) -> Row:
+        place: Row = {"tenant": UNASSIGNED, "pool": CAPTURE_POOL, "region": region, "node": node}
+        return {"time": now_ns, **place, **figures}

@@ -1,0 +1,129 @@
+"""A call while it lives: what dialog, media and quality have said of it so far."""
+
+from dataclasses import dataclass, field
+
+from collectors.facts import SipCall
+from collectors.tracking.concurrency import LoadKey
+from collectors.tracking.media import MediaSide, StreamMatch
+from collectors.tracking.one_way import DirectionsHeard
+from collectors.tracking.privacy import NumberPrivacy
+from telephony.bands import DEGRADED_R, R_DIVISOR
+from telephony.model import INTERVAL_NS, UNKNOWN, Endpoint, Labels, Outcome, Scale, StreamInterval
+
+MAX_SIDES = 16
+"""Media addresses kept per call; a call that announces more is re-routed in a loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """Bounds and choices of the call table."""
+
+    privacy: NumberPrivacy = NumberPrivacy.MASK
+    hash_salt: bytes = b""
+    reject_403: bool = False
+    """Count 403 as a rejection by the called party (NER) and not as a client error."""
+    linger_ns: int = INTERVAL_NS + 2_000_000_000
+    """How long after its end a call waits for the intervals of its last seconds."""
+    max_links: int = 100_000
+
+
+@dataclass(slots=True)
+class TrackedCall:
+    """A call while it lives, and until its record is made."""
+
+    sip: SipCall
+    labels: Labels
+    pool: str
+    sides: list[MediaSide] = field(default_factory=list)
+    matches: dict[tuple[Endpoint, Endpoint], StreamMatch] = field(default_factory=dict)
+    """The streams that reports spoke of, by reporter and far end; forgotten when SDP says something new."""
+    answered: bool = False
+    counted_up: bool = False
+    load_key: LoadKey | None = None
+    packets_per_second: float = 0.0
+    outcome: Outcome | None = None
+    ended_ns: int = 0
+    due_ns: int = 0
+    intervals: int = 0
+    degraded: int = 0
+    heard: DirectionsHeard = field(default_factory=DirectionsHeard)
+    mos_sum: dict[Scale, float] = field(default_factory=dict)
+    mos_n: dict[Scale, int] = field(default_factory=dict)
+    mos_min: dict[Scale, float] = field(default_factory=dict)
+    reports: int = 0
+    """RTCP messages that were joined to the call."""
+    one_way: bool | None = None
+    r_last: float | None = None
+    r_min: float | None = None
+    changed: bool = True
+    """Since its state was last given to `take_states`."""
+    stated_ns: int = 0
+    is_egress: bool = False
+    """The far leg of a back-to-back user agent: linked to an earlier call, counted there."""
+
+    @property
+    def codec(self) -> str:
+        """The negotiated voice codec, as far as SDP has said it."""
+        for side in reversed(self.sides):
+            if side.is_answer and side.voice_codec is not None:
+                return side.voice_codec.name.upper()
+        return next((s.voice_codec.name.upper() for s in self.sides if s.voice_codec is not None), UNKNOWN)
+
+    @property
+    def codecs(self) -> tuple[str, ...]:
+        """Every voice codec that an answer chose, in order; of the offer where nothing was answered."""
+        answers = [s for s in self.sides if s.is_answer] or self.sides[:1]
+        return tuple(dict.fromkeys(s.voice_codec.name.upper() for s in answers if s.voice_codec is not None))
+
+    @property
+    def key(self) -> LoadKey:
+        """Where its load counts."""
+        return (self.labels.tenant, self.pool, self.labels.region, self.labels.node)
+
+    @property
+    def place(self) -> tuple[str, str, str, str]:
+        """Where its outcome counts: tenant, trunk, region, node."""
+        return (self.labels.tenant, self.labels.trunk, self.labels.region, self.labels.node)
+
+    @property
+    def duration_s(self) -> float | None:
+        """Answer to end (RFC 6076 section 4.5); None for a call that was not answered."""
+        return max(self.ended_ns - self.sip.answered_ns, 0) / 1e9 if self.answered else None
+
+    def announce(self, side: MediaSide) -> None:
+        """Take a media address that SDP announced; a newer word on the same address replaces the older."""
+        self.matches.clear()
+        for i, known in enumerate(self.sides):
+            if known.rtp == side.rtp and known.from_caller == side.from_caller:
+                self.sides[i] = side
+                return
+        if len(self.sides) < MAX_SIDES:
+            self.sides.append(side)
+
+    def add_interval(self, interval: StreamInterval) -> None:
+        """Take the closed interval of one of its streams."""
+        self.heard.add(interval)
+        if interval.r_factor is None or interval.mos is None or interval.mos_scale is None:
+            return
+        scale, r = interval.mos_scale, interval.r_factor / R_DIVISOR[interval.mos_scale]
+        self.intervals += 1
+        self.r_last = r
+        self.r_min = r if self.r_min is None else min(self.r_min, r)
+        self.changed = True
+        if r < DEGRADED_R:
+            self.degraded += 1
+        self.mos_sum[scale] = self.mos_sum.get(scale, 0.0) + interval.mos
+        self.mos_n[scale] = self.mos_n.get(scale, 0) + 1
+        self.mos_min[scale] = min(self.mos_min.get(scale, interval.mos), interval.mos)
+
+    def why_no_quality(self) -> str:
+        """Return why the call has no quality figure, empty where it has one."""
+        if self.intervals:
+            return ""
+        if not self.answered:
+            return "not answered: no media to rate"
+        if not self.sides:
+            return "no SDP seen: its media cannot be told apart"
+        if not self.reports:
+            return "no RTCP seen for its media addresses"
+        return "RTCP seen, but no receiver reports with a measurable interval"

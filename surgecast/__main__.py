@@ -1,0 +1,5 @@
+"""`python -m surgecast` is `surgecast`."""
+
+from surgecast.cli import main
+
+main()

@@ -1,0 +1,12 @@
+"""The embedded store passes the conformance suite."""
+
+from pathlib import Path
+
+import pytest
+from store_conformance import StoreConformance
+
+
+class TestEmbeddedStore(StoreConformance):
+    @pytest.fixture
+    def store_url(self, tmp_path: Path) -> str:
+        return f"embedded:{tmp_path / 'store'}"

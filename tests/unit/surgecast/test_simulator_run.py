@@ -1,0 +1,117 @@
+"""Datagrams go out when they are due, through real sockets."""
+
+import socket
+import threading
+
+import pytest
+from pydantic import ValidationError
+
+from surgecast.simulator.engine import EXAMPLE_START_NS, Datagram, Engine
+from surgecast.simulator.run import Sender, pace, run_simulator
+from surgecast.simulator.settings import SimulatorSettings
+
+START = EXAMPLE_START_NS
+SECOND = 10**9
+
+
+class Clock:
+    """A clock that waiting moves, and that stops the run at its end."""
+
+    def __init__(self, seconds: float) -> None:
+        self.now_ns = START
+        self.end_ns = START + round(seconds * SECOND)
+        self.waits: list[float] = []
+
+    def read(self) -> int:
+        return self.now_ns
+
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        self.now_ns += round(seconds * SECOND)
+        return self.now_ns > self.end_ns
+
+
+@pytest.fixture
+def listener():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as received:
+        received.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        received.bind(("127.0.0.1", 0))
+        received.settimeout(5)
+        yield received
+
+
+def test_what_is_due_is_sent_and_nothing_earlier():
+    clock, sent = Clock(3), []
+    engine = Engine(start_ns=START, calls=20, seed=1)
+    pace(
+        engine,
+        lambda d: sent.append((clock.now_ns, d.send_ns)),
+        start_ns=START,
+        speed=1.0,
+        clock_ns=clock.read,
+        wait=clock.wait,
+    )
+    assert all(due_ns <= now_ns < due_ns + 20_000_000 for now_ns, due_ns in sent if due_ns > START)
+    assert sent[-1][1] > START + 2 * SECOND
+
+
+def test_twice_the_speed_is_twice_the_simulated_time():
+    clock, sent = Clock(2), []
+    engine = Engine(start_ns=START, calls=20, seed=1)
+    pace(engine, sent.append, start_ns=START, speed=2.0, clock_ns=clock.read, wait=clock.wait)
+    assert START + 3.5 * SECOND < sent[-1].send_ns <= START + 4 * SECOND
+
+
+def test_speed_0_never_sleeps():
+    clock, sent = Clock(1), []
+    engine = Engine(start_ns=START, calls=20, seed=1)
+    stops = iter([False, False, False, True])
+
+    def wait(seconds: float) -> bool:
+        clock.waits.append(seconds)
+        return next(stops)
+
+    pace(engine, sent.append, start_ns=START, speed=0, clock_ns=clock.read, wait=wait)
+    assert set(clock.waits) == {0}
+    assert sent[-1].send_ns > START + 2 * SECOND
+
+
+def test_each_agent_has_its_own_socket(listener):
+    sender = Sender(*listener.getsockname())
+    for node_id in (2001, 2001, 3001):
+        sender.send(Datagram(START, node_id, b"HEP3"))
+    sources = [listener.recvfrom(100)[1] for _ in range(3)]
+    sender.close()
+    assert sources[0] == sources[1] != sources[2]
+    assert (sender.stats.datagrams, sender.stats.octets, sender.stats.refused) == (3, 12, 0)
+
+
+def test_a_collector_that_is_not_there_is_counted_and_borne(listener):
+    host, port = listener.getsockname()
+    listener.close()
+    sender = Sender(host, port)
+    for _ in range(50):
+        sender.send(Datagram(START, 2001, b"HEP3"))
+    sender.close()
+    assert sender.stats.refused > 0
+    assert sender.stats.refused + sender.stats.datagrams == 50
+
+
+def test_the_simulator_sends_hep_until_it_is_stopped(listener):
+    host, port = listener.getsockname()
+    stop = threading.Event()
+    truths = []
+    settings = SimulatorSettings(calls=5, seed=1, host=host, port=port)
+    runner = threading.Thread(target=lambda: truths.append(run_simulator(settings, stop)))
+    runner.start()
+    first = listener.recv(65_535)
+    stop.set()
+    runner.join(timeout=30)
+    assert first.startswith(b"HEP3")
+    assert sum(truths[0].sightings.values()) > 0
+
+
+@pytest.mark.parametrize("wrong", [{"calls": 0}, {"port": 0}, {"speed": -1}, {"sped": 1}])
+def test_wrong_settings_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        SimulatorSettings(**wrong)
