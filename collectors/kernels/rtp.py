@@ -92,7 +92,8 @@ def _finish_batch(block, batch, count):
 def take_frames(block, base, listed, start, count, until_ns):
     """Take frames in order, and return how many of `count` were taken.
 
-    It stops before a frame of `until_ns` or later, so that intervals can be read, and where `handed` is full.
+    It stops before a frame of `until_ns` or later, so that intervals can be read, where `handed` is full, and
+    where it admitted a stream that the SDP in a datagram not yet looked at may explain.
 
     Args:
         block: Address of the table's `CONTROL`.
@@ -163,6 +164,10 @@ def take_frames(block, base, listed, start, count, until_ns):
                 prefetch(cursor + U(1152))
         _finish_batch(block, batch, filled)
         rtp += filled
+        if load_u64(block + control.paused) != U(0) and (
+            load_u64(block + control.waiting) != U(0) or load_u64(block + control.handed_count) != U(0)
+        ):
+            open_ = False
     store_u64(block + control.cursor, cursor)
     store_u64(block + control.newest_ns, newest_ns)
     store_u64(block + control.packets, load_u64(block + control.packets) + taken)

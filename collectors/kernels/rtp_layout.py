@@ -139,6 +139,8 @@ CONTROL = np.dtype(
             "handed",  # address of FRAME rows for what the kernel does not read
             "handed_capacity",
             "handed_count",
+            "waiting",  # earlier datagrams, perhaps with SDP, have not been taken yet
+            "paused",  # a source appeared that nothing announced
             "newest_ns",
             "dice",
             # what happened

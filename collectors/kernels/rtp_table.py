@@ -27,6 +27,7 @@ from collectors.kernels.memory import (
 from collectors.kernels.rtp_layout import (
     FREE,
     LIVE,
+    NO_PAYLOAD_TYPE,
     PROBATION,
     ROW_BYTES,
     WAYS,
@@ -188,13 +189,21 @@ def on_probation(block, packet):
     seq = load_u16(packet + frames.SEQ)
     ahead = (seq - load_u32(row + at.highest)) & U(0xFFFF)
     if state == _FREE or (ahead > U(64) and ahead < U(0xFFFF - 64)):
-        start_row(row, packet, announced_profile(block, packet))
+        profile = announced_profile(block, packet)
+        start_row(row, packet, profile)
         _store_addresses(addresses, packet)
         state = _PROBATION
+        if profile == U(0):
+            store_u64(block + control.paused, _ONE)
     elif ahead == _ONE:
         state += _ONE if state < U(255) else U(0)
     elif ahead != U(0):
         state = _PROBATION
+    if load_u32(row + at.profile) == U(0):
+        profile = announced_profile(block, packet)
+        if profile != U(0):
+            store_u32(row + at.profile, profile)
+            store_u8(row + at.payload_type, U(NO_PAYLOAD_TYPE))  # to be looked up again
     update(row, packet, load_u64(block + control.profiles))
     store_u8(row + at.state, state)
     store_u64(row + at.event_ns, load_u64(packet + frames.CAPTURED_NS))
@@ -203,6 +212,8 @@ def on_probation(block, packet):
     if state - _PROBATION + _ONE >= need:
         if _promote(block, row, mixed, addresses):
             _count(block, control.promoted)
+            if not known:
+                store_u64(block + control.paused, _ONE)
         else:
             _count(block, control.refused)
             store_u8(row + at.state, state)

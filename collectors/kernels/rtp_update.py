@@ -255,10 +255,12 @@ def _describe(row, packet, profiles):
 
 @njit(**OPTIONS)
 def set_clock(row, tick_us):
-    """Set the media clock; timing starts afresh where it changes."""
+    """Set the media clock; timing starts afresh where it changes, not where it becomes known."""
     flags = load_u8(row + at.flags)
     if tick_us == 0.0:
         flags = (flags | _CLOCK_UNKNOWN) & ~(_ANCHORED | _HELD)
+    elif flags & _CLOCK_UNKNOWN:
+        flags = flags & ~_CLOCK_UNKNOWN
     elif tick_us != load_f32(row + at.tick_us):
         flags = flags & ~(_ANCHORED | _HELD | _CLOCK_UNKNOWN | _CLOCK_ESTIMATED)
     store_f32(row + at.tick_us, tick_us)

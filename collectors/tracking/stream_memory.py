@@ -4,6 +4,7 @@ Kernels get addresses; this module owns the arrays behind them, replaces them be
 only one that writes a control block. It counts nothing and interprets nothing.
 """
 
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -90,11 +91,15 @@ _KINDS = {"CN": COMFORT_NOISE, "TELEPHONE-EVENT": DTMF}
 
 
 class Announced:
-    """Announced media addresses with their profiles, in the open-addressed table that the kernel reads."""
+    """Announced media addresses with their profiles, in the open-addressed table that the kernel reads.
 
-    def __init__(self, seed: int) -> None:
+    Bounded: the one not announced for longest goes first. A port that is used again is announced again.
+    """
+
+    def __init__(self, seed: int, max_addresses: int = 200_000) -> None:
         self._seed = U(seed)
-        self._profiles: dict[tuple[bytes, int], int] = {}
+        self._max_addresses = max_addresses
+        self._profiles: OrderedDict[tuple[bytes, int], int] = OrderedDict()
         self._slots = np.zeros(1 << 10, ANNOUNCEMENT)
         self._filled = 0
 
@@ -106,15 +111,14 @@ class Announced:
     def set(self, ip: bytes, port: int, profile: int) -> None:
         """Announce an address of 16 bytes (IPv4 as v4-mapped) and a port."""
         self._profiles[ip, port] = profile
+        self._profiles.move_to_end((ip, port))
+        if len(self._profiles) > self._max_addresses:
+            oldest, _ = self._profiles.popitem(last=False)
+            self._put(*oldest, UNANNOUNCED)
         if 2 * (self._filled + 1) > len(self._slots):
             self._rebuild()
         else:
             self._put(ip, port, profile)
-
-    def take_back(self, ip: bytes, port: int) -> None:
-        """Let go of an address."""
-        if self._profiles.pop((ip, port), None) is not None:
-            self._put(ip, port, UNANNOUNCED)
 
     def profile(self, ip: bytes, port: int) -> int:
         """Return the profile announced for an address."""
@@ -175,7 +179,8 @@ class StreamMemory:
     def address(self) -> int:
         """Address of the control block, for the kernels; brings the announcements up to date."""
         slots = self.announced.slots
-        self._set(announced=slots.ctypes.data, announced_mask=len(slots) - 1, born_count=0, handed_count=0)
+        self._set(announced=slots.ctypes.data, announced_mask=len(slots) - 1)
+        self._set(born_count=0, handed_count=0, paused=0)
         return self.control.ctypes.data
 
     def counter(self, name: str) -> int:

@@ -7,12 +7,11 @@ and reads what was counted. What the figures mean for a call is not its business
 import secrets
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from collectors.facts import Codec
+from collectors.facts import Codec, FramesTaken
 from collectors.kernels.memory import U
 from collectors.kernels.rtp import take_frames
 from collectors.kernels.rtp_layout import LIVE, NO_PAYLOAD_TYPE, STREAM
@@ -120,7 +119,7 @@ class StreamTable:
         )
         self._memory.set("need_announced", settings.need_announced)
         self._memory.set("need_unknown", settings.need_unknown)
-        self._readings = np.zeros(len(self._memory.rows), READING)
+        self._readings = _readings(len(self._memory.rows))
         self._numbers = np.zeros(len(self._memory.rows), np.uint64)
         self._next_number = 0
         self._unannounced: dict[tuple[bytes, int], list[int]] = {}
@@ -141,17 +140,9 @@ class StreamTable:
         for row in self._unannounced.pop((ip, port), ()):
             self._explain(row, profile)
 
-    def take_back(self, ip: bytes, port: int) -> None:
-        """Forget an announcement; streams that run keep it."""
-        self._memory.announced.take_back(ip, port)
-
-    def codec_of(self, measured: np.void) -> Codec | None:
-        """Return what the payload type of a stream was announced to be."""
-        return self._memory.profiles.codecs[int(measured["profile"])].get(int(measured["payload_type"]))
-
-    def codecs_of(self, measured: np.void) -> dict[int, Codec]:
-        """Return all payload types announced for a stream's target."""
-        return self._memory.profiles.codecs[int(measured["profile"])]
+    def codecs_of(self, profile: int) -> dict[int, Codec]:
+        """Return the payload types of an announcement, by its number in `MEASURED`."""
+        return self._memory.profiles.codecs[profile]
 
     def _explain(self, row: int, profile: int) -> None:
         record = self._memory.rows[row : row + 1]
@@ -161,29 +152,33 @@ class StreamTable:
 
     # -- frames ------------------------------------------------------------------------------------------
 
-    def take(self, base: int, frames: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
-        """Take frames in order and return those that are none of the kernel's business (`FRAME`).
+    def take(
+        self, memory: npt.NDArray[np.uint8], frames: npt.NDArray[np.void], *, waiting: bool = False
+    ) -> FramesTaken:
+        """Take frames in order, as many as go together.
 
         Args:
-            base: Address that the frames' offsets count from; the memory must stay while this runs.
-            frames: Contiguous array of `FRAME`.
+            memory: Holds the frames.
+            frames: Contiguous array of `FRAME`, not empty.
+            waiting: Datagrams from before these frames have not been handed on yet.
         """
-        handed: list[npt.NDArray[np.void]] = []
-        done = 0
-        while done < len(frames):
-            until_ns = self._open_interval(int(frames["captured_ns"][done]))
-            self._make_room()
-            taken = take_frames(
+        until_ns = self._open_interval(int(frames["captured_ns"][0]))
+        self._make_room()
+        self._memory.set("waiting", waiting)
+        rtp = self._memory.counter("rtp")
+        offered = min(len(frames), _FRAMES_PER_CALL)
+        count = int(
+            take_frames(
                 U(self._memory.address),
-                U(base),
+                U(memory.ctypes.data),
                 U(frames.ctypes.data),
-                U(done),
-                U(min(len(frames) - done, _FRAMES_PER_CALL)),
+                U(0),
+                U(offered),
                 U(until_ns),
             )
-            done += int(taken)
-            self._after_call(handed)
-        return np.concatenate(handed) if len(handed) != 1 else handed[0]
+        )
+        self._welcome()
+        return FramesTaken(count, self._memory.counter("rtp") - rtp, self._memory.taken(), count < offered)
 
     def _open_interval(self, now_ns: int) -> int:
         if now_ns >= self._until_ns:
@@ -192,8 +187,8 @@ class StreamTable:
             self._until_ns = (now_ns // INTERVAL_NS + 1) * INTERVAL_NS
         return self._until_ns
 
-    def _after_call(self, handed: list[npt.NDArray[np.void]]) -> None:
-        handed.append(self._memory.taken())
+    def _welcome(self) -> None:
+        """Look at the streams that the last call admitted."""
         for row in self._memory.born():
             number = int(row)
             self._numbers[number] = self._next_number
@@ -209,8 +204,9 @@ class StreamTable:
 
     def _make_room(self) -> None:
         if self._memory.make_room():
-            self._readings = _longer(self._readings, len(self._memory.rows))
-            self._numbers = _longer(self._numbers, len(self._memory.rows))
+            more = len(self._memory.rows) - len(self._numbers)
+            self._readings = np.concatenate((self._readings, _readings(more)))
+            self._numbers = np.concatenate((self._numbers, np.zeros(more, np.uint64)))
 
     # -- readings ----------------------------------------------------------------------------------------
 
@@ -273,10 +269,7 @@ class StreamTable:
             readings[name][index] = np.maximum(readings[name][index], measured[name])
             rows[name][index] = 0
         least = readings["spacing_min_us"][index]
-        first = least == 0  # a reading starts as zeros
-        readings["spacing_min_us"][index] = np.where(
-            first, measured["spacing_min_us"], np.minimum(least, measured["spacing_min_us"])
-        )
+        readings["spacing_min_us"][index] = np.minimum(least, measured["spacing_min_us"])
         rows["spacing_min_us"][index] = 0xFFFFFFFF
 
     def _totals(self, index: npt.NDArray[np.uint32]) -> npt.NDArray[np.void]:
@@ -315,8 +308,13 @@ class StreamTable:
                 waiting.remove(row)
                 if not waiting:
                     del self._unannounced[target]
-        self._readings[ended] = np.zeros(1, READING)
+        self._readings[ended] = _readings(1)
         self._memory.give_back(ended)
+
+    @property
+    def newest_ns(self) -> int:
+        """Time of the newest frame."""
+        return self._memory.counter("newest_ns")
 
     # -- figures -----------------------------------------------------------------------------------------
 
@@ -341,7 +339,7 @@ class StreamTable:
         return self._memory.bytes_per_stream + READING.itemsize + self._numbers.itemsize
 
 
-def _longer(array: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
-    longer = np.zeros(count, array.dtype)
-    longer[: len(array)] = array
-    return longer
+def _readings(count: int) -> npt.NDArray[np.void]:
+    readings = np.zeros(count, READING)
+    readings["spacing_min_us"] = 0xFFFFFFFF
+    return readings

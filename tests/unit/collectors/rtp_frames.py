@@ -8,6 +8,7 @@ import numpy.typing as npt
 from rtp_reference import Sent
 
 from collectors.kernels.frames import FRAME
+from collectors.tracking.streams import StreamTable
 
 START_NS = 1_700_000_000_000_000_000
 
@@ -65,3 +66,9 @@ def stream_frames(
     return frames_of(
         [ethernet(ipv4(udp(rtp(p, ssrc)), tos=p.dscp << 2)) for p in packets], [p.arrival_ns for p in packets]
     )
+
+
+def take_all(table: StreamTable, memory: npt.NDArray[np.uint8], frames: npt.NDArray[np.void]) -> None:
+    done = 0
+    while done < len(frames):
+        done += table.take(memory, frames[done:]).frames

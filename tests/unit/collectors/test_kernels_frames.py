@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rtp_frames import START_NS, ethernet, frames_of, ipv4, ipv6, rtp, udp
+from rtp_frames import START_NS, ethernet, frames_of, ipv4, ipv6, rtp, take_all, udp
 from rtp_reference import Sent
 
 from collectors.facts import format_ip
@@ -22,7 +22,7 @@ HOP_BY_HOP = bytes([17, 0]) + bytes(6)
 def kinds(frame: bytes, link_type: int = 1) -> dict[str, int]:
     table = StreamTable(EASY, seed=1)
     memory, frames = frames_of([frame], [START_NS], link_type)
-    table.take(memory.ctypes.data, frames)
+    take_all(table, memory, frames)
     return dict(table.frames_by_kind())
 
 
@@ -78,7 +78,7 @@ def test_addresses_and_dscp_are_kept() -> None:
         ],
         [START_NS, START_NS],
     )
-    table.take(memory.ctypes.data, frames)
+    take_all(table, memory, frames)
     table.finish()
     (ended,) = table.take_ended()
     shown = [
@@ -102,6 +102,6 @@ def test_a_cut_frame_is_not_read_beyond_its_end(length: int) -> None:
     memory, frames = frames_of([frame], [START_NS])
     frames["captured"] = length
     table = StreamTable(EASY, seed=1)
-    table.take(memory.ctypes.data, frames)
+    take_all(table, memory, frames)
     assert (length >= 54) == (table.frames_by_kind()["rtp"] == 1)
     assert isinstance(memory, np.ndarray)

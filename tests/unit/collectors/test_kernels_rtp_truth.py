@@ -10,7 +10,7 @@ from typing import NamedTuple
 import dpkt
 import numpy as np
 import pytest
-from rtp_frames import frames_of
+from rtp_frames import frames_of, take_all
 
 from collectors.capture.pcapfile import read_packets
 from collectors.facts import format_ip
@@ -70,8 +70,7 @@ def totals_of(path: Path) -> dict[Key, np.void]:
     memory, frames = frames_of([p.data for p in packets], [p.captured_ns for p in packets])
     frames["link_type"] = [p.link_type for p in packets]
     table = StreamTable(StreamSettings(), seed=7)
-    for row in range(0, len(frames), 100):
-        table.take(memory.ctypes.data, frames[row : row + 100])
+    take_all(table, memory, frames)
     table.finish()
     return {
         Key(

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import numpy.typing as npt
 import pytest
-from rtp_frames import START_NS, ethernet, frames_of, ipv4, rtp, stream_frames, udp
+from rtp_frames import START_NS, ethernet, frames_of, ipv4, rtp, stream_frames, take_all, udp
 from rtp_reference import Sent
 
 from collectors.facts import Codec
@@ -17,9 +17,9 @@ S_NS = 1_000_000_000
 TARGET = bytes(10) + b"\xff\xff" + bytes([10, 0, 0, 2])
 
 
-def feed(table: StreamTable, packets: list[Sent], ssrc: int = 0x1234) -> npt.NDArray[np.void]:
+def feed(table: StreamTable, packets: list[Sent], ssrc: int = 0x1234) -> None:
     memory, frames = stream_frames(packets, ssrc)
-    return table.take(memory.ctypes.data, frames)
+    take_all(table, memory, frames)
 
 
 def voice(count: int, *, seq: int = 0, at_ns: int = START_NS, payload_type: int = 8) -> list[Sent]:
@@ -40,7 +40,7 @@ def feed_many(table: StreamTable, packets: list[tuple[Sent, int]]) -> None:
         [ethernet(ipv4(udp(rtp(p._replace(payload_bytes=0), ssrc)))) for p, ssrc in packets],
         [p.arrival_ns for p, _ in packets],
     )
-    table.take(memory.ctypes.data, frames)
+    take_all(table, memory, frames)
 
 
 def ended(table: StreamTable) -> npt.NDArray[np.void]:
@@ -65,7 +65,7 @@ def test_datagrams_that_only_look_like_rtp_make_no_stream() -> None:
     generator = np.random.default_rng(1)
     payloads = [b"\x80" + generator.bytes(59) for _ in range(5000)]
     memory, frames = frames_of([ethernet(ipv4(udp(p))) for p in payloads], [START_NS + i for i in range(5000)])
-    table.take(memory.ctypes.data, frames)
+    take_all(table, memory, frames)
     assert len(table) == 0
 
 
@@ -139,9 +139,7 @@ def test_late_announcement_explains_a_running_stream() -> None:
     total = ended(table)[0]
     assert 48_000 == round(1e6 / total["tick_us"])
     assert total["jitter_max_us"] < 1
-    codec = table.codec_of(total)
-    assert codec is not None
-    assert codec.name == "opus"
+    assert {96: Codec("opus", 48000, 2)} == table.codecs_of(int(total["profile"]))
 
 
 def ring_block(packets: list[Sent], ssrc: int, *, outgoing: bool = False) -> npt.NDArray[np.uint8]:
