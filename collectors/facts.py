@@ -39,6 +39,10 @@ REPORT_PAYLOADS = [
     Payload.VQ_RTCPXR,
 ]
 """Payloads that report on media."""
+MAX_PAYLOAD_TYPE = 0x1FF
+IS_REPORT = np.zeros(MAX_PAYLOAD_TYPE + 1, np.bool_)
+"""By payload type, whether it reports on media: indexing this is far cheaper than a search for every batch."""
+IS_REPORT[REPORT_PAYLOADS] = True
 
 
 DATAGRAM = np.dtype(

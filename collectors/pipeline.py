@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from collectors.facts import (
     DATAGRAM_DUPLICATE,
-    REPORT_PAYLOADS,
+    IS_REPORT,
+    MAX_PAYLOAD_TYPE,
     DatagramBatch,
     HeartbeatEnded,
     Payload,
@@ -112,15 +113,16 @@ class Pipeline:
             self._correct_clocks(rows, received_ns)
         self.duplicates.mark(batch)
         self.agents.count(rows, received_ns)
-        types = rows["payload_type"]
-        for value, count in zip(*np.unique(types, return_counts=True), strict=True):
-            self.counters.payloads[_payload_name(int(value))] += int(count)
+        types = np.minimum(rows["payload_type"], MAX_PAYLOAD_TYPE)
+        counts = np.bincount(types)
+        for value in np.flatnonzero(counts).tolist():
+            self.counters.payloads[_PAYLOAD_NAMES.get(value, "other")] += int(counts[value])
         fresh = rows["flags"] & DATAGRAM_DUPLICATE == 0
         sip = np.flatnonzero((types == Payload.SIP) & fresh)
         if sip.size:
             self.dialogs.feed(batch, sip)
             self._take_dialog_events()
-        reports = np.flatnonzero(np.isin(types, REPORT_PAYLOADS) & fresh)
+        reports = np.flatnonzero(IS_REPORT[types] & fresh)
         if reports.size:
             self._feed_reports(batch, rows[reports])
 
@@ -260,8 +262,8 @@ class Pipeline:
 
     def tick(self, now_ns: int) -> None:
         """Let time pass; publishes when it is due. Call it often (each batch, or each tenth of a second)."""
-        if now_ns < self._next_publish_ns:
-            return
+        if 0 < self._next_publish_ns - now_ns <= self.settings.publish_ns:
+            return  # further ahead than one period: the clock was set back
         self._next_publish_ns = now_ns + self.settings.publish_ns
         self.publish(now_ns)
 
@@ -298,7 +300,7 @@ class Pipeline:
         self._sink.rows("call_now", self.calls.take_states(now_ns))
         load = self.load.take(now_ns, shed=sum(self.shed().values()), unmatched=self.counters.reports_unmatched)
         self._sink.rows("load_now", load)
-        if now_ns >= self._next_rollup_ns:
+        if not 0 < self._next_rollup_ns - now_ns <= self.settings.rollup_ns:
             self._next_rollup_ns = now_ns + self.settings.rollup_ns
             self._publish_rollups(now_ns)
         self._sink.flush()
@@ -370,6 +372,9 @@ class Pipeline:
             "reports": self.reports.shed + self.reports.stats.evicted,
             "findings": self.findings.shed,
             "dialogs": self.dialogs.stats.calls_evicted,
+            "registrations": self.dialogs.registrations.evicted,
+            "heartbeats": self.dialogs.heartbeats.evicted,
+            "calls": self.calls.stats.hurried,
             "dialog_events": self.dialogs.stats.events_shed,
             "sip_sightings": self.dialogs.stats.sightings_shed,
             "agents": self.agents.folded,
@@ -403,7 +408,3 @@ _REPORT_COLUMNS = (
     "correlation_len",
 )
 _PAYLOAD_NAMES = {payload.value: payload.name.lower() for payload in Payload}
-
-
-def _payload_name(value: int) -> str:
-    return _PAYLOAD_NAMES.get(value, "other")

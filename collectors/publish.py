@@ -5,8 +5,7 @@ from zlib import crc32
 
 from collectors.facts import SipSighting
 from collectors.tracking.rollups import Row
-from storage.rows import batch, call_batch, stream_interval_batch
-from storage.schema import SHARDS
+from storage.rows import batch, call_batch, shard_of, stream_interval_batch
 from storage.seam import StoreUnavailable, Writer
 from telephony.model import CallRecord, Labels, Registration, StreamInterval
 
@@ -65,13 +64,13 @@ class StoreSink:
 
 
 def _message(sighting: SipSighting, labels: Labels) -> Row:
-    shard = crc32(sighting.call_id.encode()) % SHARDS
     return {
         # Two hops of one message can carry one microsecond: the branch and the hop tell their points apart.
-        "time": sighting.at_ns + crc32(f"{sighting.src}{sighting.dst}{sighting.branch}".encode()) % 1000,
+        "time": sighting.at_ns
+        + crc32(f"{sighting.src}{sighting.dst}{sighting.branch}".encode("utf-8", "replace")) % 1000,
         "tenant": labels.tenant,
         "node": labels.node,
-        "shard": str(shard),
+        "shard": shard_of(sighting.call_id),
         "call_id": sighting.call_id,
         "src": str(sighting.src),
         "dst": str(sighting.dst),

@@ -14,7 +14,7 @@ from telephony.model import Outcome
 TIME = pa.timestamp("ns", tz="UTC")
 TAG = pa.string()
 SHARDS = 64
-"""Values of the `shard` tag: hash(call id, ssrc, addresses) modulo this."""
+"""Values of the `shard` tag: CRC-32 of the call id (of a finding: its subject) modulo this."""
 
 
 def histogram_type(buckets: Buckets) -> pa.DataType:

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,10 @@ from storage.open import open_store
 from storage.settings import StorageSettings
 from surgecast.collecting import labeller_of, pipeline_settings, pools_of
 from telephony.model import CallRecord, Labels, Registration, StreamInterval
+
+MAX_STEP_NS = 3600 * 1_000_000_000
+"""A capture time this far ahead of its neighbours in the file is not believed."""
+_SECOND_NS = 1_000_000_000
 
 
 @dataclass(slots=True)
@@ -122,6 +127,23 @@ def replay_files(
     return result
 
 
+def by_second(rows: npt.NDArray[np.void], newest_ns: int) -> Iterator[tuple[npt.NDArray[np.void], int]]:
+    """Yield the rows of a batch second by second of the capture, each part with the newest time up to its end.
+
+    A file gives in one batch what took an hour to come: fed whole, its reports would all meet the last call that
+    used their ports. A time far ahead of those around it is wrong and does not move the clock.
+    """
+    if not len(rows):
+        return
+    times = np.maximum(rows["captured_ns"], newest_ns)
+    steps = np.diff(times)
+    ahead = np.append(-steps > MAX_STEP_NS, steps[-1:] > MAX_STEP_NS) if len(rows) > 1 else np.zeros(1, np.bool_)
+    clock = np.maximum.accumulate(np.where(ahead, newest_ns, times))
+    cuts = np.flatnonzero(np.diff(clock // _SECOND_NS)) + 1
+    for first, last in pairwise((0, *cuts.tolist(), len(rows))):
+        yield rows[first:last], int(clock[last - 1])
+
+
 def _replay(paths: Sequence[Path], settings: CollectorSettings, result: ReplayResult, onward: Sink | None) -> None:
     labeller = labeller_of(settings)
     pipeline = Pipeline(
@@ -135,9 +157,9 @@ def _replay(paths: Sequence[Path], settings: CollectorSettings, result: ReplayRe
 
     def take(batch: DatagramBatch) -> None:
         nonlocal newest_ns
-        if len(batch.rows):
-            newest_ns = max(newest_ns, int(batch.rows["captured_ns"].max()))
-            pipeline.feed(batch, newest_ns)
+        for rows, until_ns in by_second(batch.rows, newest_ns):
+            newest_ns = until_ns
+            pipeline.feed(DatagramBatch(rows, batch.buffer), newest_ns)
             pipeline.tick(newest_ns)
         batch.release()
 

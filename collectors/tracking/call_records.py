@@ -5,7 +5,7 @@ from zlib import crc32
 from collectors.tracking.privacy import destination_of, mask_user
 from collectors.tracking.rollups import Row
 from collectors.tracking.tracked_call import CallSettings, TrackedCall
-from storage.schema import SHARDS
+from storage.rows import shard_of
 from telephony.model import CallRecord, ReleasedBy
 
 
@@ -46,11 +46,11 @@ def record_of(call: TrackedCall, settings: CallSettings, linked: tuple[str, ...]
 def state_row(call: TrackedCall, now_ns: int, settings: CallSettings) -> Row:
     """Return the `call_now` row of a call."""
     sip = call.sip
-    shard = crc32(sip.call_id.encode())
     return {
-        "time": now_ns + shard % 1_000_000,  # no two calls of a shard on one point
+        # Spread over the second before, so that no two calls of a shard are one point.
+        "time": now_ns - crc32(sip.call_id.encode("utf-8", "replace")) % 1_000_000_000,
         **dict(zip(("tenant", "trunk", "region", "node"), call.place, strict=True)),
-        "shard": str(shard % SHARDS),
+        "shard": shard_of(sip.call_id),
         "call_id": sip.call_id,
         "state": _state_of(call),
         "started_at": sip.started_ns,

@@ -62,8 +62,8 @@ class Concurrency:
                 del self._levels[key]
 
     def current(self) -> dict[LoadKey, int]:
-        """Return the calls up now per key."""
-        return {key: level.calls for key, level in self._levels.items()}
+        """Return the calls up now per key; may be called from any thread."""
+        return {key: level.calls for key, level in list(self._levels.items())}
 
     def _advance(self, key: LoadKey, at_ns: int) -> _Level:
         level = self._levels.get(key)

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from collectors.facts import Codec, MediaDescription
-from telephony.model import Direction, Endpoint
+from telephony.model import UNKNOWN, Direction, Endpoint
 
 NOT_AUDIO_CODECS = frozenset({"TELEPHONE-EVENT", "CN", "RED"})
 """Payload formats that accompany the voice codec and never are it."""
@@ -34,6 +34,13 @@ class MediaSide:
     def __post_init__(self) -> None:
         voice = (c for c in self.codecs.values() if c.name.upper() not in NOT_AUDIO_CODECS)
         self.voice_codec = next(voice, None)
+
+    @property
+    def codec_name(self) -> str:
+        """Name of the preferred codec in capitals; T38 for fax, `unknown` where none was named."""
+        if self.media == "image":
+            return "T38"
+        return self.voice_codec.name.upper() if self.voice_codec is not None else UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +89,9 @@ class MediaIndex:
         return side
 
     def forget(self, side: MediaSide) -> None:
-        """Let go of a side's addresses, unless another call has taken them since."""
-        for address in (side.rtp, side.rtcp):
-            owner = self._sides.get(address)
-            if owner is not None and owner.call_id == side.call_id:
+        """Let go of a side's addresses, unless a newer announcement has taken them since."""
+        for address in {side.rtp, side.rtcp}:
+            if self._sides.get(address) is side:
                 del self._sides[address]
 
     def find(self, address: Endpoint) -> MediaSide | None:
@@ -127,6 +133,13 @@ class MediaIndex:
             codec=negotiated.voice_codec,
             ptime_ms=negotiated.ptime_ms or known.ptime_ms,
         )
+
+    def match_both(self, reporter: Endpoint, far: Endpoint) -> StreamMatch | None:
+        """Return the stream between two addresses that the two sides of one call announced; None elsewhere."""
+        here, there = self.find(reporter), self.find(far)
+        if here is None or there is None or here.call_id != there.call_id or here.from_caller == there.from_caller:
+            return None
+        return self.match(reporter, far, here.call_id)
 
 
 def rtp_of(address: Endpoint) -> Endpoint:

@@ -11,6 +11,8 @@ from telephony.jitter import ticks_to_ms
 from telephony.model import UNKNOWN, Direction, Labels, Source, StreamInterval, Verdict
 from telephony.quality import assess
 
+MIN_RATED_PACKETS = 100
+"""Packets an interval must have been expected to hold to be rated: a fifth of 10 s of 20 ms packets."""
 ASSUMED_CLOCK_HZ = 8000
 """Clock of a stream whose codec nobody told; jitter is in its ticks, so it is marked as assumed."""
 _PLC = {"disabled": False, "standard": True, "enhanced": True}
@@ -49,11 +51,21 @@ def rated_stream(stream: ReportedStream, match: StreamMatch | None, labels: Labe
         sender_packets_sent=None,
         final=True,
     )
-    return rated(whole, match, labels)
+    return rated(whole, match, labels, min_expected=1)
 
 
-def rated(reported: ReportedInterval, match: StreamMatch | None, labels: Labels) -> StreamInterval:
-    """Return the rated interval of a reported one; without a match the codec and direction are unknown."""
+def rated(
+    reported: ReportedInterval,
+    match: StreamMatch | None,
+    labels: Labels,
+    *,
+    min_expected: int = MIN_RATED_PACKETS,
+) -> StreamInterval:
+    """Return the rated interval of a reported one; without a match the codec and direction are unknown.
+
+    Fewer packets than `min_expected` are shown and get no R: at the ends of a stream three lost packets of ten
+    are no 30 % loss that anybody heard.
+    """
     codec = match.codec if match is not None else None
     name = (codec.name if codec is not None else reported.codec or UNKNOWN).upper()
     clock_hz = codec.clock_rate_hz if codec is not None else ASSUMED_CLOCK_HZ
@@ -62,11 +74,12 @@ def rated(reported: ReportedInterval, match: StreamMatch | None, labels: Labels)
         jitter_ms = ticks_to_ms(reported.jitter_ticks_mean, clock_hz)
         jitter_max_ms = ticks_to_ms(reported.jitter_ticks_max or reported.jitter_ticks_mean, clock_hz)
     rating = None
-    if reported.expected and lookup(name).voice and not _UNRATED.intersection(reported.verdicts):
+    expected = reported.expected or 0
+    if expected >= min_expected and lookup(name).voice and not _UNRATED.intersection(reported.verdicts):
         rating = assess(
             name,
-            loss_ratio=min(max(reported.lost or 0, 0) / reported.expected, 1.0),
-            discard_ratio=min(max(reported.discarded or 0, 0) / reported.expected, 1.0),
+            loss_ratio=min(max(reported.lost or 0, 0) / expected, 1.0),
+            discard_ratio=min(max(reported.discarded or 0, 0) / expected, 1.0),
             jitter_ms=jitter_ms,
             rtt_ms=reported.rtt_ms,
             burst_ratio=reported.burst_ratio,

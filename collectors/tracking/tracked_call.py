@@ -25,6 +25,8 @@ class CallSettings:
     linger_ns: int = INTERVAL_NS + 2_000_000_000
     """How long after its end a call waits for the intervals of its last seconds."""
     max_links: int = 100_000
+    max_waiting: int = 100_000
+    """Calls that may wait for their last intervals; what is more gets its record at once (a flood)."""
 
 
 @dataclass(slots=True)
@@ -35,6 +37,8 @@ class TrackedCall:
     labels: Labels
     pool: str
     sides: list[MediaSide] = field(default_factory=list)
+    chosen: dict[str, None] = field(default_factory=dict)
+    """Codecs that answers chose, in order; a re-INVITE to another one adds it."""
     matches: dict[tuple[Endpoint, Endpoint], StreamMatch] = field(default_factory=dict)
     """The streams that reports spoke of, by reporter and far end; forgotten when SDP says something new."""
     answered: bool = False
@@ -66,14 +70,15 @@ class TrackedCall:
         """The negotiated voice codec, as far as SDP has said it."""
         for side in reversed(self.sides):
             if side.is_answer and side.voice_codec is not None:
-                return side.voice_codec.name.upper()
-        return next((s.voice_codec.name.upper() for s in self.sides if s.voice_codec is not None), UNKNOWN)
+                return side.codec_name
+        return next((s.codec_name for s in self.sides if s.voice_codec is not None), UNKNOWN)
 
     @property
     def codecs(self) -> tuple[str, ...]:
-        """Every voice codec that an answer chose, in order; of the offer where nothing was answered."""
-        answers = [s for s in self.sides if s.is_answer] or self.sides[:1]
-        return tuple(dict.fromkeys(s.voice_codec.name.upper() for s in answers if s.voice_codec is not None))
+        """Every codec that an answer chose, in order; what was offered first where nothing was answered."""
+        if self.chosen:
+            return tuple(self.chosen)
+        return (self.codec,) if self.codec != UNKNOWN else ()
 
     @property
     def has_media(self) -> bool:
@@ -95,15 +100,20 @@ class TrackedCall:
         """Answer to end (RFC 6076 section 4.5); None for a call that was not answered."""
         return max(self.ended_ns - self.sip.answered_ns, 0) / 1e9 if self.answered else None
 
-    def announce(self, side: MediaSide) -> None:
-        """Take a media address that SDP announced; a newer word on the same address replaces the older."""
+    def announce(self, side: MediaSide) -> MediaSide | None:
+        """Take a media address that SDP announced, and return one that no longer is of the call, if any.
+
+        A newer word on the same address replaces the older; the oldest address goes where there are too many.
+        """
         self.matches.clear()
+        if side.is_answer and len(self.chosen) < MAX_SIDES:
+            self.chosen.setdefault(side.codec_name)
         for i, known in enumerate(self.sides):
             if known.rtp == side.rtp and known.from_caller == side.from_caller:
                 self.sides[i] = side
-                return
-        if len(self.sides) < MAX_SIDES:
-            self.sides.append(side)
+                return known
+        self.sides.append(side)
+        return self.sides.pop(0) if len(self.sides) > MAX_SIDES else None
 
     def add_interval(self, interval: StreamInterval) -> None:
         """Take the closed interval of one of its streams."""

@@ -7,11 +7,13 @@ from pathlib import Path
 from threading import Lock
 
 from storage.embedded.layout import Layout, is_writer_name
+from storage.embedded.lock import UPKEEP, WriterLock
 from storage.embedded.reader import EmbeddedReader
 from storage.embedded.relation import Database
+from storage.embedded.sealer import Sealer
 from storage.embedded.stats import StoreStats
 from storage.embedded.upkeep import Upkeep
-from storage.embedded.writer import UPKEEP, EmbeddedWriter, Sealer, WriterLock
+from storage.embedded.writer import EmbeddedWriter
 from storage.seam import BadQuery, Scope, StoreError, StoreLocked, StoreUnavailable
 from storage.settings import StorageSettings
 

@@ -1,117 +1,26 @@
 """The writing side: rows wait for `flush`, go to the log, and the log is sealed behind the caller's back.
 
-Sealing takes tenths of a second per hundred thousand rows, so it runs in a thread of the writer, generation by
-generation in order: a later generation is never sealed before an earlier one, which the readers' rule "a segment
-that covers a log's generation replaces it" (see `catalog`) and compaction rely on.
+Sealing takes tenths of a second per hundred thousand rows, so it runs in a thread of the writer (see `sealer`).
 """
 
-import fcntl
-import logging
-import os
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from storage.embedded.layout import END_NS, Layout, Log
-from storage.embedded.log import LogFile, LogTail
+from storage.embedded.lock import WriterLock
+from storage.embedded.log import LogBatch, LogFile, LogTail
 from storage.embedded.points import Memory, last_of_each, point_keys, stored_schema, times_of
-from storage.embedded.segments import seal
+from storage.embedded.sealer import Sealer
 from storage.embedded.stats import StoreStats
 from storage.schema import MEASUREMENTS, Measurement
-from storage.seam import BadQuery, StoreError, StoreLocked, StoreUnavailable
+from storage.seam import BadQuery, StoreError, StoreUnavailable
 from storage.settings import StorageSettings
 
-logger = logging.getLogger(__name__)
 _SEALS_WAITING = 2
-UPKEEP = "upkeep"
-_UPKEEP_WAIT_SECONDS = 30.0
-_UPKEEP_POLL_SECONDS = 0.02
-
-
-class WriterLock:
-    """flock(2) on `lock/<writer>.lock`: dies with the process, so a crash leaves nothing to clean."""
-
-    def __init__(self, path: Path, writer: str, purpose: str = "") -> None:
-        """Take the lock; raises StoreLocked that says who has it.
-
-        `purpose` is said to others that want the lock: they wait for upkeep, which is short.
-        """
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        deadline = time.monotonic() + _UPKEEP_WAIT_SECONDS
-        while True:
-            try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                owner = os.pread(self._fd, 64, 0).decode("ascii", "replace").strip()
-                if (not owner or owner.startswith(UPKEEP)) and not purpose and time.monotonic() < deadline:
-                    time.sleep(_UPKEEP_POLL_SECONDS)
-                    continue
-                os.close(self._fd)
-                raise StoreLocked(
-                    f"writer {writer!r} of {path.parent.parent} is open in process {owner or 'unknown'}; stop it first"
-                ) from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{purpose} {os.getpid()}\n".lstrip().encode(), 0)
-
-    def release(self) -> None:
-        """Let the lock go."""
-        os.close(self._fd)
-
-
-class Sealer:
-    """Seals the log generations of one writer, in order, and drops the logs that are sealed."""
-
-    def __init__(self, layout: Layout, writer: str, stats: StoreStats) -> None:
-        self._layout = layout
-        self._writer = writer
-        self._stats = stats
-        self._waiting: dict[str, deque[Log]] = {}
-
-    def recover(self) -> None:
-        """Seal what a dead writer of this name left, and remove what it left half written."""
-        for temporary in self._layout.temporary_files(self._writer):
-            temporary.unlink(missing_ok=True)
-        for measurement, log in self._layout.logs_by_writer().get(self._writer, []):
-            self._waiting.setdefault(measurement, deque()).append(log)
-        for measurement in self._waiting:
-            self._stats.rows_recovered += self.seal_waiting(measurement)
-
-    def add(self, measurement: str, log: Log) -> None:
-        """Take a closed generation."""
-        self._waiting.setdefault(measurement, deque()).append(log)
-
-    def seal_waiting(self, measurement: str) -> int:
-        """Seal the closed generations of a measurement; stops at the first that fails. Returns the rows sealed."""
-        waiting = self._waiting.get(measurement, deque())
-        sealed = 0
-        while waiting:
-            try:
-                sealed += self._seal(measurement, waiting[0])
-            except (OSError, pa.ArrowException) as error:
-                self._stats.seal_failures += 1
-                logger.warning("sealing %s failed, the log stays and is tried again: %s", waiting[0].path, error)
-                return sealed
-            waiting.popleft()
-        return sealed
-
-    def _seal(self, name: str, log: Log) -> int:
-        measurement = MEASUREMENTS.get(name)
-        if measurement is None:
-            return 0  # of a newer version, which will find it again
-        schema = stored_schema(measurement)
-        tail = LogTail(log.path, schema)
-        rows = pa.Table.from_batches([batch.rows for batch in tail.read()], schema)
-        if tail.torn:
-            self._stats.torn_logs += 1
-        self._stats.segments_sealed += len(seal(self._layout, measurement, self._writer, log.generation, rows))
-        log.path.unlink(missing_ok=True)
-        return int(rows.num_rows)
 
 
 class _Pending:
@@ -123,18 +32,17 @@ class _Pending:
         self.batches: list[pa.RecordBatch] = []
         self.bytes = 0
         self.log: LogFile | None = None
-        segments = layout.list_segments(measurement.name, 0, END_NS, superseded=True)
+        # Logs before segments, as in `catalog`: what is sealed meanwhile is then found in its segment.
         logs = layout.list_logs(measurement.name)
-        own = [s.last for s in segments if s.writer == writer] + [
-            log.generation for log in logs if log.writer == writer
-        ]
-        self.generation = max(own, default=0)
-        tails = [LogTail(log.path, self.schema) for log in logs]
-        latest = [s.max_ns for s in segments] + [batch.max_ns for tail in tails for batch in _read(tail)]
-        self.memory = Memory(max(latest, default=-1) + 1)
+        tails = [batch for log in logs for batch in _read(LogTail(log.path, self.schema))]
+        segments = layout.list_segments(measurement.name, 0, END_NS, superseded=True)
+        own = [log.generation for log in logs if log.writer == writer]
+        self.generation = max(own + [s.last for s in segments if s.writer == writer], default=0)
+        latest = max([s.max_ns for s in segments] + [batch.max_ns for batch in tails], default=-1)
+        self.memory = Memory(latest + 1)
 
 
-def _read(tail: LogTail) -> list[pa.RecordBatch]:
+def _read(tail: LogTail) -> list[LogBatch]:
     try:
         return tail.read()
     except FileNotFoundError:
@@ -161,7 +69,11 @@ class EmbeddedWriter:
         except OSError as error:
             raise StoreUnavailable(f"store {layout.root}: {error}") from error
         self._sealer = Sealer(layout, name, stats)
-        self._sealer.recover()
+        try:
+            self._sealer.recover()
+        except OSError as error:
+            self._lock.release()
+            raise StoreUnavailable(f"store {layout.root}: {error}") from error
         self._sealing = ThreadPoolExecutor(1, thread_name_prefix=f"seal-{name}")
         self._seals: deque[Future[int]] = deque()
 

@@ -54,7 +54,8 @@ def _write(root: Path, rows: int) -> dict[str, Any]:
     reader = context.Process(target=_read_until, args=(str(root), stop, newest, answered))
     store = EmbeddedStore(root)
     writer = store.writer("collect")
-    flat_out, paced = [], []
+    flat_out: list[float] = []
+    paced: list[float] = []
     reader.start()
     answered.get()
     cpu = 0.0

@@ -9,7 +9,12 @@ from surgecast.bench import sip as sip_bench
 from surgecast.bench import store as store_bench
 from surgecast.commands.output import AsJson, print_json, shown, stderr
 
-app = typer.Typer(help="Measure the hot paths beside their peers in the same run.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure the hot paths beside their peers in the same run.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
 
 Seconds = Annotated[float, typer.Option(min=0.5, max=600, help="How long each contestant runs.")]
 

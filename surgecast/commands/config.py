@@ -9,7 +9,12 @@ import yaml
 from surgecast.commands.output import AsJson, plain, print_json
 from surgecast.config import ConfigFile, Settings, load_settings
 
-app = typer.Typer(help="Check, show or describe the configuration.", no_args_is_help=True)
+app = typer.Typer(
+    help="Check, show or describe the configuration.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
 
 _SECRET_WORDS = ("token", "password", "secret", "salt", "hep_keys", "auth_keys")
 

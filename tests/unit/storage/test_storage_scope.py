@@ -1,6 +1,7 @@
 """Whatever an actor asks, and however tenants are named, nothing of a foreign tenant comes back."""
 
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def _fill(store: EmbeddedStore, tenants: list[str]) -> None:
             writer.close()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(tenants=_TENANTS, granted=st.sets(st.sampled_from(HOSTILE), max_size=4), data=st.data())
 def test_no_query_returns_a_foreign_tenant(tenants: set[str], granted: set[str], data: st.DataObject) -> None:
     granted |= set(data.draw(st.lists(st.sampled_from(sorted(tenants)), max_size=3)))
@@ -102,6 +103,21 @@ def test_a_scope_of_no_tenant_sees_nothing(tmp_path: Path) -> None:
         reader = store.reader(scope)
         assert all(reader.select(name, EVER).num_rows == 0 for name in MEASUREMENTS)
     store.close()
+
+
+def test_readers_of_several_threads_see_each_their_own(tmp_path: Path) -> None:
+    tenants = ["acme", "globex", "initech", "umbrella"]
+    store = EmbeddedStore(tmp_path)
+    _fill(store, tenants)
+
+    def ask(number: int) -> set[str]:
+        tenant, name = tenants[number % 4], sorted(MEASUREMENTS)[number % len(MEASUREMENTS)]
+        return _tenants(store.reader(Scope.of("client", tenant)).select(name, EVER))
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(ask, range(40)))
+    store.close()
+    assert [{tenants[number % 4]} for number in range(40)] == found
 
 
 def _tenants(table: pa.Table) -> set[str]:

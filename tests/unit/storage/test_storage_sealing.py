@@ -25,8 +25,8 @@ from storage.embedded import log as log_module
 from storage.embedded import segments as segments_module
 from storage.embedded.layout import Layout
 from storage.embedded.log import LogTails
+from storage.embedded.sealer import Sealer
 from storage.embedded.store import EmbeddedStore
-from storage.embedded.writer import Sealer
 from storage.rows import stream_interval_batch
 from storage.seam import StoreUnavailable
 from storage.settings import StorageSettings

@@ -19,12 +19,12 @@ from storage_support import (
     write_minutes,
 )
 
+from storage.embedded import lock as lock_module
 from storage.embedded import relation
-from storage.embedded import writer as writer_module
 from storage.embedded.layout import Layout
+from storage.embedded.lock import UPKEEP, WriterLock
 from storage.embedded.store import EmbeddedStore
 from storage.embedded.upkeep import REPLACED_STAY_SECONDS
-from storage.embedded.writer import UPKEEP, WriterLock
 from storage.seam import StoreUnavailable
 from storage.settings import Retention, StorageSettings
 
@@ -233,5 +233,5 @@ def test_other_directories_are_left_alone(store: EmbeddedStore, tmp_path: Path) 
 
 def test_a_writer_waits_for_upkeep(store: EmbeddedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upkeep = WriterLock(tmp_path / "lock" / "collect.lock", "collect", UPKEEP)
-    monkeypatch.setattr(writer_module.time, "sleep", lambda _: upkeep.release())
+    monkeypatch.setattr(lock_module.time, "sleep", lambda _: upkeep.release())
     store.writer("collect")
