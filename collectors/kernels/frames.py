@@ -56,7 +56,7 @@ PACKET = np.dtype(
         ("is_ipv6", "u1"),
         ("pad", "u1", 4),
         ("ip_at", "<u8"),  # address of the IP source address in the frame; the other follows it
-        ("pad2", "u1", 8),
+        ("row_at", "<u8"),  # address of the row that is probably its stream's; 0 where there is none
     ]
 )
 """An RTP packet between parsing and its stream's row: one cache line."""
@@ -85,7 +85,8 @@ def positions(layout: npt.DTypeLike) -> Any:
 _at = positions(PACKET)
 KEY_A, KEY_B, HASH, CAPTURED_NS = _at.key_a, _at.key_b, _at.hash, _at.captured_ns
 TIMESTAMP, SEQ, BYTES = _at.timestamp, _at.seq, _at.bytes
-PAYLOAD_TYPE, MARKER, IS_IPV6, IP_AT = _at.payload_type, _at.marker, _at.is_ipv6, _at.ip_at
+PAYLOAD_TYPE, MARKER, IS_IPV6 = _at.payload_type, _at.marker, _at.is_ipv6
+IP_AT, ROW_AT = _at.ip_at, _at.row_at
 
 
 @njit(**OPTIONS)

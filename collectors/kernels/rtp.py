@@ -24,7 +24,7 @@ from collectors.kernels.memory import (
     u64,
 )
 from collectors.kernels.rtp_layout import ROW_BYTES, control
-from collectors.kernels.rtp_table import find_row, on_probation
+from collectors.kernels.rtp_table import find_row, is_row_of, on_probation
 from collectors.kernels.rtp_update import update
 
 BATCH = 64
@@ -73,14 +73,24 @@ def _finish_batch(block, batch, count):
     end = batch + count * _PACKET_BYTES
     packet = batch
     while packet < end:
-        slot = load_u64(slots + (load_u64(packet + frames.HASH) & mask) * U(8))
-        row = rows + ((slot & _LOW) - _ONE) * ROW_BYTES
-        prefetch(row)
-        prefetch(row + _LINE)
+        mixed = load_u64(packet + frames.HASH)
+        i = mixed & mask
+        slot = load_u64(slots + i * U(8))
+        while slot != U(0) and (slot ^ mixed) >> U(32) != U(0):
+            i = (i + _ONE) & mask
+            slot = load_u64(slots + i * U(8))
+        row = U(0)
+        if likely(slot != U(0)):
+            row = rows + ((slot & _LOW) - _ONE) * ROW_BYTES
+            prefetch(row)
+            prefetch(row + _LINE)
+        store_u64(packet + frames.ROW_AT, row)
         packet += _PACKET_BYTES
     packet = batch
     while packet < end:
-        row = find_row(block, packet)
+        row = load_u64(packet + frames.ROW_AT)
+        if not likely(row != U(0) and is_row_of(row, packet)):
+            row = find_row(block, packet)  # another stream's, or one admitted since
         if likely(row != U(0)):
             update(row, packet, profiles)
         else:

@@ -48,13 +48,19 @@ through by and by, and a flood does not wash everybody out between two packets."
 
 
 @njit(**OPTIONS)
+def is_row_of(row, packet):
+    """Tell whether a row is that of a packet's stream."""
+    return load_u64(row + at.key_a) == load_u64(packet + frames.KEY_A) and load_u64(row + at.key_b) == load_u64(
+        packet + frames.KEY_B
+    )
+
+
+@njit(**OPTIONS)
 def find_row(block, packet):
     """Return the address of a packet's row, 0 where its stream has none."""
     slots = load_u64(block + control.slots)
     mask = load_u64(block + control.slot_mask)
     rows = load_u64(block + control.rows)
-    key_a = load_u64(packet + frames.KEY_A)
-    key_b = load_u64(packet + frames.KEY_B)
     mixed = load_u64(packet + frames.HASH)
     tag = mixed >> U(32)
     i = mixed & mask
@@ -64,7 +70,7 @@ def find_row(block, packet):
             return _NONE
         if slot >> U(32) == tag:
             row = rows + ((slot & _LOW) - _ONE) * ROW_BYTES
-            if likely(load_u64(row + at.key_a) == key_a and load_u64(row + at.key_b) == key_b):
+            if likely(is_row_of(row, packet)):
                 return row
         i = (i + _ONE) & mask
 

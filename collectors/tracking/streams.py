@@ -208,6 +208,12 @@ class StreamTable:
             self._readings = np.concatenate((self._readings, _readings(more)))
             self._numbers = np.concatenate((self._numbers, np.zeros(more, np.uint64)))
 
+    def addresses_for(self, frames: npt.NDArray[np.void]) -> tuple[int, int, int, int, int]:
+        """Return the addresses of frames, slots, slot mask, rows and the seed: for a kernel compared with ours."""
+        memory = self._memory
+        slots, mask, rows, seed = (memory.counter(name) for name in ("slots", "slot_mask", "rows", "seed"))
+        return frames.ctypes.data, slots, mask, rows, seed
+
     # -- readings ----------------------------------------------------------------------------------------
 
     def advance(self, now_ns: int) -> None:
