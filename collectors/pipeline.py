@@ -55,6 +55,7 @@ from telephony.model import (
 )
 
 _S_NS = 1_000_000_000
+_FOREVER_NS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,11 +266,13 @@ class Pipeline:
         if 0 < self._next_publish_ns - now_ns <= self.settings.publish_ns:
             return  # further ahead than one period: the clock was set back
         self._next_publish_ns = now_ns + self.settings.publish_ns
-        self.publish(now_ns)
+        self._publish(now_ns, closed_until_ns=now_ns - self.settings.lateness_ns, due_until_ns=now_ns)
 
-    def publish(self, now_ns: int) -> None:
-        """Publish what is new now."""
-        self._publish(now_ns, closed_until_ns=now_ns - self.settings.lateness_ns)
+    def stop(self, now_ns: int) -> None:
+        """The process ends though the traffic does not: what waits for late reports waits no longer."""
+        self._next_rollup_ns = 0
+        soon_ns = now_ns + INTERVAL_NS
+        self._publish(now_ns, closed_until_ns=soon_ns, due_until_ns=soon_ns + self.settings.calls.linger_ns)
 
     def finish(self, now_ns: int) -> None:
         """End of the input: whatever is open is closed as of the last datagram, and everything is published."""
@@ -278,15 +281,15 @@ class Pipeline:
         self._take_dialog_events()
         self.reports.finish()
         self._next_rollup_ns = 0
-        far_ns = now_ns + self.settings.calls.linger_ns + INTERVAL_NS
-        self._publish(far_ns, closed_until_ns=far_ns)
+        self._publish(now_ns, closed_until_ns=_FOREVER_NS, due_until_ns=_FOREVER_NS)
 
-    def _publish(self, now_ns: int, closed_until_ns: int) -> None:
+    def _publish(self, now_ns: int, *, closed_until_ns: int, due_until_ns: int) -> None:
+        """Publish intervals that ended by `closed_until_ns` and records that were due by `due_until_ns`."""
         self.dialogs.advance(now_ns)
         self._take_dialog_events()
         self.calls.concurrency.advance(now_ns)
         self._publish_intervals(closed_until_ns)
-        records = list(self.calls.take_records(now_ns, self.reports))
+        records = list(self.calls.take_records(due_until_ns, self.reports))
         if records:
             for record in records:
                 self.counters.attempts[record.outcome.value, record.labels.trunk] += 1

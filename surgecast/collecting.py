@@ -136,7 +136,7 @@ class Collector:
             for thread in threads:
                 thread.join(timeout=5.0)
             self._consume(queue, 0.0, clock)
-            self.pipeline.publish(clock())
+            self.pipeline.stop(clock())
 
     def _keep_up(self, stop: threading.Event, clock: Callable[[], int]) -> None:
         """Let the store apply retention and merge its files now and then, beside the traffic."""
@@ -157,8 +157,10 @@ class Collector:
         try:
             source.run(queue.put, stop)
         except CaptureError as error:
-            self._dead.append(source.name)
             log.error("source failed", source=source.name, why=str(error))
+        finally:
+            if not stop.is_set():
+                self._dead.append(source.name)
 
 
 @contextmanager

@@ -6,12 +6,28 @@ quickly, so the newest announcement of an address owns it, and a call that ended
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from collectors.facts import Codec, MediaDescription
+from telephony.codecs import is_known, lookup
 from telephony.model import UNKNOWN, Direction, Endpoint
 
+OTHER_CODEC = "other"
+"""Tag of a codec that our table does not know."""
 NOT_AUDIO_CODECS = frozenset({"TELEPHONE-EVENT", "CN", "RED"})
 """Payload formats that accompany the voice codec and never are it."""
+
+
+@lru_cache(maxsize=1024)
+def codec_tag(name: str) -> str:
+    """Return a codec's name as a tag: anybody can invent names in SDP, the values of a tag are bounded.
+
+    >>> codec_tag("pcma"), codec_tag("no-such-codec"), codec_tag("")
+    ('PCMA', 'other', 'unknown')
+    """
+    if not name or name.lower() == UNKNOWN:
+        return UNKNOWN
+    return lookup(name).name if is_known(name) else OTHER_CODEC
 
 
 @dataclass(slots=True)
@@ -41,6 +57,11 @@ class MediaSide:
         if self.media == "image":
             return "T38"
         return self.voice_codec.name.upper() if self.voice_codec is not None else UNKNOWN
+
+    @property
+    def codec_tag(self) -> str:
+        """The same as a tag."""
+        return codec_tag(self.codec_name)
 
 
 @dataclass(frozen=True, slots=True)

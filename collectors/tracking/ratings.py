@@ -3,12 +3,12 @@
 The only place of the collectors where an observation meets the E-model (`telephony.quality`).
 """
 
-from collectors.tracking.media import StreamMatch, rtp_of
+from collectors.tracking.media import StreamMatch, codec_tag, rtp_of
 from collectors.tracking.report_intervals import ReportedInterval
 from collectors.tracking.report_streams import ReportedStream
 from telephony.codecs import lookup, pinned_bitrate_kbps
 from telephony.jitter import ticks_to_ms
-from telephony.model import UNKNOWN, Direction, Labels, Source, StreamInterval, Verdict
+from telephony.model import Direction, Labels, Source, StreamInterval, Verdict
 from telephony.quality import assess
 
 MIN_RATED_PACKETS = 100
@@ -34,7 +34,7 @@ def rated_stream(stream: ReportedStream, match: StreamMatch | None, labels: Labe
         expected=stream.expected,
         received=stream.received,
         lost=stream.lost,
-        discarded=None,
+        discarded=stream.discarded,
         duplicates=None,
         jitter_ticks_mean=stream.jitter_ticks_mean,
         jitter_ticks_max=stream.jitter_ticks_max,
@@ -42,7 +42,7 @@ def rated_stream(stream: ReportedStream, match: StreamMatch | None, labels: Labe
         jitter_max_ms=stream.jitter_max_ms,
         rtt_half_ms=stream.rtt_half_ms,
         rtt_ms=stream.rtt_ms,
-        burst_ratio=None,
+        burst_ratio=stream.burst_ratio,
         plc="unspecified",
         mos=None,
         r_factor=None,
@@ -67,7 +67,7 @@ def rated(
     are no 30 % loss that anybody heard.
     """
     codec = match.codec if match is not None else None
-    name = (codec.name if codec is not None else reported.codec or UNKNOWN).upper()
+    name = codec.name if codec is not None else reported.codec
     clock_hz = codec.clock_rate_hz if codec is not None else ASSUMED_CLOCK_HZ
     jitter_ms, jitter_max_ms = reported.jitter_ms, reported.jitter_max_ms
     if reported.jitter_ticks_mean is not None:
@@ -96,7 +96,7 @@ def rated(
         dst=match.dst if match is not None else rtp_of(reported.reporter),
         direction=match.direction if match is not None else Direction.UNKNOWN,
         observer=reported.observer,
-        codec=name,
+        codec=codec_tag(name),
         clock_rate_hz=clock_hz,
         expected=reported.expected,
         received=reported.received,

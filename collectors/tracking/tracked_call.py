@@ -67,18 +67,18 @@ class TrackedCall:
 
     @property
     def codec(self) -> str:
-        """The negotiated voice codec, as far as SDP has said it."""
+        """The negotiated voice codec as a tag, as far as SDP has said it."""
         for side in reversed(self.sides):
             if side.is_answer and side.voice_codec is not None:
-                return side.codec_name
-        return next((s.codec_name for s in self.sides if s.voice_codec is not None), UNKNOWN)
+                return side.codec_tag
+        return next((s.codec_tag for s in self.sides if s.voice_codec is not None), UNKNOWN)
 
     @property
     def codecs(self) -> tuple[str, ...]:
         """Every codec that an answer chose, in order; what was offered first where nothing was answered."""
         if self.chosen:
             return tuple(self.chosen)
-        return (self.codec,) if self.codec != UNKNOWN else ()
+        return next(((s.codec_name,) for s in self.sides if s.voice_codec is not None), ())
 
     @property
     def has_media(self) -> bool:

@@ -15,8 +15,8 @@ from rich.table import Table
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-_FILE_WIDTH = 240
-"""Columns of a table that goes to a file or a pipe: nothing is cut there."""
+_FILE_WIDTH = 10_000
+"""Columns of a table that goes to a file or a pipe: as wide as it needs, nothing is cut there."""
 
 
 def plain(value: Any) -> Any:

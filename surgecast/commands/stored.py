@@ -25,7 +25,7 @@ def stored(config: Path | None, url: str | None, tenant: str | None) -> Iterator
         StoreError: The store cannot be opened.
     """
     storage = load_settings(config).storage
-    store = open_store(url or storage.url, storage)
+    store = open_store(url or storage.url, storage, existing=True)
     try:
         yield store.reader(Scope.of("command line", tenant) if tenant else Scope.everything("command line"))
     finally:
