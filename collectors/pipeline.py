@@ -48,6 +48,7 @@ from collectors.wire.rtp_report import parse_rtp_stat
 from collectors.wire.vq_report import parse_vq_report
 from telephony.model import (
     INTERVAL_NS,
+    UNKNOWN,
     Endpoint,
     Labels,
     Registration,
@@ -311,8 +312,7 @@ class Pipeline:
     def _publish_intervals(self, until_ns: int) -> None:
         intervals = self.rtp.take_intervals()
         for interval in intervals:
-            if interval.call_id:
-                self.dialogs.touch(interval.call_id, interval.time_ns)
+            self._look_at_rtp(interval)
             self._add_interval(interval)
         for reported in self.reports.take_intervals(until_ns):
             interval = rated(reported, self.match_of(reported), self._labels_for(reported))
@@ -320,6 +320,30 @@ class Pipeline:
             intervals.append(interval)
         if intervals:
             self._sink.intervals(intervals)
+
+    def _look_at_rtp(self, interval: StreamInterval) -> None:
+        """Keep the call of an RTP stream alive; say what no SDP explains."""
+        if interval.call_id:
+            self.dialogs.touch(interval.call_id, interval.time_ns)
+            text = ""
+        else:
+            text = f"RTP from {interval.src} to {interval.dst}, in no SDP"
+        if interval.codec == UNKNOWN:
+            types = " ".join(map(str, interval.payload_types))
+            text = f"RTP to {interval.dst} has payload types {types} that no SDP explains"
+            text += f"; its clock is measured as {interval.clock_rate_hz} Hz"
+        if text:
+            kind = "rtp_clock_estimated" if interval.codec == UNKNOWN else "rtp_unmatched"
+            place = interval.labels
+            self.findings.note(
+                interval.time_ns,
+                kind,
+                str(interval.dst),
+                text,
+                tenant=place.tenant,
+                node=place.node,
+                call_id=interval.call_id,
+            )
 
     def _add_interval(self, interval: StreamInterval) -> None:
         self.calls.add_interval(interval)

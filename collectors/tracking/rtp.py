@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from collectors.facts import Codec, FramesTaken, MediaDescription, format_ip
-from collectors.kernels.rtp_layout import CLOCK_ESTIMATED, NO_PAYLOAD_TYPE
+from collectors.kernels.rtp_layout import NO_PAYLOAD_TYPE
 from collectors.tracking.media import NOT_AUDIO_CODECS, StreamMatch
 from collectors.tracking.streams import StreamSettings, StreamTable
 from collectors.tracking.verdicts import EXCUSE_LOSS, CallContext, Seen, StreamMemo, verdicts_of
@@ -232,7 +232,6 @@ class _Row:
     src_port: int
     dst_port: int
     payload_type: int
-    flags: int
     tick_us: float
     timestamp: int
     profile: int
@@ -255,11 +254,6 @@ class _Row:
     dst_ip: bytes
     types: tuple[int, ...]
 
-    @property
-    def clock_is_estimated(self) -> bool:
-        """Tell whether the clock was measured, because nobody said what it is."""
-        return bool(self.flags & CLOCK_ESTIMATED)
-
     def seen(self) -> Seen:
         """Return what verdicts look at."""
         return Seen(
@@ -271,7 +265,6 @@ class _Row:
             self.unique,
             self.lost,
             self.duplicates,
-            self.jitter_count,
             self.dtmf,
             self.comfort_noise,
             self.restarts,

@@ -216,11 +216,6 @@ class StreamTable:
 
     # -- readings ----------------------------------------------------------------------------------------
 
-    def advance(self, now_ns: int) -> None:
-        """Close the interval at hand if it is over by now; for sources that may fall silent."""
-        if self._until_ns and now_ns >= self._until_ns:
-            self._open_interval(now_ns)
-
     def finish(self) -> None:
         """End all streams: nothing more comes."""
         if self._until_ns:

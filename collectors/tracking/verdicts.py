@@ -39,8 +39,6 @@ class Seen(NamedTuple):
     unique: int
     lost: int
     duplicates: int
-    voice_timed: int
-    """Packets that updated the jitter."""
     dtmf: int
     comfort_noise: int
     restarts: int

@@ -18,7 +18,6 @@ PLAIN = Seen(
     unique=500,
     lost=0,
     duplicates=0,
-    voice_timed=500,
     dtmf=0,
     comfort_noise=0,
     restarts=0,

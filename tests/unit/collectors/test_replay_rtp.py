@@ -1,10 +1,13 @@
 """`replay` of captures with SIP, RTP and RTCP: what the contract promises, against what is known of them."""
 
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rtp_frames import START_NS, ethernet, ipv4, rtp, udp
+from rtp_reference import Sent
 
 from collectors.settings import CollectorSettings
 from surgecast.commands.replay import as_contract
@@ -102,3 +105,20 @@ def test_renegotiated_codec_is_read_with_its_own_clock(captures: Path) -> None:
     assert {("PCMU", 8000, "nb"), ("OPUS", 48000, "fb")} == {
         (s["codec"], s["clock_rate_hz"], s["mos_scale"]) for s in streams
     }
+
+
+def test_rtp_without_signalling_is_measured_by_its_own_clock(tmp_path: Path) -> None:
+    packets = [Sent(i, i * 960, START_NS + i * 20_000_000, 111) for i in range(500)]
+    frames = [ethernet(ipv4(udp(rtp(p, 0xBEEF)))) for p in packets]
+    records = [
+        struct.pack("<IIII", *divmod(p.arrival_ns, 10**9), len(f), len(f)) + f
+        for p, f in zip(packets, frames, strict=True)
+    ]
+    path = tmp_path / "a.pcap"
+    path.write_bytes(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65535, 1) + b"".join(records))
+    result = replay_files([path], CollectorSettings())
+    (stream,) = as_contract(result)["streams"]
+    assert ("0x0000beef", "unknown", 48_000, 500, 0, [111], "") == tuple(
+        stream[key] for key in ("ssrc", "codec", "clock_rate_hz", "received", "lost", "payload_types", "call_id")
+    )
+    assert {"rtp_clock_estimated"} == {row["kind"] for row in result.rows["finding"]}
