@@ -35,6 +35,7 @@ _LINE = U(64)
 _PACKET_BYTES = U(PACKET.itemsize)
 _FRAME_BYTES = U(FRAME.itemsize)
 _frame = positions(FRAME)
+_PROMPT_NS = U(5_000_000)
 _AHEAD = U(8)
 """Frames that are fetched ahead of the one being parsed."""
 
@@ -126,6 +127,7 @@ def take_frames(block, base, listed, start, count, until_ns):
     while open_ and taken < count:
         packet = batch
         filled = U(0)
+        before_ns = until_ns
         while taken < count and filled < _BATCH:
             if listed != U(0):
                 entry = listed + (start + taken) * _FRAME_BYTES
@@ -146,9 +148,12 @@ def take_frames(block, base, listed, start, count, until_ns):
                 wire = load_u32(cursor + _WIRE)
                 link = _ETHERNET
                 number = start + taken
-            if captured_ns >= until_ns:
-                open_ = False
+            if captured_ns >= before_ns:
+                open_ = captured_ns < until_ns
                 break
+            if filled == U(0) and captured_ns + _PROMPT_NS < before_ns:
+                # SDP may wait among what is handed back: where packets are few, a batch must not hold many
+                before_ns = captured_ns + _PROMPT_NS
             if listed == U(0) and skip_outgoing and load_u8(cursor + _PACKET_TYPE) == _OUTGOING:
                 store_u64(block + control.outgoing, load_u64(block + control.outgoing) + _ONE)
             else:

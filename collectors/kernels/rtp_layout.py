@@ -140,7 +140,7 @@ CONTROL = np.dtype(
             "handed_capacity",
             "handed_count",
             "waiting",  # earlier datagrams, perhaps with SDP, have not been taken yet
-            "paused",  # a source appeared that nothing announced
+            "paused",  # a source appeared that no announcement explains
             "newest_ns",
             "dice",
             # what happened

@@ -25,6 +25,7 @@ from collectors.kernels.memory import (
     u64,
 )
 from collectors.kernels.rtp_layout import (
+    CLOCK_UNKNOWN,
     FREE,
     LIVE,
     NO_PAYLOAD_TYPE,
@@ -183,6 +184,12 @@ def _candidate(block, packet, mixed):
 
 
 @njit(**OPTIONS)
+def _is_unexplained(row):
+    """Tell whether SDP not yet seen may say more of a stream: its target or its payload type is unknown."""
+    return load_u32(row + at.profile) == U(0) or load_u8(row + at.flags) & U(CLOCK_UNKNOWN) != U(0)
+
+
+@njit(**OPTIONS)
 def on_probation(block, packet):
     """Take a packet whose stream has no row yet."""
     mixed = load_u64(packet + frames.HASH)
@@ -195,22 +202,21 @@ def on_probation(block, packet):
     seq = load_u16(packet + frames.SEQ)
     ahead = (seq - load_u32(row + at.highest)) & U(0xFFFF)
     if state == _FREE or (ahead > U(64) and ahead < U(0xFFFF - 64)):
-        profile = announced_profile(block, packet)
-        start_row(row, packet, profile)
+        start_row(row, packet, announced_profile(block, packet))
         _store_addresses(addresses, packet)
         state = _PROBATION
-        if profile == U(0):
-            store_u64(block + control.paused, _ONE)
     elif ahead == _ONE:
         state += _ONE if state < U(255) else U(0)
     elif ahead != U(0):
         state = _PROBATION
-    if load_u32(row + at.profile) == U(0):
+    if _is_unexplained(row):
         profile = announced_profile(block, packet)
-        if profile != U(0):
+        if profile != load_u32(row + at.profile):
             store_u32(row + at.profile, profile)
             store_u8(row + at.payload_type, U(NO_PAYLOAD_TYPE))  # to be looked up again
     update(row, packet, load_u64(block + control.profiles))
+    if _is_unexplained(row):
+        store_u64(block + control.paused, _ONE)
     store_u8(row + at.state, state)
     store_u64(row + at.event_ns, load_u64(packet + frames.CAPTURED_NS))
     known = load_u32(row + at.profile) != U(0)
@@ -218,8 +224,6 @@ def on_probation(block, packet):
     if state - _PROBATION + _ONE >= need:
         if _promote(block, row, mixed, addresses):
             _count(block, control.promoted)
-            if not known:
-                store_u64(block + control.paused, _ONE)
         else:
             _count(block, control.refused)
             store_u8(row + at.state, state)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from collectors.facts import Codec, FramesTaken
 from collectors.kernels.memory import U
 from collectors.kernels.rtp import take_frames
-from collectors.kernels.rtp_layout import LIVE, NO_PAYLOAD_TYPE, STREAM
+from collectors.kernels.rtp_layout import CLOCK_UNKNOWN, LIVE, NO_PAYLOAD_TYPE, STREAM
 from collectors.kernels.rtp_table import finish_idle
 from collectors.tracking.stream_memory import BORN_PER_CALL, UNANNOUNCED, StreamMemory
 from telephony.model import INTERVAL_NS
@@ -122,8 +122,8 @@ class StreamTable:
         self._readings = _readings(len(self._memory.rows))
         self._numbers = np.zeros(len(self._memory.rows), np.uint64)
         self._next_number = 0
-        self._unannounced: dict[tuple[bytes, int], list[int]] = {}
-        """Rows by target, of the streams that no announcement explains yet."""
+        self._by_target: dict[tuple[bytes, int], set[int]] = {}
+        """Rows by where their streams go."""
         self._until_ns = 0
         self._intervals: list[npt.NDArray[np.void]] = []
         self._ended: list[npt.NDArray[np.void]] = []
@@ -137,7 +137,7 @@ class StreamTable:
         """Say what payload types mean to whoever listens at an address (16 bytes, IPv4 as v4-mapped)."""
         profile = self._memory.profiles.number_of(codecs)
         self._memory.announced.set(ip, port, profile)
-        for row in self._unannounced.pop((ip, port), ()):
+        for row in self._by_target.get((ip, port), ()):
             self._explain(row, profile)
 
     def codecs_of(self, profile: int) -> dict[int, Codec]:
@@ -146,9 +146,9 @@ class StreamTable:
 
     def _explain(self, row: int, profile: int) -> None:
         record = self._memory.rows[row : row + 1]
-        if record["state"][0] == LIVE and record["profile"][0] == UNANNOUNCED:
-            record["profile"] = profile
+        if record["profile"][0] == UNANNOUNCED or record["flags"][0] & CLOCK_UNKNOWN:
             record["payload_type"] = NO_PAYLOAD_TYPE  # to be looked up with the next packet
+        record["profile"] = profile
 
     # -- frames ------------------------------------------------------------------------------------------
 
@@ -193,14 +193,15 @@ class StreamTable:
             number = int(row)
             self._numbers[number] = self._next_number
             self._next_number += 1
-            record = self._memory.rows[number]
-            if record["profile"] == UNANNOUNCED:
-                target = (self._memory.addresses[number]["dst"].tobytes(), int(record["key_b"] >> U(32)) & 0xFFFF)
-                profile = self._memory.announced.profile(*target)
-                if profile != UNANNOUNCED:
-                    self._explain(number, profile)
-                else:
-                    self._unannounced.setdefault(target, []).append(number)
+            target = self._target(number)
+            self._by_target.setdefault(target, set()).add(number)
+            profile = self._memory.announced.profile(*target)
+            if profile != self._memory.rows["profile"][number]:
+                self._explain(number, profile)
+
+    def _target(self, row: int) -> tuple[bytes, int]:
+        port = int(self._memory.rows["key_b"][row] >> U(32)) & 0xFFFF
+        return self._memory.addresses["dst"][row].tobytes(), port
 
     def _make_room(self) -> None:
         if self._memory.make_room():
@@ -300,15 +301,11 @@ class StreamTable:
     def _forget(self, ended: npt.NDArray[np.uint32]) -> None:
         for number in ended:
             row = int(number)
-            target = (
-                self._memory.addresses[row]["dst"].tobytes(),
-                int(self._memory.rows["key_b"][row] >> U(32)) & 0xFFFF,
-            )
-            waiting = self._unannounced.get(target)
-            if waiting is not None and row in waiting:
-                waiting.remove(row)
-                if not waiting:
-                    del self._unannounced[target]
+            target = self._target(row)
+            rows = self._by_target[target]
+            rows.discard(row)
+            if not rows:
+                del self._by_target[target]
         self._readings[ended] = _readings(1)
         self._memory.give_back(ended)
 

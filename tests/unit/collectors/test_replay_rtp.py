@@ -122,3 +122,10 @@ def test_rtp_without_signalling_is_measured_by_its_own_clock(tmp_path: Path) -> 
         stream[key] for key in ("ssrc", "codec", "clock_rate_hz", "received", "lost", "payload_types", "call_id")
     )
     assert {"rtp_clock_estimated"} == {row["kind"] for row in result.rows["finding"]}
+
+
+def test_codec_of_a_reinvite_is_timed_from_its_first_packet(captures: Path) -> None:
+    streams = rtp_streams(replay(captures / "public" / "sipnab_register-invite-reinvite-bye.pcap"))
+    jitter = sorted(s["jitter_mean_ms"] for s in streams if s["codec"] == "OPUS")
+    # as tshark says, but for the second packet, which comes with the first and before the SDP is looked at
+    assert jitter == pytest.approx([0.581, 0.794], rel=0.03)
