@@ -4,7 +4,6 @@ One thread feeds it, so nothing here locks. It reads no clock: `received_ns` and
 replay drives it by the clock of the capture. What it makes goes to a `Sink`; nothing here knows a store.
 """
 
-from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -30,6 +29,7 @@ from collectors.tracking.counters import Counters
 from collectors.tracking.dialog_facts import DialogEvent, DialogSettings, QualityReportBody, RtpStatHeader
 from collectors.tracking.dialogs import DialogTracker
 from collectors.tracking.findings import Findings
+from collectors.tracking.generations import Generations
 from collectors.tracking.labels import Labeller, PoolOf
 from collectors.tracking.media import MediaIndex, StreamMatch
 from collectors.tracking.privacy import mask_uri
@@ -95,7 +95,9 @@ class Pipeline:
         self.media = MediaIndex()
         self.dialogs = DialogTracker(settings.dialogs)
         self.reports = ReportTracker(settings.max_streams, settings.stream_idle_ns)
-        self._matches: OrderedDict[StreamKey, StreamMatch] = OrderedDict()
+        self._matches: Generations[StreamKey, StreamMatch] = Generations(
+            limit=settings.max_streams, lifetime_ns=settings.stream_idle_ns
+        )
         self.calls = CallTable(labeller, self.media, self.rollups, pools, settings.calls)
         self.rtp = RtpTracker(settings.rtp, lambda to, at: self.calls.match(to, at, ""), self._labels_between)
         self.load = LoadRows(labeller, self.calls, self.agents)
@@ -353,13 +355,11 @@ class Pipeline:
     def match_of(self, reported: ReportedInterval | ReportedStream) -> StreamMatch | None:
         """Return what SDP says of a reported stream; remembered, so that it outlives the call's addresses."""
         key = (reported.call_id, reported.reporter, reported.ssrc, reported.observer)
+        at_ns = reported.last_ns if isinstance(reported, ReportedStream) else reported.interval_start_ns
         match = self.calls.match(reported.reporter, reported.far, reported.call_id)
         if match is None:
             return self._matches.get(key)
-        self._matches[key] = match
-        self._matches.move_to_end(key)
-        if len(self._matches) > self.settings.max_streams:
-            self._matches.popitem(last=False)
+        self._matches.put(key, match, at_ns)
         return match
 
     def _labels_for(self, reported: ReportedInterval) -> Labels:

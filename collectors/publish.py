@@ -19,6 +19,8 @@ class StoreSink:
         self.flush_seconds_last = 0.0
         self.flush_seconds_sum = 0.0
         self.flushes = 0
+        self.flushes_failed = 0
+        """The writer keeps what it could not make durable, within its bound, and tries again."""
         self._writer = writer
         self._monotonic = monotonic
 
@@ -47,7 +49,7 @@ class StoreSink:
         try:
             self._writer.flush()
         except StoreUnavailable:
-            self.rows_shed += 1
+            self.flushes_failed += 1
         self.flush_seconds_last = self._monotonic() - began
         self.flush_seconds_sum += self.flush_seconds_last
         self.flushes += 1

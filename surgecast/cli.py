@@ -14,13 +14,17 @@ from surgecast.commands.verb import Verb
 from surgecast.errors import Exit, exit_code, print_error
 
 VERBS = (
-    Verb("demo", "surgecast.commands.demo:demo", "Show Surgecast at work on a simulated voice network."),
-    Verb("up", "surgecast.commands.up:up", "Run Surgecast, each role a process of its own."),
+    Verb("demo", "surgecast.commands.demo:demo", "Show Surgecast at work."),
+    Verb("up", "surgecast.commands.up:up", "Run Surgecast: each role a process of its own."),
     Verb("replay", "surgecast.commands.replay:replay", "Read captures as if their traffic arrived now."),
     Verb("mos", "surgecast.commands.mos:mos", "Rate a call by the full ITU-T E-model."),
     Verb("query", "surgecast.commands.query:query", "Print stored rows."),
     Verb("call", "surgecast.commands.call:call", "Print the trace of one call."),
-    Verb("doctor", "surgecast.commands.doctor:doctor", "Check this machine, the configuration and what runs."),
+    Verb(
+        "doctor",
+        "surgecast.commands.doctor:doctor",
+        "Check this machine, the configuration and a running Surgecast.",
+    ),
     Verb("config", "surgecast.commands.config:app", "Check, show or describe the configuration."),
     Verb("bench", "surgecast.commands.bench:app", "Measure the hot paths beside their peers in the same run."),
 )

@@ -176,6 +176,11 @@ class CollectorMetrics(Collector):
         yield CounterMetricFamily(
             "surgecast_store_rows_shed", "Rows lost because the store was unavailable.", value=sink.rows_shed
         )
+        yield CounterMetricFamily(
+            "surgecast_store_write_failures",
+            "Batches that could not be made durable yet.",
+            value=sink.flushes_failed,
+        )
         write = HistogramMetricFamily("surgecast_store_write_seconds", "Time to make a batch durable.")
         write.add_metric([], [("+Inf", float(sink.flushes))], sink.flush_seconds_sum)
         yield write

@@ -246,6 +246,7 @@ class CallTable:
                 self._media.forget(side)
             if self._calls.get(call.sip.call_id) is call:
                 del self._calls[call.sip.call_id]
+            self._links.forget(call.sip, self._calls.__contains__)
         self._due = waiting
 
     def _count_end(self, call: TrackedCall) -> None:
