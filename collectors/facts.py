@@ -88,6 +88,19 @@ class DatagramBatch:
     """Gives the buffer back to its source; called once, by whoever consumed the batch."""
 
 
+class FramesTaken(NamedTuple):
+    """What a reader of frames did with those it was given."""
+
+    frames: int
+    """How many were taken, from the first on; the others are to be given again."""
+    rtp: int
+    """RTP packets among them."""
+    handed: npt.NDArray[np.void]
+    """Those that are for others to read (`collectors.kernels.frames.FRAME`), in order."""
+    wants_datagrams: bool
+    """Hand on what was found in the others before giving more frames: SDP among it, or a border of time."""
+
+
 @lru_cache(maxsize=16_384)
 def format_ip(ip: bytes) -> str:
     """Return the text of a 16-byte address; v4-mapped ones as dotted quads."""

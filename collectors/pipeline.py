@@ -38,6 +38,8 @@ from collectors.tracking.report_intervals import ReportedInterval, StreamKey
 from collectors.tracking.report_streams import ReportedStream
 from collectors.tracking.reports import ReportTracker
 from collectors.tracking.rollups import Rollups
+from collectors.tracking.rtp import RtpTracker
+from collectors.tracking.streams import StreamSettings
 from collectors.tracking.tracked_call import CallSettings
 from collectors.wire.hep import DuplicateFilter
 from collectors.wire.rtcp import ParsedRtcp, parse_rtcp
@@ -46,9 +48,11 @@ from collectors.wire.rtp_report import parse_rtp_stat
 from collectors.wire.vq_report import parse_vq_report
 from telephony.model import (
     INTERVAL_NS,
+    UNKNOWN,
     Endpoint,
     Labels,
     Registration,
+    StreamInterval,
 )
 
 _S_NS = 1_000_000_000
@@ -74,6 +78,7 @@ class PipelineSettings:
     """Replays: capture times are the only clock there is."""
     calls: CallSettings = field(default_factory=CallSettings)
     dialogs: DialogSettings = field(default_factory=DialogSettings)
+    rtp: StreamSettings = field(default_factory=StreamSettings)
 
 
 class Pipeline:
@@ -94,6 +99,7 @@ class Pipeline:
             limit=settings.max_streams, lifetime_ns=settings.stream_idle_ns
         )
         self.calls = CallTable(labeller, self.media, self.rollups, pools, settings.calls)
+        self.rtp = RtpTracker(settings.rtp, lambda to, at: self.calls.match(to, at, ""), self._labels_between)
         self.load = LoadRows(labeller, self.calls, self.agents)
         self._sink = sink
         self._registrations: list[Registration] = []
@@ -199,6 +205,7 @@ class Pipeline:
             return
         # Calls first: a report that came with a BYE must find the call it speaks of.
         self.calls.feed(events)
+        self.rtp.described(events)
         for event in events:
             self._take_other(event)
 
@@ -272,6 +279,7 @@ class Pipeline:
 
     def finish(self, now_ns: int) -> None:
         """End of the input: whatever is open is closed as of the last datagram, and everything is published."""
+        self.rtp.table.finish()
         self.dialogs.close(now_ns)
         self._take_dialog_events()
         self.reports.finish()
@@ -304,15 +312,45 @@ class Pipeline:
         self._sink.flush()
 
     def _publish_intervals(self, until_ns: int) -> None:
-        intervals = []
+        intervals = self.rtp.take_intervals()
+        for interval in intervals:
+            self._look_at_rtp(interval)
+            self._add_interval(interval)
         for reported in self.reports.take_intervals(until_ns):
             interval = rated(reported, self.match_of(reported), self._labels_for(reported))
-            self.calls.add_interval(interval)
-            self.counters.add_interval(interval)
-            self.rollups.add_interval(interval)
+            self._add_interval(interval)
             intervals.append(interval)
         if intervals:
             self._sink.intervals(intervals)
+
+    def _look_at_rtp(self, interval: StreamInterval) -> None:
+        """Keep the call of an RTP stream alive; say what no SDP explains."""
+        if interval.call_id:
+            self.dialogs.touch(interval.call_id, interval.time_ns)
+            text = ""
+        else:
+            text = f"RTP from {interval.src} to {interval.dst}, in no SDP"
+        if interval.codec == UNKNOWN:
+            types = " ".join(map(str, interval.payload_types))
+            text = f"RTP to {interval.dst} has payload types {types} that no SDP explains"
+            text += f"; its clock is measured as {interval.clock_rate_hz} Hz"
+        if text:
+            kind = "rtp_clock_estimated" if interval.codec == UNKNOWN else "rtp_unmatched"
+            place = interval.labels
+            self.findings.note(
+                interval.time_ns,
+                kind,
+                str(interval.dst),
+                text,
+                tenant=place.tenant,
+                node=place.node,
+                call_id=interval.call_id,
+            )
+
+    def _add_interval(self, interval: StreamInterval) -> None:
+        self.calls.add_interval(interval)
+        self.counters.add_interval(interval)
+        self.rollups.add_interval(interval)
 
     def match_of(self, reported: ReportedInterval | ReportedStream) -> StreamMatch | None:
         """Return what SDP says of a reported stream; remembered, so that it outlives the call's addresses."""
@@ -325,10 +363,11 @@ class Pipeline:
         return match
 
     def _labels_for(self, reported: ReportedInterval) -> Labels:
-        call = self.calls.get(reported.call_id) if reported.call_id else None
-        if call is not None:
-            return call.labels
-        return self.labeller.addresses(reported.reporter, reported.far, reported.node_id)
+        return self._labels_between(reported.call_id, reported.reporter, reported.far, reported.node_id)
+
+    def _labels_between(self, call_id: str, receiver: Endpoint, sender: Endpoint, node_id: int = 0) -> Labels:
+        call = self.calls.get(call_id) if call_id else None
+        return call.labels if call is not None else self.labeller.addresses(receiver, sender, node_id)
 
     def _masked(self, sighting: SipSighting) -> SipSighting:
         """Return the sighting without the number that a request's URI holds."""
@@ -366,6 +405,7 @@ class Pipeline:
             "dialog_events": self.dialogs.stats.events_shed,
             "sip_sightings": self.dialogs.stats.sightings_shed,
             "agents": self.agents.folded,
+            **self.rtp.table.shed(),
         }
         for table in self.rollups.tables:
             shed[f"{table.measurement.name}_late"] = table.stats.late
@@ -378,6 +418,7 @@ class Pipeline:
             "calls": len(self.calls),
             "media_addresses": len(self.media),
             "report_streams": len(self.reports),
+            "rtp_streams": len(self.rtp),
             "agents": len(self.agents.by_id),
         }
 

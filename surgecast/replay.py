@@ -13,7 +13,7 @@ import numpy.typing as npt
 from collectors.capture.base import SourceStats
 from collectors.capture.files import open_capture
 from collectors.capture.listeners import hep_parser
-from collectors.facts import DatagramBatch, SipSighting
+from collectors.facts import DatagramBatch, FramesTaken, SipSighting
 from collectors.pipeline import Pipeline
 from collectors.publish import StoreSink
 from collectors.settings import CollectorSettings
@@ -84,6 +84,20 @@ class _Keep:
             self._onward.flush()
 
 
+class _Reader:
+    """Reads RTP for the pipeline, and lets its time pass where no datagram does."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    def take(self, memory: npt.NDArray[np.uint8], frames: npt.NDArray[np.void], *, waiting: bool) -> FramesTaken:
+        """Take frames (`collectors.capture.base.FrameReader`)."""
+        rtp = self._pipeline.rtp
+        if not waiting and rtp.table.newest_ns:
+            self._pipeline.tick(rtp.table.newest_ns)
+        return rtp.take(memory, frames, waiting=waiting)
+
+
 def replay_files(
     paths: Sequence[Path],
     settings: CollectorSettings,
@@ -138,6 +152,7 @@ def _replay(paths: Sequence[Path], settings: CollectorSettings, result: ReplayRe
         _Keep(result, onward),
         pipeline_settings(settings, labeller, trust_capture_clock=True),
     )
+    pipeline.rtp.keep_totals = True
     newest_ns = 0
 
     def take(batch: DatagramBatch) -> None:
@@ -149,14 +164,13 @@ def _replay(paths: Sequence[Path], settings: CollectorSettings, result: ReplayRe
         batch.release()
 
     # Every file is opened before the first is read: a wrong name must not cost the time of the right ones.
-    sources = [open_capture(path, hep_parser(settings)) for path in paths]
+    sources = [open_capture(path, hep_parser(settings), _Reader(pipeline)) for path in paths]
     for source in sources:
         source.run(take, threading.Event())
         result.capture.add(source.stats())
-    pipeline.finish(newest_ns)
-    result.streams = [
-        rated_stream(stream, pipeline.match_of(stream), Labels()) for stream in pipeline.reports.streams()
-    ]
+    pipeline.finish(max(newest_ns, pipeline.rtp.table.newest_ns))
+    reported = (rated_stream(stream, pipeline.match_of(stream), Labels()) for stream in pipeline.reports.streams())
+    result.streams = [*sorted(pipeline.rtp.totals, key=lambda stream: stream.time_ns), *reported]
     result.rtcp_reports = pipeline.counters.rtcp_reports
     result.rtcp_rejected = sum(pipeline.counters.rtcp_rejected.values())
     result.shed = {table: count for table, count in pipeline.shed().items() if count}

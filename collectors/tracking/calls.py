@@ -197,7 +197,7 @@ class CallTable:
                 key = call.key
                 if not call.answered:
                     setup[key] = setup.get(key, 0) + 1
-                elif call.reports:
+                elif call.has_media:
                     streams[key] = streams.get(key, 0) + 1
         recent, self._recent = self._recent, {}
         up = self.concurrency.current()
@@ -261,7 +261,7 @@ class CallTable:
             row.add("short_calls")
         if call.one_way:
             row.add("one_way")
-        if not call.reports:
+        if not call.has_media:
             row.add("no_media")
 
 

@@ -81,6 +81,11 @@ class TrackedCall:
         return next(((s.codec_name,) for s in self.sides if s.voice_codec is not None), ())
 
     @property
+    def has_media(self) -> bool:
+        """Tell whether anything of its media was seen."""
+        return self.reports > 0 or any(self.heard.seen.values())
+
+    @property
     def key(self) -> LoadKey:
         """Where its load counts."""
         return (self.labels.tenant, self.pool, self.labels.region, self.labels.node)
@@ -134,6 +139,6 @@ class TrackedCall:
             return "not answered: no media to rate"
         if not self.sides:
             return "no SDP seen: its media cannot be told apart"
-        if not self.reports:
-            return "no RTCP seen for its media addresses"
-        return "RTCP seen, but no receiver reports with a measurable interval"
+        if not self.has_media:
+            return "neither RTP nor RTCP seen for its media addresses"
+        return "media seen, but nothing of it that can be rated"

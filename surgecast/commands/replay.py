@@ -68,7 +68,7 @@ def _stream(stream: StreamInterval) -> dict[str, Any]:
         "ssrc": f"0x{stream.ssrc:08x}",
         "src": str(stream.src),
         "dst": str(stream.dst),
-        "payload_types": [],  # RTCP does not carry them
+        "payload_types": list(stream.payload_types),
         "codec": stream.codec,
         "clock_rate_hz": stream.clock_rate_hz,
         "observer": stream.observer.value,

@@ -274,7 +274,7 @@ class TestBounds:
         tables = {"dialogs", "registrations", "heartbeats", "calls", "reports", "media_addresses", "findings"}
         assert tables < set(pipeline.shed())
         assert not any(pipeline.shed().values())
-        assert {"calls", "media_addresses", "report_streams", "agents"} == set(pipeline.sizes())
+        assert {"calls", "media_addresses", "report_streams", "rtp_streams", "agents"} == set(pipeline.sizes())
 
     def test_an_empty_batch_is_nothing(self) -> None:
         pipeline, sink = pipeline_of()

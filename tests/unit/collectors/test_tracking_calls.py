@@ -387,8 +387,8 @@ def test_quality_is_of_the_scale_that_most_intervals_are_on() -> None:
     ("expected", "described", "reports"),
     [
         ("no SDP seen: its media cannot be told apart", False, 0),
-        ("no RTCP seen for its media addresses", True, 0),
-        ("RTCP seen, but no receiver reports with a measurable interval", True, 3),
+        ("neither RTP nor RTCP seen for its media addresses", True, 0),
+        ("media seen, but nothing of it that can be rated", True, 3),
     ],
 )
 def test_a_call_without_quality_says_why(expected: str, described: bool, reports: int) -> None:
