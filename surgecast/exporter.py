@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import accumulate
 from platform import python_version
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -25,11 +26,10 @@ from collectors.capture.base import SourceStats
 from collectors.pipeline import Pipeline
 from collectors.publish import StoreSink
 from collectors.tracking.agents import Agent
+from collectors.tracking.counters import JITTER_EDGES_MS
 from surgecast import __version__
-from telephony.histogram import JITTER_MS
 from telephony.model import UNKNOWN, Outcome
 
-JITTER_EDGES_MS = (1, 2, 5, 10, 20, 30, 50, 100, 200)
 OTHER = "other"
 """The trunk of what belongs to no configured one."""
 
@@ -93,14 +93,8 @@ class CollectorMetrics(Collector):
         jitter = HistogramMetricFamily(
             "surgecast_stream_jitter_seconds", "Interarrival jitter (RFC 3550) per interval."
         )
-        total, buckets = 0, []
-        edges = list(JITTER_EDGES_MS)
-        for i, count in enumerate(counters.jitter_ms_histogram):
-            while edges and JITTER_MS.edges[i] >= edges[0]:
-                buckets.append((str(edges.pop(0) / 1000), float(total)))
-            total += count
-        buckets += [(str(edge / 1000), float(total)) for edge in edges]
-        buckets.append(("+Inf", float(total)))
+        edges = [*(str(edge / 1000) for edge in JITTER_EDGES_MS), "+Inf"]
+        buckets = list(zip(edges, map(float, accumulate(counters.jitter_histogram)), strict=True))
         jitter.add_metric([], buckets, counters.jitter_ms_sum / 1000)
         yield jitter
         yield GaugeMetricFamily(
