@@ -102,6 +102,7 @@ def _grid(grid_id: str, columns: list[dict[str, Any]]) -> dag.AgGrid:
         getRowId="params.data.call_id",
         columnSize=None,
         className="call-grid",
+        style={"height": "100%"},
         defaultColDef={"sortable": True, "resizable": True, "suppressHeaderMenuButton": True},
         dashGridOptions={
             "rowHeight": 34,
