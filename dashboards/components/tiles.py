@@ -62,7 +62,7 @@ def ratio_words(ratio: Ratio) -> tuple[str, str, bool]:
     """Return value, parts and whether it is too few, as every ratio is shown.
 
     >>> ratio_words(Ratio(45, 60)), ratio_words(Ratio(3, 4))
-    (('75 %', '45 / 60 · CI 62.8–84.2 %', False), ('n = 4', '3 / 4, too few', True))
+    (('75.0 %', '45 / 60 · CI 62.8–84.2 %', False), ('n = 4', '3 / 4, too few', True))
     """
     parts = f"{count(round(ratio.numerator))} / {count(round(ratio.denominator))}"
     if not ratio.enough:
