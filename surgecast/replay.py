@@ -127,8 +127,8 @@ def replay_files(
     return result
 
 
-def by_second(rows: npt.NDArray[np.void], newest_ns: int) -> Iterator[tuple[npt.NDArray[np.void], int]]:
-    """Yield the rows of a batch second by second of the capture, each part with the newest time up to its end.
+def by_second(rows: npt.NDArray[np.void], newest_ns: int) -> Iterator[tuple[npt.NDArray[np.void], int, int]]:
+    """Yield the rows of a batch second by second of the capture, each part with the clock before and after it.
 
     A file gives in one batch what took an hour to come: fed whole, its reports would all meet the last call that
     used their ports. A time far ahead of those around it is wrong and does not move the clock.
@@ -141,7 +141,7 @@ def by_second(rows: npt.NDArray[np.void], newest_ns: int) -> Iterator[tuple[npt.
     clock = np.maximum.accumulate(np.where(ahead, newest_ns, times))
     cuts = np.flatnonzero(np.diff(clock // _SECOND_NS)) + 1
     for first, last in pairwise((0, *cuts.tolist(), len(rows))):
-        yield rows[first:last], int(clock[last - 1])
+        yield rows[first:last], int(clock[first]), int(clock[last - 1])
 
 
 def _replay(paths: Sequence[Path], settings: CollectorSettings, result: ReplayResult, onward: Sink | None) -> None:
@@ -157,10 +157,10 @@ def _replay(paths: Sequence[Path], settings: CollectorSettings, result: ReplayRe
 
     def take(batch: DatagramBatch) -> None:
         nonlocal newest_ns
-        for rows, until_ns in by_second(batch.rows, newest_ns):
+        for rows, since_ns, until_ns in by_second(batch.rows, newest_ns):
             newest_ns = until_ns
+            pipeline.tick(since_ns)
             pipeline.feed(DatagramBatch(rows, batch.buffer), newest_ns)
-            pipeline.tick(newest_ns)
         batch.release()
 
     # Every file is opened before the first is read: a wrong name must not cost the time of the right ones.
