@@ -3,7 +3,7 @@
 A party that sends media says so in its sender reports, and says in their report blocks what it receives
 (RFC 3550 section 6.4). Only where one party sends, hears nothing, and the other was never heard of, is a call
 one-way; a party that never speaks RTCP proves nothing about its media. Where we see the RTP itself, a direction
-of which no packet came, while many came the other way, is silent.
+of which no packet came and RTCP says nothing either, while many came the other way, is silent.
 """
 
 from collections.abc import Iterable, Sequence
@@ -43,10 +43,7 @@ def one_way(
     activities: Iterable[SenderActivity], media: MediaIndex, sides: Sequence[MediaSide], heard: DirectionsHeard
 ) -> bool | None:
     """Return True for one-way media, False for both ways, None where nothing tells."""
-    seen = heard.seen[Direction.TO_CALLEE], heard.seen[Direction.TO_CALLER]
-    if min(seen) == 0 and max(seen) >= MIN_PACKETS:
-        return True
-    if min(seen) > 0:
+    if all(heard.seen[d] > 0 for d in (Direction.TO_CALLEE, Direction.TO_CALLER)):
         return False
     sends = {Direction.TO_CALLEE: False, Direction.TO_CALLER: False}
     deaf = {Direction.TO_CALLEE: False, Direction.TO_CALLER: False}
@@ -60,11 +57,12 @@ def one_way(
         sends[direction] = True
         if activity.reports >= MIN_REPORTS and activity.reports_with_blocks == 0:
             deaf[direction] = True
-    flows = {d: sends[d] or heard.received[d] > 0 for d in sends}
+    flows = {d: sends[d] or heard.received[d] > 0 or heard.seen[d] > 0 for d in sends}
     if all(flows.values()):
         silent = [d for d in flows if heard.expected[d] > 0 and heard.received[d] == 0]
         return bool(silent)
     if not any(flows.values()):
         return None
     sending = next(d for d in flows if flows[d])
-    return True if deaf[sending] else None
+    # Where RTCP speaks of the other direction too, it flows, and it is our tap that sees one direction only.
+    return True if deaf[sending] or heard.seen[sending] >= MIN_PACKETS else None
