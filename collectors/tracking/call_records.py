@@ -13,7 +13,7 @@ def record_of(call: TrackedCall, settings: CallSettings, linked: tuple[str, ...]
     """Return the record of a call that ended; MOS are of the scale that most of its intervals are on."""
     sip = call.sip
     assert call.outcome is not None
-    scale = max(call.mos_n, key=lambda s: call.mos_n[s], default=None)
+    quality = call.quality
     return CallRecord(
         labels=call.labels,
         call_id=sip.call_id,
@@ -35,9 +35,9 @@ def record_of(call: TrackedCall, settings: CallSettings, linked: tuple[str, ...]
         hops=tuple(sip.hops),
         codecs=call.codecs,
         one_way=call.one_way,
-        mos_min=call.mos_min[scale] if scale else None,
-        mos_avg=call.mos_sum[scale] / call.mos_n[scale] if scale else None,
-        degraded_ratio=call.degraded / call.intervals if call.intervals else None,
+        mos_min=quality.mos_min,
+        mos_avg=quality.mos_avg,
+        degraded_ratio=quality.degraded_ratio,
         quality_reason=call.why_no_quality(),
         correlated=linked,
     )
@@ -61,8 +61,8 @@ def state_row(call: TrackedCall, now_ns: int, settings: CallSettings) -> Row:
         "codec": call.codec,
         "outcome": call.outcome.value if call.outcome is not None else None,
         "sip_code": sip.sip_code or None,
-        "r_last": call.r_last,
-        "r_min": call.r_min,
+        "r_last": call.quality.r_last,
+        "r_min": call.quality.r_min,
         "reports": call.reports,
         "quality_reason": call.why_no_quality(),
     }

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 
 from collectors.facts import SipCall
+from collectors.tracking.call_quality import NOT_RATED, PREFERENCE, CallQuality
 from collectors.tracking.concurrency import LoadKey
 from collectors.tracking.media import MediaSide, StreamMatch
 from collectors.tracking.one_way import DirectionsHeard
 from collectors.tracking.privacy import NumberPrivacy
-from telephony.bands import DEGRADED_R, R_DIVISOR
-from telephony.model import INTERVAL_NS, UNKNOWN, Endpoint, Labels, Outcome, Scale, StreamInterval
+from telephony.model import INTERVAL_NS, UNKNOWN, Endpoint, Labels, Observer, Outcome, StreamInterval
 
 MAX_SIDES = 16
 """Media addresses kept per call; a call that announces more is re-routed in a loop."""
@@ -48,17 +48,11 @@ class TrackedCall:
     outcome: Outcome | None = None
     ended_ns: int = 0
     due_ns: int = 0
-    intervals: int = 0
-    degraded: int = 0
+    observed: dict[Observer, CallQuality] = field(default_factory=dict)
     heard: DirectionsHeard = field(default_factory=DirectionsHeard)
-    mos_sum: dict[Scale, float] = field(default_factory=dict)
-    mos_n: dict[Scale, int] = field(default_factory=dict)
-    mos_min: dict[Scale, float] = field(default_factory=dict)
     reports: int = 0
     """RTCP messages that were joined to the call."""
     one_way: bool | None = None
-    r_last: float | None = None
-    r_min: float | None = None
     changed: bool = True
     """Since its state was last given to `take_states`."""
     stated_ns: int = 0
@@ -118,22 +112,18 @@ class TrackedCall:
     def add_interval(self, interval: StreamInterval) -> None:
         """Take the closed interval of one of its streams."""
         self.heard.add(interval)
-        if interval.r_factor is None or interval.mos is None or interval.mos_scale is None:
-            return
-        scale, r = interval.mos_scale, interval.r_factor / R_DIVISOR[interval.mos_scale]
-        self.intervals += 1
-        self.r_last = r
-        self.r_min = r if self.r_min is None else min(self.r_min, r)
-        self.changed = True
-        if r < DEGRADED_R:
-            self.degraded += 1
-        self.mos_sum[scale] = self.mos_sum.get(scale, 0.0) + interval.mos
-        self.mos_n[scale] = self.mos_n.get(scale, 0) + 1
-        self.mos_min[scale] = min(self.mos_min.get(scale, interval.mos), interval.mos)
+        if self.observed.setdefault(interval.observer, CallQuality()).add(interval):
+            self.changed = True
+
+    @property
+    def quality(self) -> CallQuality:
+        """The call's quality, as the observer saw it whose word counts."""
+        rated = (self.observed[o] for o in PREFERENCE if o in self.observed)
+        return next((quality for quality in rated if quality.intervals), NOT_RATED)
 
     def why_no_quality(self) -> str:
         """Return why the call has no quality figure, empty where it has one."""
-        if self.intervals:
+        if self.quality.intervals:
             return ""
         if not self.answered:
             return "not answered: no media to rate"
