@@ -8,7 +8,9 @@ from dash import Dash
 from waitress import wasyncore
 from waitress.server import create_server
 
+from dashboards.services import REFRESHERS
 from dashboards.settings import DashboardSettings
+from dashboards.snapshots import Refresher
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ class WebServer:
         self.host = settings.host
         self.port: int = self._server.effective_port
         """The port in use, also where 0 was asked for."""
+        self._refreshers: tuple[Refresher, ...] = app.server.extensions.get(REFRESHERS, ())
         self._closing = threading.Event()
         self._serving = threading.Lock()
 
@@ -51,8 +54,10 @@ class WebServer:
                 wasyncore.loop(timeout=_LOOK_SECONDS, map=self._map, count=1)
 
     def close(self) -> None:
-        """End `run` and free the port; idempotent. Sockets are closed once nobody polls them any more."""
+        """End `run`, free the port and stop reading the store; idempotent, the store may be closed afterwards."""
         self._closing.set()
+        for refresher in self._refreshers:
+            refresher.stop()
         if self._serving.acquire(timeout=_END_SECONDS):
             self._server.task_dispatcher.shutdown()
             wasyncore.close_all(self._map)

@@ -195,7 +195,7 @@ def register(app: Dash, services: Services) -> None:
         app,
         "draw",
         [Output(f"{name}-graph", "figure") for name in LANES.values()],
-        [Input("call-charts", "data"), Input("scheme", "computedColorScheme"), State("theme", "data")],
+        [Input("call-charts", "data"), State("theme", "data")],
     )
     in_browser(app, "drawLadder", [Output("ladder-drawing", "data-drawn")], [Input("call-charts", "data")])
     for name in ("ladder", *LANES.values()):

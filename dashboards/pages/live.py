@@ -300,7 +300,6 @@ def register(app: Dash, services: Services) -> None:
         [Output(f"{name}-graph", "figure") for name in CHARTS],
         [
             Input("live-charts", "data"),
-            Input("scheme", "computedColorScheme"),
             State("theme", "data"),
         ],
     )
