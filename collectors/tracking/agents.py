@@ -82,24 +82,16 @@ class Agents:
         ids, times = rows["node_id"], rows["captured_ns"]
         for node_id in np.unique(ids):
             agent, mine = self._agent(int(node_id)), ids == node_id
-            off_ns = received_ns - (times[mine] + agent.correction_ns)
-            wrong = np.abs(off_ns) > limit_ns
-            if wrong.any():
-                first = int(np.argmax(wrong))
-                if not wrong[-1] and agent.correction_ns == 0:
-                    # A single wrong time among right ones is that datagram's fault, not the clock's.
-                    fixed = times[mine]
-                    fixed[wrong] = received_ns
-                    times[mine] = fixed
-                    agent.clock_skewed += int(wrong.sum())
-                    continue
-                back_in_time = np.abs(received_ns - int(times[mine][first])) <= limit_ns
-                agent.correction_ns = 0 if back_in_time else received_ns - int(times[mine][first])
-            if agent.correction_ns:
+            wrong = np.abs(received_ns - times[mine] - agent.correction_ns) > limit_ns
+            # A single wrong time among right ones is that datagram's fault, not the clock's.
+            if wrong.any() and (wrong[-1] or agent.correction_ns):
+                off_ns = received_ns - int(times[mine][int(np.argmax(wrong))])
+                agent.correction_ns = off_ns if abs(off_ns) > limit_ns else 0
+            if agent.correction_ns or wrong.any():
                 shifted = times[mine] + agent.correction_ns
                 # Times that are wrong each in its own way are no clock's.
                 times[mine] = np.where(np.abs(received_ns - shifted) > limit_ns, received_ns, shifted)
-                agent.clock_skewed += int(mine.sum())
+                agent.clock_skewed += int(mine.sum() if agent.correction_ns else wrong.sum())
         self.corrected = any(agent.correction_ns for agent in self.by_id.values())
 
     def _agent(self, node_id: int) -> Agent:
