@@ -13,8 +13,8 @@ from telephony.quality import assess
 
 MIN_RATED_PACKETS = 100
 """Packets an interval must have been expected to hold to be rated: a fifth of 10 s of 20 ms packets."""
-ASSUMED_CLOCK_HZ = 8000
-"""Clock of a stream whose codec nobody told; jitter is in its ticks, so it is marked as assumed."""
+UNKNOWN_CLOCK_HZ = 0
+"""Of a stream whose codec nobody told: jitter in its ticks is no time, and is not made one by a guess."""
 _PLC = {"disabled": False, "standard": True, "enhanced": True}
 """RFC 3611 section 4.7.6; `unspecified` says nothing."""
 _UNRATED = frozenset({Verdict.IMPLAUSIBLE_REPORT, Verdict.ENCRYPTED_RTCP})
@@ -68,9 +68,9 @@ def rated(
     """
     codec = match.codec if match is not None else None
     name = codec.name if codec is not None else reported.codec
-    clock_hz = codec.clock_rate_hz if codec is not None else ASSUMED_CLOCK_HZ
+    clock_hz = codec.clock_rate_hz if codec is not None else UNKNOWN_CLOCK_HZ
     jitter_ms, jitter_max_ms = reported.jitter_ms, reported.jitter_max_ms
-    if reported.jitter_ticks_mean is not None:
+    if reported.jitter_ticks_mean is not None and clock_hz:
         jitter_ms = ticks_to_ms(reported.jitter_ticks_mean, clock_hz)
         jitter_max_ms = ticks_to_ms(reported.jitter_ticks_max or reported.jitter_ticks_mean, clock_hz)
     rating = None

@@ -70,7 +70,7 @@ def _stream(stream: StreamInterval) -> dict[str, Any]:
         "dst": str(stream.dst),
         "payload_types": list(stream.payload_types),
         "codec": stream.codec,
-        "clock_rate_hz": stream.clock_rate_hz,
+        "clock_rate_hz": stream.clock_rate_hz or None,
         "observer": stream.observer.value,
         "expected": stream.expected,
         "received": stream.received,

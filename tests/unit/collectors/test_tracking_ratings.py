@@ -75,7 +75,7 @@ def test_jitter_is_in_ms_of_the_codecs_own_clock(expected: float, clock_rate_hz:
 def test_without_a_match_the_addresses_are_those_of_the_media_below_the_rtcp() -> None:
     interval = rated(REPORTED, None, LABELS)
     assert (Endpoint("10.0.0.1", 4000), Endpoint("10.0.0.2", 6000)) == (interval.src, interval.dst)
-    assert ("unknown", 8000, Direction.UNKNOWN) == (interval.codec, interval.clock_rate_hz, interval.direction)
+    assert ("unknown", 0, Direction.UNKNOWN) == (interval.codec, interval.clock_rate_hz, interval.direction)
 
 
 @pytest.mark.parametrize(
