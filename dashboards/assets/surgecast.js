@@ -162,7 +162,7 @@
 
   function rowOf(target) {
     const row = target.closest ? target.closest(".call-grid .ag-center-cols-container .ag-row, .call-grid .ag-row") : null;
-    return row ? row.getAttribute("row-id") : null;
+    return row ? row.getAttribute("row-id").split("\t").pop() : null;
   }
 
   function go(path) {

@@ -99,7 +99,7 @@ def _grid(grid_id: str, columns: list[dict[str, Any]]) -> dag.AgGrid:
         id=grid_id,
         columnDefs=columns,
         rowData=[],
-        getRowId="params.data.call_id",
+        getRowId="params.data.row_id",
         columnSize=None,
         className="call-grid",
         style={"height": "100%"},

@@ -252,3 +252,9 @@ def test_frames_write_local_time() -> None:
     """Plotly has no zones: the axis is given local times."""
     frame = Frame(DashboardSettings(zone="Asia/Kolkata").time_zone, "")
     assert ["1970-01-01T05:30:00.000"] == frame.x([0])
+
+
+def test_rows_of_a_call_in_two_tenants_stay_apart(services: Services) -> None:
+    """Reports that could not be given to a tenant are still of the same Call-ID."""
+    rows = live_tick(services)["grids"]["worst"]
+    assert all(row["row_id"] == f"{row['tenant']}\t{row['call_id']}" for row in rows)
