@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import structlog
 
@@ -171,15 +171,15 @@ def collecting(settings: CollectorSettings, storage: StorageSettings) -> Iterato
         CaptureError: A listener cannot be opened.
         StoreError: The store cannot be opened for writing.
     """
-    store = open_store(storage.url, storage)
-    try:
+    with ExitStack() as opened:
+        store = open_store(storage.url, storage)
+        opened.callback(store.close)
         writer = store.writer(WRITER_NAME)
-        try:
-            sink = StoreSink(writer, time.monotonic)
-            labeller = labeller_of(settings)
-            pipeline = Pipeline(labeller, pools_of(settings), sink, pipeline_settings(settings, labeller))
-            yield Collector(open_listeners(settings), pipeline, sink, store.maintain)
-        finally:
-            writer.close()
-    finally:
-        store.close()
+        opened.callback(writer.close)
+        sources = open_listeners(settings)
+        for source in sources:
+            opened.callback(source.close)
+        sink = StoreSink(writer, time.monotonic)
+        labeller = labeller_of(settings)
+        pipeline = Pipeline(labeller, pools_of(settings), sink, pipeline_settings(settings, labeller))
+        yield Collector(sources, pipeline, sink, store.maintain)
