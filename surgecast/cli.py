@@ -25,6 +25,7 @@ VERBS = (
         "surgecast.commands.doctor:doctor",
         "Check this machine, the configuration and a running Surgecast.",
     ),
+    Verb("forecast", "surgecast.commands.forecast:app", "Judge forecasts of load on the past."),
     Verb("config", "surgecast.commands.config:app", "Check, show or describe the configuration."),
     Verb("bench", "surgecast.commands.bench:app", "Measure the hot paths beside their peers in the same run."),
 )

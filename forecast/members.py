@@ -1,0 +1,61 @@
+"""The models a forecast may come from, by name. A new one is a module that registers itself and is
+listed here; nothing else changes.
+
+A model works in z (see `forecast.panel`) and gives the middle of the distribution; its width is learned from its
+own errors by `forecast.intervals`, so a poor model comes with wide quantiles rather than with wrong ones.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol
+
+from forecast.localtime import Floats, Ints
+from forecast.panel import Panel
+
+
+class Fitted(Protocol):
+    """A model as fitted at the start of a day."""
+
+    def predict(self, origins: Ints, targets: Ints) -> Floats:
+        """Return z for target slots, each seen from the end of its origin slot (of the day fitted for).
+
+        Arrays of one length; targets are later than origins. Every value is finite.
+        """
+
+
+class Model(Protocol):
+    """A model of one series."""
+
+    def fit(self, day: int) -> Fitted:
+        """Return the model that knows the days before `day` (numbered as in the panel)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A registered model."""
+
+    name: str
+    build: Callable[[Panel], Model]
+    needs_days: int
+    """Measured days before it may be used."""
+    rung: int
+    """Place on the ladder: higher is preferred where history allows; negative is a yardstick, never chosen."""
+
+
+_MODULES = ("forecast.naive", "forecast.universal", "forecast.stack")
+_members: dict[str, Member] = {}
+
+
+def register(name: str, build: Callable[[Panel], Model], *, needs_days: int, rung: int) -> None:
+    """Add a member. Raises ValueError when the name or the rung is taken."""
+    if name in _members or any(rung == member.rung for member in _members.values()):
+        raise ValueError(f"member {name!r} or rung {rung} is registered twice")
+    _members[name] = Member(name, build, needs_days, rung)
+
+
+def members() -> tuple[Member, ...]:
+    """Return all members from the lowest rung to the highest."""
+    for module in _MODULES:
+        import_module(module)
+    return tuple(sorted(_members.values(), key=lambda member: member.rung))

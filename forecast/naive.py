@@ -1,0 +1,83 @@
+"""The lower rungs, and the yardstick: last value, day of the last days, weekly profile, same time last week."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from forecast.localtime import Floats, Ints
+from forecast.members import Fitted, register
+from forecast.panel import OFFSET, Panel
+from forecast.profiles import WEEK
+
+
+@dataclass(frozen=True, slots=True)
+class LastValue:
+    """What was measured last goes on."""
+
+    panel: Panel
+
+    def fit(self, day: int) -> Fitted:
+        """Nothing is fitted."""
+        return self
+
+    def predict(self, origins: Ints, targets: Ints) -> Floats:
+        """Return z; see `Fitted`."""
+        return np.nan_to_num(self.panel.last_known[origins], nan=np.sqrt(OFFSET))
+
+
+class DayType:
+    """The mean of the last days at that time of day."""
+
+    def __init__(self, panel: Panel) -> None:
+        self.panel = panel
+        self.rows = panel.day_type_rows()
+
+    def fit(self, day: int) -> Fitted:
+        """Nothing is fitted."""
+        return self
+
+    def predict(self, origins: Ints, targets: Ints) -> Floats:
+        """Return z; see `Fitted`."""
+        usual = self.rows[self.panel.day[origins], self.panel.slot[targets]]
+        last = np.nan_to_num(self.panel.last_known[origins], nan=np.sqrt(OFFSET))
+        return np.where(np.isfinite(usual), usual, last)
+
+
+@dataclass(frozen=True, slots=True)
+class WeeklyProfile:
+    """The robust profile of that time of the week."""
+
+    panel: Panel
+
+    def fit(self, day: int) -> Fitted:
+        """Nothing is fitted."""
+        return self
+
+    def predict(self, origins: Ints, targets: Ints) -> Floats:
+        """Return z; see `Fitted`."""
+        return self.panel.expected(self.panel.day[origins], targets)[1]
+
+
+@dataclass(frozen=True, slots=True)
+class SeasonalNaive:
+    """The same time of the week at its last known week: the yardstick of `skill_vs_seasonal_naive`."""
+
+    panel: Panel
+
+    def fit(self, day: int) -> Fitted:
+        """Nothing is fitted."""
+        return self
+
+    def predict(self, origins: Ints, targets: Ints) -> Floats:
+        """Return z; see `Fitted`."""
+        week = WEEK * self.panel.slots_per_day
+        back = targets - week * -(-(targets - origins) // week)
+        found = np.where(back >= 0, self.panel.z[np.maximum(back, 0)], np.nan)
+        last = np.nan_to_num(self.panel.last_known[origins], nan=np.sqrt(OFFSET))
+        return np.where(np.isfinite(found), found, last)
+
+
+register("seasonal-naive", SeasonalNaive, needs_days=8, rung=-1)
+register("last-value", LastValue, needs_days=0, rung=0)
+register("day-type", DayType, needs_days=1, rung=1)
+register("weekly-profile", WeeklyProfile, needs_days=8, rung=2)

@@ -1,0 +1,282 @@
+"""What every model may know of a series, computed once and from the past alone.
+
+Each table has a rule for how far back its entries look, and the look-ups below keep to it: a forecast made on day
+D uses rows made of days before D, plus running levels up to its own origin. So one panel over a whole series
+serves every origin of a backtest, and changing values after an origin cannot change what is forecast there.
+
+Values are kept as z = sqrt(y + 3/8), which makes the noise of counts about the same at every volume.
+"""
+
+from functools import cached_property
+
+import numpy as np
+
+from forecast.calendar import OWN, DayKind, day_kinds, resembled_weekday
+from forecast.localtime import EPOCH_WEEKDAY, Bools, Floats, Ints, local_grid, weekday_of
+from forecast.profiles import WEEK, base_profile, known_mean, smoothed, weekly_profiles
+from forecast.series import Series
+from forecast.states import outages
+
+OFFSET = 0.375
+POISSON_VARIANCE = 0.25
+"""Variance of z for Poisson counts (Anscombe)."""
+_CLIP = 4.0
+"""Residuals beyond the profile itself plus this are cut: one absurd slot must not lift the level for days."""
+SHORT_SLOTS = (0.5, 2.0, 6.0)
+_LIVE_LEVELS = 2
+LONG_DAYS = (0.5, 2.0, 6.0)
+"""Half-lives of the running levels: slots, then days' worth of open slots."""
+SHAPE_DAYS = (1.0, 5.0)
+"""Half-lives of the running change of the day's shape."""
+_SHRINK_DAYS = 2.0
+_HALF_DAY, _TWO_DAYS = 3, 4
+"""Places of these half-lives among the levels."""
+_STEP_SIGMA = 3.5
+_STEP_NEAR_PARTS = 4
+_STEP_GAP_DAYS = 14
+_STEP_PAST_DAYS = 56
+_LEAST_SCATTER = 0.02
+"""A step is looked for against the days that far back, over that long; scatter of z relative to the profile."""
+
+
+def to_root(y: Floats) -> Floats:
+    """Return counts in the scale where their noise is even."""
+    return np.sqrt(np.maximum(y, 0.0) + OFFSET)
+
+
+def from_root(z: Floats) -> Floats:
+    """Return counts from that scale; never negative."""
+    return np.maximum(np.maximum(z, 0.0) ** 2 - OFFSET, 0.0)
+
+
+class Panel:
+    """A series with room for `ahead` slots after its end; slots are numbered from the series' first.
+
+    Days are numbered from the series' first local day. `holiday` holds local days counted from the epoch.
+    """
+
+    def __init__(self, series: Series, ahead: int, holiday: frozenset[int] = frozenset()) -> None:
+        self.series = series
+        self.known = len(series)
+        grid = local_grid(series.start_s, series.slot_s, self.known + ahead, series.zone)
+        self.first_day = int(grid.day[0])
+        self.day: Ints = grid.day - self.first_day
+        self.slot: Ints = grid.slot
+        self.slots_per_day = series.slots_per_day
+        self.days = int(self.day[-1]) + 1
+        self.kinds = day_kinds(np.arange(self.days) + self.first_day, holiday)
+        self.observed: Floats = np.full(self.day.size, np.nan)
+        self.observed[: self.known] = series.learned
+        self.y: Floats = self.observed.copy()
+        self._build_profiles()
+        dead = outages(self.y, from_root(self.base[self.day, self.slot]))
+        self.outage: Bools = dead
+        if dead.any():
+            self.y[dead] = np.nan
+            self._build_profiles()
+        self._build_residuals()
+
+    def _build_profiles(self) -> None:
+        table = np.full((self.days, self.slots_per_day), np.nan)
+        self.z: Floats = to_root(self.y)
+        # Of the two slots that share a key on the day of 25 hours, the later one stays: either would do.
+        table[self.day, self.slot] = self.z
+        self.table: Floats = table
+        plain = np.where((self.kinds == DayKind.HOLIDAY)[:, None], np.nan, table)
+        self.profiles: Floats = weekly_profiles(plain)
+        self.base: Floats = base_profile(self.profiles)
+        # Without history a memory says nothing beyond the base.
+        self.spread: Floats = np.nan_to_num(self.profiles - self.base)
+
+    def _build_residuals(self) -> None:
+        self.holiday_like: Ints = self._learn_holidays()
+        expected = self.base[self.rows(self.day, self.day), self.slot]
+        self.residual: Floats = _clipped(self.z - expected, expected)
+        usual = self.kinds[self.day] != DayKind.HOLIDAY
+        self.levels, self.today = self._running_levels(expected)
+        self.shapes: Floats = self._running_shapes(np.where(usual, self.residual, np.nan))
+        day_level, seen = self._day_levels(expected)
+        self.day_shift: Floats = self._day_shifts(day_level, seen)
+        self.step, self.step_weight = self._steps(day_level, seen)
+
+    def _learn_holidays(self) -> Ints:
+        """Return for each day on which a forecast is made which weekday (or OWN) holidays are like."""
+        like = np.full(self.days, OWN, np.int64)
+        holidays = np.flatnonzero(self.kinds == DayKind.HOLIDAY)
+        if not holidays.size:
+            return like
+        errors = np.full((holidays.size, 8), np.nan)
+        for place, day in enumerate(holidays):
+            for like_weekday in range(8):
+                gap = np.abs(self.table[day] - self.base[self._like_rows[day, like_weekday]])
+                errors[place, like_weekday] = np.nanmean(gap) if np.isfinite(gap).any() else np.nan
+        weekday = np.array([weekday_of(d + self.first_day) for d in range(self.days)])
+        amount = np.nansum(from_root(self.table), axis=1)
+        for made in range(self.days):
+            recent = np.arange(max(0, made - 8 * WEEK), made)
+            volumes = np.array([amount[recent[weekday[recent] == w]].mean() if (weekday[recent] == w).any()
+                                else np.nan for w in range(7)])  # fmt: skip
+            like[made] = resembled_weekday(errors, holidays < made, volumes)
+        return like
+
+    def rows(self, made: Ints, target: Ints) -> Ints:
+        """Return which profile rows a forecast made on days `made` may use for days `target`."""
+        row = np.where(
+            self.kinds[target] == DayKind.HOLIDAY, self._like_rows[target, self.holiday_like[made]], target
+        )
+        return self.rows_plain(made, row)
+
+    @cached_property
+    def _like_rows(self) -> Ints:
+        """Return [day, weekday or OWN]: the last day with that weekday; the day itself before the beginning."""
+        days = np.arange(self.days)
+        rows = np.tile(days[:, None], (1, 8))
+        for weekday in range(7):
+            rows[:, weekday] -= (days + self.first_day + EPOCH_WEEKDAY - weekday) % 7
+        return np.asarray(np.where(rows < 0, days[:, None], rows))
+
+    def _running_levels(self, expected: Floats) -> tuple[Floats, Floats]:
+        """Return [half-life, slot] of the level relative to the profile, and the level of the day so far.
+
+        A level of 0.1 lifts z by a tenth of the profile. Slots count by the square of the profile, as in a
+        regression of the residual on it; time stands still while nothing is known. The two shortest levels follow
+        an outage too, and forget it within the hour; the others do not learn from it.
+        """
+        known = np.isfinite(self.residual)
+        open_per_day = max(1.0, float(known[self.day < 2 * WEEK].sum()) / (2 * WEEK))
+        lives = [*SHORT_SLOTS, *(days * open_per_day for days in LONG_DAYS)]
+        weight = np.where(known, expected, 0.0)
+        top, bottom = (np.nan_to_num(self.residual) * weight), weight * weight
+        live_residual = _clipped(to_root(self.observed) - expected, expected)
+        live_weight = np.where(np.isfinite(live_residual), expected, 0.0)
+        live = (np.nan_to_num(live_residual) * live_weight).tolist(), (live_weight**2).tolist()
+        learned = top.tolist(), bottom.tolist()
+        levels = np.zeros((len(lives), self.day.size))
+        for number, life in enumerate(lives):
+            levels[number] = _decayed_ratio(*(live if number < _LIVE_LEVELS else learned), 0.5 ** (1 / life))
+        total, mass = np.cumsum(top), np.cumsum(bottom)
+        start = np.searchsorted(self.day, self.day)
+        before = np.r_[0.0, total][start], np.r_[0.0, mass][start]
+        return levels, (total - before[0]) / (mass - before[1] + self._usual_square(mass))
+
+    def _usual_square(self, mass: Floats) -> Floats:
+        """Return what a day's level is shrunk by: two usual slots, as known at each slot."""
+        count = np.cumsum(np.diff(np.r_[0.0, mass]) > 0)
+        return np.asarray(2 * mass / np.maximum(count, 1) + 1e-9)
+
+    def _running_shapes(self, residual: Floats) -> Floats:
+        """Return [half-life, day, slot]: mean residual of a time of day over the days before, any weekday."""
+        table = np.full((self.days, self.slots_per_day), np.nan)
+        table[self.day, self.slot] = residual
+        table = smoothed(table, 2)
+        shapes = np.zeros((len(SHAPE_DAYS), self.days, self.slots_per_day))
+        for number, life in enumerate(SHAPE_DAYS):
+            keep = 0.5 ** (1 / life)
+            total, mass = np.zeros(self.slots_per_day), np.zeros(self.slots_per_day)
+            for day in range(self.days):
+                shapes[number, day] = total / (mass + 0.5)
+                seen = np.isfinite(table[day])
+                total = np.where(seen, total * keep + np.nan_to_num(table[day]), total)
+                mass = np.where(seen, mass * keep + 1, mass)
+        return shapes
+
+    def _day_levels(self, expected: Floats) -> tuple[Floats, Bools]:
+        """Return each day's level relative to the profile, and on which days anything was measured."""
+        weight = np.where(np.isfinite(self.residual), expected, 0.0)
+        top = np.bincount(self.day, weights=np.nan_to_num(self.residual) * weight, minlength=self.days)
+        bottom = np.bincount(self.day, weights=weight * weight, minlength=self.days)
+        return np.where(bottom > 0, top / np.maximum(bottom, 1e-9), 0.0), bottom > 0
+
+    def _day_shifts(self, level: Floats, seen: Bools) -> Floats:
+        """Return [day made, kind]: how far such days lay from the profile so far, relative, shrunk to none."""
+        shifts = np.zeros((self.days, len(DayKind)))
+        for kind in (DayKind.EVE, DayKind.HOLIDAY, DayKind.AFTER):
+            of_kind = (self.kinds == kind) & seen
+            count = np.r_[0, np.cumsum(of_kind)[:-1]]
+            total = np.r_[0.0, np.cumsum(np.where(of_kind, level, 0.0))[:-1]]
+            shifts[:, kind] = total / (count + _SHRINK_DAYS)
+        return shifts
+
+    def _steps(self, level: Floats, seen: Bools) -> tuple[Floats, Floats]:
+        """Return for each slot the level to follow if the load has stepped, and how sure that is, 0 to 1.
+
+        A step is a level far outside what whole days showed in the weeks before. Up is believed after half a day,
+        because too little capacity is worse than too much; down, which a day off looks like, after two.
+        """
+        before = np.r_[0.0, np.cumsum(np.where(seen, level**2, 0.0))]
+        count = np.r_[0, np.cumsum(seen)]
+        days = np.arange(self.days)
+        last, first = np.maximum(days - _STEP_GAP_DAYS, 0), np.maximum(days - _STEP_GAP_DAYS - _STEP_PAST_DAYS, 0)
+        known = count[last] - count[first]
+        scatter = np.sqrt((before[last] - before[first]) / np.maximum(known, 1))
+        scatter = np.where(known >= WEEK, np.maximum(scatter, _LEAST_SCATTER), np.inf)[self.day]
+        # The day so far is the better measure once it is long; the running level carries over midnight.
+        up = np.maximum(np.maximum(self.levels[_HALF_DAY], self.today), 0.0)
+        down = np.minimum(self.levels[_TWO_DAYS], 0.0)
+        step: Floats = np.where(self.levels[_HALF_DAY] > 0, up, down)
+        return step, np.clip(np.abs(step) / scatter - _STEP_SIGMA, 0.0, 1.0)
+
+    def follow_step(self, origins: Ints, targets: Ints, base: Floats, forecast: Floats) -> Floats:
+        """Return forecasts in z moved towards the profile at the new level where the load has stepped.
+
+        A regression cannot have learned this: steps are rare, and between them yesterday's level may tell nothing.
+        Near leads follow the load by themselves and are left alone.
+        """
+        far = np.minimum((targets - origins) * _STEP_NEAR_PARTS / self.slots_per_day, 1.0)
+        weight = self.step_weight[origins] * far
+        stepped = base * (1 + self.step[origins])
+        outward = np.abs(stepped - base) > np.abs(forecast - base)
+        followed: Floats = np.where(outward, forecast + weight * (stepped - forecast), forecast)
+        return followed
+
+    def expected(self, made: Ints, target: Ints) -> tuple[Ints, Floats]:
+        """Return the rows and the profile in z, holidays included, for target slots seen from days `made`."""
+        day = self.day[target]
+        row = self.rows(made, day)
+        base = self.base[row, self.slot[target]]
+        own = self.base[self.rows_plain(made, day), self.slot[target]]
+        base = np.where(np.isfinite(base), base, own)
+        return row, np.nan_to_num(base * (1 + self.day_shift[made, self.kinds[day]]), nan=np.sqrt(OFFSET))
+
+    def rows_plain(self, made: Ints, target: Ints) -> Ints:
+        """Return the profile rows of the targets' own weekdays."""
+        late: Ints = np.maximum(target - made, 0) // WEEK
+        row: Ints = np.maximum(target - WEEK * late, 0)
+        return row
+
+    @cached_property
+    def measured_days(self) -> Ints:
+        """Return for each day how many earlier days have measured slots."""
+        seen = np.isfinite(self.table).any(axis=1)
+        earlier: Ints = np.r_[0, np.cumsum(seen)[:-1]].astype(np.int64)
+        return earlier
+
+    @cached_property
+    def last_known(self) -> Floats:
+        """Return for each slot the last z measured up to and with it, NaN before the first."""
+        place = np.maximum.accumulate(np.where(np.isfinite(self.observed), np.arange(self.day.size), -1))
+        return np.where(place >= 0, to_root(self.observed[np.maximum(place, 0)]), np.nan)
+
+    def day_type_rows(self, back: int = 5) -> Floats:
+        """Return [day, slot]: mean z of the last `back` days before, smoothed; for series younger than a week."""
+        near = smoothed(self.table, 1)
+        earlier = np.full((back, *near.shape), np.nan)
+        for step in range(1, back + 1):
+            earlier[step - 1, step:] = near[:-step]
+        return known_mean(earlier)
+
+
+def _clipped(residual: Floats, expected: Floats) -> Floats:
+    return np.clip(residual, -expected - _CLIP, expected + _CLIP)
+
+
+def _decayed_ratio(top: list[float], bottom: list[float], keep: float) -> list[float]:
+    """Return running sums of `top` over those of `bottom`, both decaying by `keep` where `bottom` is not zero."""
+    ratio = []
+    over = under = 0.0
+    for a, b in zip(top, bottom, strict=True):
+        if b > 0.0:
+            over = over * keep + a
+            under = under * keep + b
+        ratio.append(over / under if under > 0.0 else 0.0)
+    return ratio

@@ -1,0 +1,144 @@
+"""From a CSV file with the columns `ds,y` to a series: stamps, zones, doubles and bad values are settled here.
+
+Whatever is odd is counted and noted on the series; nothing is repaired in silence.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from math import isfinite, nan
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from forecast.localtime import DAY_S, Floats, Ints, instants_of_wall_clock
+from forecast.series import BadSeries, Series, from_points
+
+DEFAULT_SLOT_S = 900
+MAX_ROWS = 20_000_000
+_YEARS = (1900, 2200)
+_REGULAR_SHARE = 0.6
+"""Share of equal steps between stamps from which the points count as regular."""
+
+
+def read_csv(path: Path, slot_s: int | None = None, zone: ZoneInfo | None = None) -> Series:
+    """Return the series of a CSV file. Raises BadSeries with the reason and what to do, OSError if unreadable.
+
+    Stamps with an offset are instants; stamps without are wall-clock times of `zone` (UTC when None). `slot_s`
+    None takes a quarter of an hour, or the file's own step where that is coarser.
+    """
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        reader = csv.DictReader(file)
+        names = reader.fieldnames or []
+        if "ds" not in names or "y" not in names:
+            raise BadSeries(f"{path.name}: needs the columns ds,y; has {','.join(names)[:80] or 'none'}")
+        return from_rows(((row["ds"], row["y"]) for row in reader), slot_s, zone)
+
+
+def from_rows(
+    rows: Iterable[tuple[str | None, str | None]], slot_s: int | None = None, zone: ZoneInfo | None = None
+) -> Series:
+    """Return the series of (stamp, value) texts; see `read_csv`."""
+    zone = zone or ZoneInfo("UTC")
+    odd: Counter[str] = Counter()
+    walls: list[tuple[int, float]] = []
+    instants: list[tuple[int, float]] = []
+    for count, (stamp, text) in enumerate(rows):
+        if count >= MAX_ROWS:
+            raise BadSeries(f"more than {MAX_ROWS} rows; give coarser points")
+        try:
+            moment = datetime.fromisoformat((stamp or "").strip())
+        except ValueError:
+            odd["rows without a readable time"] += 1
+            continue
+        if not _YEARS[0] <= moment.year < _YEARS[1]:
+            odd[f"times not between the years {_YEARS[0]} and {_YEARS[1]}"] += 1
+            continue
+        value = _number(text, odd)
+        if moment.tzinfo is None:
+            walls.append((round(moment.replace(tzinfo=UTC).timestamp()), value))
+        else:
+            instants.append((round(moment.timestamp()), value))
+    times, values, unsure = _settled(walls, instants, zone, odd)
+    native_s = _native_step_s(times)
+    series = from_points(
+        times,
+        values,
+        slot_s=slot_s if slot_s is not None else max(DEFAULT_SLOT_S, _dividing_day(native_s)),
+        native_s=native_s,
+        zone=zone,
+        unsure_s=unsure,
+    )
+    return replace(series, notes=tuple(f"{n} {what}" for what, n in sorted(odd.items())))
+
+
+def _number(text: str | None, odd: Counter[str]) -> float:
+    try:
+        value = float(text or "")
+    except ValueError:
+        odd["values that are no number"] += 1
+        return nan
+    if not isfinite(value):
+        odd["values that are no number"] += 1
+        return nan
+    if value < 0:
+        odd["negative values"] += 1
+        return nan
+    return value
+
+
+def _settled(
+    walls: list[tuple[int, float]], instants: list[tuple[int, float]], zone: ZoneInfo, odd: Counter[str]
+) -> tuple[Ints, Floats, Ints]:
+    """Return sorted unique instants, their values, and the instants whose value the clock change leaves unsure."""
+    times = np.array([t for t, _ in instants], np.int64)
+    values = np.array([v for _, v in instants], np.float64)
+    unsure = np.zeros(0, np.int64)
+    if walls:
+        wall_s = np.array([t for t, _ in walls], np.int64)
+        wall_y = np.array([v for _, v in walls], np.float64)
+        order = np.argsort(wall_s, kind="stable")
+        wall_s, wall_y = wall_s[order], wall_y[order]
+        utc_s, repeated, skipped = instants_of_wall_clock(wall_s, zone)
+        if np.nansum(wall_y[skipped]) > 0:
+            # Load in an hour that no clock on the wall showed: the stamps are not from that clock.
+            odd["stamps in hours the zone's clock skips: all stamps without offset are read as UTC"] += int(
+                skipped.sum()
+            )
+            utc_s = wall_s
+        else:
+            shown = ~skipped
+            wall_s, wall_y, utc_s, repeated = wall_s[shown], wall_y[shown], utc_s[shown], repeated[shown]
+            again = repeated & np.r_[False, wall_s[1:] == wall_s[:-1]]
+            utc_s = utc_s + np.where(again, 3600, 0)
+            twice = again | np.r_[again[1:], False]
+            unsure = utc_s[repeated & ~twice]
+            unsure = np.r_[unsure, unsure + 3600]
+            if unsure.size:
+                odd["stamps in an hour that the clock repeats, given once: taken as missing"] += unsure.size // 2
+        times, values = np.r_[times, utc_s], np.r_[values, wall_y]
+    order = np.argsort(times, kind="stable")
+    times, values = times[order], values[order]
+    last = np.r_[times[1:] != times[:-1], True] if times.size else np.zeros(0, np.bool_)
+    if not last.all():
+        odd["points with the stamp of a later row"] += int((~last).sum())
+    return times[last], values[last], unsure
+
+
+def _native_step_s(times_s: Ints) -> int:
+    """Return the step most points keep, or 0 when they are events without a step."""
+    if times_s.size < 3:
+        return 0
+    steps, counts = np.unique(np.diff(times_s), return_counts=True)
+    best = int(counts.argmax())
+    return int(steps[best]) if counts[best] >= _REGULAR_SHARE * (times_s.size - 1) else 0
+
+
+def _dividing_day(step_s: int) -> int:
+    """Return the step, or the next larger one that divides a day."""
+    if step_s <= 0:
+        return 0
+    return next((s for s in range(step_s, DAY_S + 1, 1) if DAY_S % s == 0), DAY_S)

@@ -1,0 +1,109 @@
+"""One series forecast day after day: fit at local midnight, forecast at any slot, learn from what came.
+
+The same object serves a backtest, which walks through the past, and the service, which walks with the clock.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from time import process_time
+
+import numpy as np
+
+from forecast.intervals import Bands, Outcomes
+from forecast.ladder import Chosen, Ladder
+from forecast.leads import LeadBins
+from forecast.localtime import Bools, Floats, Ints
+from forecast.panel import Panel, from_root, to_root
+
+_SAMPLES = 4
+"""Leads of each bin and origin whose outcomes are learned from: neighbouring leads err alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Issued:
+    origins: Ints
+    targets: Ints
+    bins: Ints
+    own: Floats
+    profile: Floats
+    forecast: Floats
+    quantiles: Floats
+
+
+class Rolling:
+    """The forecasts of one series, one local day at a time; days are numbered as in the panel."""
+
+    def __init__(self, panel: Panel, bins: LeadBins) -> None:
+        self.panel = panel
+        self.bins = bins
+        self.ladder = Ladder(panel, bins)
+        self.bands = Bands(bins.edges[1:] / panel.slots_per_day)
+        self.fit_seconds: list[float] = []
+        self._pending: dict[int, list[_Issued]] = defaultdict(list)
+        self._chosen: Chosen | None = None
+        self._day = -1
+
+    @property
+    def model(self) -> str:
+        """The member that forecasts this day."""
+        return self._today().name
+
+    def _today(self) -> Chosen:
+        if self._chosen is None:
+            raise RuntimeError("start_day comes before forecasts")
+        return self._chosen
+
+    def start_day(self, day: int) -> None:
+        """Learn from the days since the last start and refit; `day` is the one that begins."""
+        began = process_time()
+        for ended in range(max(self._day, 0), day):
+            self._learn(ended)
+        self._day = day
+        self._chosen = self.ladder.fit(day)
+        self.fit_seconds.append(process_time() - began)
+
+    def quantiles(self, origins: Ints, targets: Ints) -> Floats:
+        """Return [rows, levels] of counts for target slots seen from the ends of origin slots of this day."""
+        forecast = self._today().predict(origins, targets)
+        return from_root(self.bands.quantiles(self.bins.of(targets - origins), forecast))
+
+    def rehearse(self) -> None:
+        """Forecast a sample of leads from every slot of this day, to be learned from when they have come."""
+        chosen = self._today()
+        panel = self.panel
+        of_day = np.flatnonzero(panel.day[: panel.known] == self._day)
+        for number in range(len(self.bins)):
+            first, last = int(self.bins.edges[number]), int(self.bins.edges[number + 1])
+            origins = np.repeat(of_day, min(last - first, _SAMPLES))
+            targets = origins + first + 1 + (np.arange(origins.size) * 7919 + self._day) % (last - first)
+            held = targets < panel.known
+            origins, targets = origins[held], targets[held]
+            held = np.isfinite(panel.observed[targets])
+            origins, targets = origins[held], targets[held]
+            if not origins.size:
+                continue
+            bins = np.full(origins.size, number)
+            own = chosen.own.predict(origins, targets)
+            profile = chosen.profile.predict(origins, targets)
+            forecast = np.where(chosen.benched[bins], profile, own)
+            issued = _Issued(origins, targets, bins, own, profile, forecast, self.bands.quantiles(bins, forecast))
+            for day in np.unique(panel.day[targets]):
+                self._pending[int(day)].append(_of(issued, panel.day[targets] == day))
+
+    def _learn(self, day: int) -> None:
+        issued = self._pending.pop(day, [])
+        if not issued:
+            return
+        bins = np.concatenate([part.bins for part in issued])
+        targets = np.concatenate([part.targets for part in issued])
+        came = to_root(self.panel.observed[targets])
+        forecast = np.concatenate([part.forecast for part in issued])
+        quantiles = np.concatenate([part.quantiles for part in issued])
+        self.bands.learn(Outcomes(bins, forecast, came - forecast, came[:, None] <= quantiles))
+        own = np.abs(came - np.concatenate([part.own for part in issued]))
+        profile = np.abs(came - np.concatenate([part.profile for part in issued]))
+        self.ladder.learn(bins, own, profile)
+
+
+def _of(issued: _Issued, rows: Bools) -> _Issued:
+    return _Issued(*(getattr(issued, name)[rows] for name in _Issued.__slots__))

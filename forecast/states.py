@@ -1,0 +1,84 @@
+"""Telling closed from missing, and outages from quiet: the states that a series' own history reveals.
+
+What is marked at a slot depends on that slot and earlier ones (outages), or on a stated stretch of history
+(closed), so that a backtest which marks as it goes cannot see the future.
+"""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import numpy as np
+
+from forecast.localtime import Bools, Floats
+from forecast.series import Series, State
+
+_MOSTLY = 0.5
+"""A time of the week is closed when more than this share of its past slots was not measured."""
+_NEIGHBOURS = 2
+OUTAGE_LOST = 12.0
+"""Expected units that a dead run must lack before it counts as an outage: e^-12 by chance for Poisson counts."""
+OUTAGE_RATIO = 0.1
+"""Observed over expected below which a run is dead."""
+
+
+def mark_closed(series: Series, *, history: int | None = None, closed_days: Collection[int] = ()) -> Series:
+    """Return the series with unmeasured or empty slots outside business hours marked closed.
+
+    Business hours are learned from the first `history` slots (all by default): a time of the week is outside when
+    it is mostly not measured, or was always zero with its neighbours while the load is not small. `closed_days`
+    are local days (counted from the epoch) that were not worked.
+    """
+    upto = len(series) if history is None else history
+    closed_key = _closed_times(series.until(upto))
+    grid = series.grid
+    closed = closed_key[grid.weekday, grid.slot]
+    if closed_days:
+        closed |= np.isin(grid.day, np.fromiter(closed_days, np.int64))
+    idle = ~(np.nan_to_num(series.y) > 0)
+    state = series.state.copy()
+    state[closed & idle & (state != State.MASKED)] = State.CLOSED
+    return replace(series, state=state)
+
+
+def _closed_times(history: Series) -> Bools:
+    """Return [weekday, slot of day]: True where the history shows nothing is worked."""
+    grid = history.grid
+    shape = (7, grid.slots_per_day)
+    key = grid.weekday * grid.slots_per_day + grid.slot
+    size = shape[0] * shape[1]
+    measured = np.isfinite(history.y)
+    slots = np.bincount(key, minlength=size).reshape(shape)
+    seen = np.bincount(key[measured], minlength=size).reshape(shape)
+    total = np.bincount(key[measured], weights=history.y[measured], minlength=size).reshape(shape)
+    if len(history) < 14 * grid.slots_per_day:
+        # Too few weeks to know one weekday from another.
+        slots, seen, total = (np.broadcast_to(a.sum(axis=0), shape) for a in (slots, seen, total))
+    unmeasured = (slots > 0) & (seen < (1 - _MOSTLY) * slots)
+    around = sum(np.roll(total.ravel(), shift) for shift in range(-_NEIGHBOURS, _NEIGHBOURS + 1))
+    busy = measured.any() and float(np.mean(history.y[measured])) >= 1.0
+    empty = (np.asarray(around).reshape(shape) == 0) & (seen >= 2) & busy
+    return np.asarray(unmeasured | empty)
+
+
+def outages(observed: Floats, expected: Floats) -> Bools:
+    """Return True at slots where a run of next to nothing has gone on longer than chance allows.
+
+    `observed` and `expected` are amounts per slot, NaN where unknown; `expected` must come from the past alone.
+    Each slot is judged by the run up to itself. Unknown slots neither end nor lengthen a run.
+    """
+    dead = np.zeros(observed.size, np.bool_)
+    low = observed <= OUTAGE_RATIO * expected
+    for first, last in _runs(low, np.isfinite(observed) & np.isfinite(expected)):
+        lacking = np.cumsum(np.nan_to_num(expected[first:last]))
+        dead[first:last] = lacking >= OUTAGE_LOST
+    return dead & np.isfinite(observed)
+
+
+def _runs(low: Bools, known: Bools) -> list[tuple[int, int]]:
+    """Return [first, last) of the stretches in which every known slot is low and something is known."""
+    places = np.flatnonzero(known)
+    if not places.size:
+        return []
+    flags = low[places].astype(np.int8)
+    edges = np.flatnonzero(np.diff(np.r_[0, flags, 0]))
+    return [(int(places[a]), int(places[b - 1]) + 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]

@@ -1,0 +1,126 @@
+"""`surgecast forecast`: what load is coming, and how far such forecasts can be trusted."""
+
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import typer
+
+from forecast.accuracy import LEVELS, Accuracy
+from forecast.backtest import Report, backtest
+from forecast.calendar import UnknownCountry
+from forecast.points import read_csv
+from forecast.series import BadSeries
+from surgecast.commands.output import AsJson, print_json, print_table, stderr
+from surgecast.errors import CommandError, Exit
+from telephony.durations import format_duration, parse_duration
+
+app = typer.Typer(
+    help="Judge forecasts of load on the past.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+
+@app.callback()
+def _forecast() -> None:
+    """Judge forecasts of load on the past."""
+
+
+@app.command("backtest")
+def backtest_command(
+    series: Annotated[Path, typer.Option(help="CSV file with the columns ds,y; finer slots are summed.")],
+    slot: Annotated[str | None, typer.Option(help="Slot length; 15m, or the file's own step if coarser.")] = None,
+    horizons: Annotated[str, typer.Option(help="Comma-separated horizons.")] = "15m,1h,4h,24h,7d",
+    test_days: Annotated[int | None, typer.Option(help="Last days to test on; 28, or a third if shorter.")] = None,
+    country: Annotated[str | None, typer.Option(help="Public holidays: US, GB, DE-BY, ...")] = None,
+    tz: Annotated[str, typer.Option(help="Local zone, and that of stamps without an offset.")] = "UTC",
+    as_json: AsJson = False,
+) -> None:
+    """Forecast the last days of a series as if they were to come, from every slot, and say how well it went.
+
+    Example: surgecast forecast backtest --series calls.csv --slot 15m --tz Europe/Berlin --country DE
+    """
+    asked = {_seconds("--horizons", text): text.strip() for text in horizons.split(",") if text.strip()}
+    try:
+        points = read_csv(series, None if slot is None else _seconds("--slot", slot), _zone(tz))
+        report = backtest(points, horizons_s=tuple(asked), test_days=test_days, country=country)
+    except OSError as error:
+        raise CommandError(f"--series {series}: {error.strerror}", Exit.NOT_FOUND) from error
+    except (BadSeries, UnknownCountry) as error:
+        raise CommandError(f"--series {series.name}: {error}", Exit.USAGE) from error
+    for note in report.notes:
+        stderr.print(f"{series.name}: {note}", markup=False)
+    if as_json:
+        print_json(_as_json(report, asked))
+    else:
+        _print(report, asked)
+
+
+def _seconds(option: str, text: str) -> int:
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise CommandError(f"{option}: {error}", Exit.USAGE) from error
+    if seconds < 1:
+        raise CommandError(f"{option}: {text[:40]!r} is under a second; write for example 15m", Exit.USAGE)
+    return round(seconds)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise CommandError(f"--tz: no zone {name[:40]!r}; write for example Europe/Berlin", Exit.USAGE) from error
+
+
+def _as_json(report: Report, asked: dict[int, str]) -> dict[str, Any]:
+    return {
+        "horizons": {
+            asked[horizon]: {**_figures(accuracy), "model": report.models[horizon]}
+            for horizon, accuracy in report.horizons.items()
+        },
+        "fit_seconds": report.fit_seconds,
+        "slot_s": report.slot_s,
+        "test_days": report.test_days,
+        "origin_step": report.origin_step,
+        "states": report.states,
+        "notes": report.notes,
+    }
+
+
+def _figures(accuracy: Accuracy) -> dict[str, Any]:
+    names = [f"q{round(100 * level)}" for level in LEVELS]
+    return {
+        "n": accuracy.n,
+        "wape": accuracy.wape,
+        "wape_floor": accuracy.wape_floor,
+        "mase": accuracy.mase,
+        "pinball": dict(zip(names, accuracy.pinball, strict=True)),
+        "coverage": dict(zip(names, accuracy.coverage, strict=True)),
+        "bias": accuracy.bias,
+        "skill_vs_seasonal_naive": accuracy.skill_vs_seasonal_naive,
+    }
+
+
+def _print(report: Report, asked: dict[int, str]) -> None:
+    columns = ["horizon", "model", "n", "WAPE", "floor", "WAPE/floor", "MASE", "bias", "skill"]
+    columns += [f"under q{round(100 * level)}" for level in LEVELS[2:]]
+    rows = [
+        [
+            asked[horizon],
+            report.models[horizon],
+            a.n,
+            a.wape,
+            a.wape_floor,
+            a.wape / a.wape_floor if a.wape_floor > 0 else None,
+            a.mase,
+            a.bias,
+            a.skill_vs_seasonal_naive,
+            *a.coverage[2:],
+        ]
+        for horizon, a in report.horizons.items()
+    ]
+    title = f"{report.test_days} test days, slots of {format_duration(report.slot_s)}"
+    print_table(columns, rows, f"{title}; a refit takes {report.fit_seconds * 1000:.1f} ms")

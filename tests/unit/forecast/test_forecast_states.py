@@ -1,0 +1,71 @@
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from forecast.series import Series, State
+from forecast.states import mark_closed, outages
+
+MONDAY_S = 1_704_067_200
+
+
+def hourly(y: np.ndarray) -> Series:
+    state = np.where(np.isfinite(y), State.OPEN, State.MISSING).astype(np.uint8)
+    return Series(MONDAY_S, 3600, ZoneInfo("UTC"), y, state)
+
+
+def office(days: int, outside: float) -> np.ndarray:
+    hours = np.arange(days * 24)
+    worked = ((hours // 24) % 7 < 5) & (hours % 24 >= 8) & (hours % 24 < 18)
+    return np.where(worked, 40.0, outside)
+
+
+def test_business_hours_are_learned_from_what_is_not_measured() -> None:
+    marked = mark_closed(hourly(office(28, np.nan)))
+    assert (office(28, np.nan) == 40).tolist() == (marked.state == State.OPEN).tolist()
+
+
+def test_business_hours_are_learned_from_zeros_but_for_their_edges() -> None:
+    state = mark_closed(hourly(office(28, 0.0))).state[:24]
+    assert ([State.CLOSED] * 6, [State.OPEN] * 14) == (state[:6].tolist(), state[6:20].tolist())
+
+
+def test_a_gap_in_business_hours_is_missing_not_closed() -> None:
+    y = office(28, np.nan)
+    y[24 + 10] = np.nan
+    assert State.MISSING == mark_closed(hourly(y)).state[24 + 10]
+
+
+def test_zeros_of_a_quiet_line_are_not_closed() -> None:
+    y = np.zeros(28 * 24)
+    y[::50] = 1.0
+    assert 0 == (mark_closed(hourly(y)).state == State.CLOSED).sum()
+
+
+def test_calls_outside_business_hours_stay_open() -> None:
+    y = office(28, 0.0)
+    y[-1] = 3.0
+    assert State.OPEN == mark_closed(hourly(y), history=27 * 24).state[-1]
+
+
+def test_days_given_as_closed_are_closed() -> None:
+    y = np.full(28 * 24, 5.0)
+    y[:24] = np.nan
+    marked = mark_closed(hourly(y), closed_days=[MONDAY_S // 86_400])
+    assert 24 == (marked.state == State.CLOSED).sum()
+
+
+@pytest.mark.parametrize(
+    ("observed", "expected", "dead"),
+    [
+        ([20.0, 0, 0, 20], [20.0, 20, 20, 20], [False, True, True, False]),
+        ([1.0, 0, 0, 0, 0], [5.0, 5, 5, 5, 5], [False, False, False, True, True]),
+        ([0.0, 0, 0], [1.0, 1, 1], [False, False, False]),
+        ([0.0, np.nan, 0], [8.0, 8, 8], [False, False, True]),
+        ([0.0, 0], [np.nan, np.nan], [False, False]),
+    ],
+)
+def test_outages_are_runs_longer_than_chance(
+    observed: list[float], expected: list[float], dead: list[bool]
+) -> None:
+    assert dead == outages(np.array(observed), np.array(expected)).tolist()
