@@ -52,16 +52,10 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=500)
     parser.add_argument("--port", type=int, default=8099)
     arguments = parser.parse_args()
-    command = [
-        sys.executable,
-        "-m",
-        "surgecast",
-        "demo",
-        "--calls",
-        str(arguments.calls),
-        "--port",
-        str(arguments.port),
-    ]
+    command = [sys.executable, "-m", "surgecast", "demo", "--weeks", "1"]
+    for name, value in (("--calls", arguments.calls), ("--port", arguments.port)):
+        command += [name, str(value)]
+    command += ["--seconds", str(arguments.minutes * 60)]
     demo = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     began, samples = time.monotonic(), dict[int, list[tuple[float, float]]]()
     while demo.poll() is None:

@@ -39,6 +39,10 @@ REPORT_PAYLOADS = [
     Payload.VQ_RTCPXR,
 ]
 """Payloads that report on media."""
+MAX_PAYLOAD_TYPE = 0x1FF
+IS_REPORT = np.zeros(MAX_PAYLOAD_TYPE + 1, np.bool_)
+"""By payload type, whether it reports on media: indexing this is far cheaper than a search for every batch."""
+IS_REPORT[REPORT_PAYLOADS] = True
 
 
 DATAGRAM = np.dtype(
@@ -84,7 +88,20 @@ class DatagramBatch:
     """Gives the buffer back to its source; called once, by whoever consumed the batch."""
 
 
-@lru_cache(maxsize=65_536)
+class FramesTaken(NamedTuple):
+    """What a reader of frames did with those it was given."""
+
+    frames: int
+    """How many were taken, from the first on; the others are to be given again."""
+    rtp: int
+    """RTP packets among them."""
+    handed: npt.NDArray[np.void]
+    """Those that are for others to read (`collectors.kernels.frames.FRAME`), in order."""
+    wants_datagrams: bool
+    """Hand on what was found in the others before giving more frames: SDP among it, or a border of time."""
+
+
+@lru_cache(maxsize=16_384)
 def format_ip(ip: bytes) -> str:
     """Return the text of a 16-byte address; v4-mapped ones as dotted quads."""
     address = IPv6Address(ip)

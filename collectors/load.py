@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from collectors.capture.base import SourceStats
-from collectors.tracking.agents import Agents
+from collectors.tracking.agents import COUNTS, Agents
 from collectors.tracking.calls import CallTable
 from collectors.tracking.labels import Labeller
 from collectors.tracking.rollups import Row
@@ -36,11 +36,18 @@ class LoadRows:
                 for (tenant, pool, region, node), figures in self._calls.take_load().items()
             ),
             self._collector(now_ns, shed, unmatched),
-            *(
-                self._capture(now_ns, *self._labeller.node(node_id), figures)
-                for node_id, figures in self._agents.take()
-            ),
+            *(self._capture(now_ns, *place, figures) for place, figures in self._by_place().items()),
         ]
+
+    def _by_place(self) -> dict[tuple[str, str], dict[str, float]]:
+        """Return the figures of agents by node and region: agents of one name share a point, so a row too."""
+        places: dict[tuple[str, str], dict[str, float]] = {}
+        for node_id, figures in self._agents.take():
+            place = self._labeller.node(node_id)
+            if (known := places.get(place)) is not None:
+                figures |= {name: known[name] + figures[name] for name in COUNTS}
+            places[place] = figures
+        return places
 
     def _collector(self, now_ns: int, shed: int, unmatched: int) -> Row:
         before, now = self._captured, self.capture_totals()

@@ -4,7 +4,6 @@ One thread feeds it, so nothing here locks. It reads no clock: `received_ns` and
 replay drives it by the clock of the capture. What it makes goes to a `Sink`; nothing here knows a store.
 """
 
-from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,7 +11,8 @@ import numpy.typing as npt
 
 from collectors.facts import (
     DATAGRAM_DUPLICATE,
-    REPORT_PAYLOADS,
+    IS_REPORT,
+    MAX_PAYLOAD_TYPE,
     DatagramBatch,
     HeartbeatEnded,
     Payload,
@@ -29,6 +29,7 @@ from collectors.tracking.counters import Counters
 from collectors.tracking.dialog_facts import DialogEvent, DialogSettings, QualityReportBody, RtpStatHeader
 from collectors.tracking.dialogs import DialogTracker
 from collectors.tracking.findings import Findings
+from collectors.tracking.generations import Generations
 from collectors.tracking.labels import Labeller, PoolOf
 from collectors.tracking.media import MediaIndex, StreamMatch
 from collectors.tracking.privacy import mask_uri
@@ -37,6 +38,8 @@ from collectors.tracking.report_intervals import ReportedInterval, StreamKey
 from collectors.tracking.report_streams import ReportedStream
 from collectors.tracking.reports import ReportTracker
 from collectors.tracking.rollups import Rollups
+from collectors.tracking.rtp import RtpTracker
+from collectors.tracking.streams import StreamSettings
 from collectors.tracking.tracked_call import CallSettings
 from collectors.wire.hep import DuplicateFilter
 from collectors.wire.rtcp import ParsedRtcp, parse_rtcp
@@ -45,12 +48,15 @@ from collectors.wire.rtp_report import parse_rtp_stat
 from collectors.wire.vq_report import parse_vq_report
 from telephony.model import (
     INTERVAL_NS,
+    UNKNOWN,
     Endpoint,
     Labels,
     Registration,
+    StreamInterval,
 )
 
 _S_NS = 1_000_000_000
+_FOREVER_NS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,7 @@ class PipelineSettings:
     """Replays: capture times are the only clock there is."""
     calls: CallSettings = field(default_factory=CallSettings)
     dialogs: DialogSettings = field(default_factory=DialogSettings)
+    rtp: StreamSettings = field(default_factory=StreamSettings)
 
 
 class Pipeline:
@@ -88,8 +95,11 @@ class Pipeline:
         self.media = MediaIndex()
         self.dialogs = DialogTracker(settings.dialogs)
         self.reports = ReportTracker(settings.max_streams, settings.stream_idle_ns)
-        self._matches: OrderedDict[StreamKey, StreamMatch] = OrderedDict()
+        self._matches: Generations[StreamKey, StreamMatch] = Generations(
+            limit=settings.max_streams, lifetime_ns=settings.stream_idle_ns
+        )
         self.calls = CallTable(labeller, self.media, self.rollups, pools, settings.calls)
+        self.rtp = RtpTracker(settings.rtp, lambda to, at: self.calls.match(to, at, ""), self._labels_between)
         self.load = LoadRows(labeller, self.calls, self.agents)
         self._sink = sink
         self._registrations: list[Registration] = []
@@ -107,15 +117,16 @@ class Pipeline:
             self._correct_clocks(rows, received_ns)
         self.duplicates.mark(batch)
         self.agents.count(rows, received_ns)
-        types = rows["payload_type"]
-        for value, count in zip(*np.unique(types, return_counts=True), strict=True):
-            self.counters.payloads[_payload_name(int(value))] += int(count)
+        types = np.minimum(rows["payload_type"], MAX_PAYLOAD_TYPE)
+        counts = np.bincount(types)
+        for value in np.flatnonzero(counts).tolist():
+            self.counters.payloads[_PAYLOAD_NAMES.get(value, "other")] += int(counts[value])
         fresh = rows["flags"] & DATAGRAM_DUPLICATE == 0
         sip = np.flatnonzero((types == Payload.SIP) & fresh)
         if sip.size:
             self.dialogs.feed(batch, sip)
             self._take_dialog_events()
-        reports = np.flatnonzero(np.isin(types, REPORT_PAYLOADS) & fresh)
+        reports = np.flatnonzero(IS_REPORT[types] & fresh)
         if reports.size:
             self._feed_reports(batch, rows[reports])
 
@@ -194,6 +205,7 @@ class Pipeline:
             return
         # Calls first: a report that came with a BYE must find the call it speaks of.
         self.calls.feed(events)
+        self.rtp.described(events)
         for event in events:
             self._take_other(event)
 
@@ -254,30 +266,33 @@ class Pipeline:
 
     def tick(self, now_ns: int) -> None:
         """Let time pass; publishes when it is due. Call it often (each batch, or each tenth of a second)."""
-        if now_ns < self._next_publish_ns:
-            return
+        if 0 < self._next_publish_ns - now_ns <= self.settings.publish_ns:
+            return  # further ahead than one period: the clock was set back
         self._next_publish_ns = now_ns + self.settings.publish_ns
-        self.publish(now_ns)
+        self._publish(now_ns, closed_until_ns=now_ns - self.settings.lateness_ns, due_until_ns=now_ns)
 
-    def publish(self, now_ns: int) -> None:
-        """Publish what is new now."""
-        self._publish(now_ns, closed_until_ns=now_ns - self.settings.lateness_ns)
+    def stop(self, now_ns: int) -> None:
+        """The process ends though the traffic does not: what waits for late reports waits no longer."""
+        self._next_rollup_ns = 0
+        soon_ns = now_ns + INTERVAL_NS
+        self._publish(now_ns, closed_until_ns=soon_ns, due_until_ns=soon_ns + self.settings.calls.linger_ns)
 
     def finish(self, now_ns: int) -> None:
         """End of the input: whatever is open is closed as of the last datagram, and everything is published."""
+        self.rtp.table.finish()
         self.dialogs.close(now_ns)
         self._take_dialog_events()
         self.reports.finish()
         self._next_rollup_ns = 0
-        far_ns = now_ns + self.settings.calls.linger_ns + INTERVAL_NS
-        self._publish(far_ns, closed_until_ns=far_ns)
+        self._publish(now_ns, closed_until_ns=_FOREVER_NS, due_until_ns=_FOREVER_NS)
 
-    def _publish(self, now_ns: int, closed_until_ns: int) -> None:
+    def _publish(self, now_ns: int, *, closed_until_ns: int, due_until_ns: int) -> None:
+        """Publish intervals that ended by `closed_until_ns` and records that were due by `due_until_ns`."""
         self.dialogs.advance(now_ns)
         self._take_dialog_events()
         self.calls.concurrency.advance(now_ns)
         self._publish_intervals(closed_until_ns)
-        records = list(self.calls.take_records(now_ns, self.reports))
+        records = list(self.calls.take_records(due_until_ns, self.reports))
         if records:
             for record in records:
                 self.counters.attempts[record.outcome.value, record.labels.trunk] += 1
@@ -291,39 +306,68 @@ class Pipeline:
         self._sink.rows("call_now", self.calls.take_states(now_ns))
         load = self.load.take(now_ns, shed=sum(self.shed().values()), unmatched=self.counters.reports_unmatched)
         self._sink.rows("load_now", load)
-        if now_ns >= self._next_rollup_ns:
+        if not 0 < self._next_rollup_ns - now_ns <= self.settings.rollup_ns:
             self._next_rollup_ns = now_ns + self.settings.rollup_ns
             self._publish_rollups(now_ns)
         self._sink.flush()
 
     def _publish_intervals(self, until_ns: int) -> None:
-        intervals = []
+        intervals = self.rtp.take_intervals()
+        for interval in intervals:
+            self._look_at_rtp(interval)
+            self._add_interval(interval)
         for reported in self.reports.take_intervals(until_ns):
             interval = rated(reported, self.match_of(reported), self._labels_for(reported))
-            self.calls.add_interval(interval)
-            self.counters.add_interval(interval)
-            self.rollups.add_interval(interval)
+            self._add_interval(interval)
             intervals.append(interval)
         if intervals:
             self._sink.intervals(intervals)
 
+    def _look_at_rtp(self, interval: StreamInterval) -> None:
+        """Keep the call of an RTP stream alive; say what no SDP explains."""
+        if interval.call_id:
+            self.dialogs.touch(interval.call_id, interval.time_ns)
+            text = ""
+        else:
+            text = f"RTP from {interval.src} to {interval.dst}, in no SDP"
+        if interval.codec == UNKNOWN:
+            types = " ".join(map(str, interval.payload_types))
+            text = f"RTP to {interval.dst} has payload types {types} that no SDP explains"
+            text += f"; its clock is measured as {interval.clock_rate_hz} Hz"
+        if text:
+            kind = "rtp_clock_estimated" if interval.codec == UNKNOWN else "rtp_unmatched"
+            place = interval.labels
+            self.findings.note(
+                interval.time_ns,
+                kind,
+                str(interval.dst),
+                text,
+                tenant=place.tenant,
+                node=place.node,
+                call_id=interval.call_id,
+            )
+
+    def _add_interval(self, interval: StreamInterval) -> None:
+        self.calls.add_interval(interval)
+        self.counters.add_interval(interval)
+        self.rollups.add_interval(interval)
+
     def match_of(self, reported: ReportedInterval | ReportedStream) -> StreamMatch | None:
         """Return what SDP says of a reported stream; remembered, so that it outlives the call's addresses."""
         key = (reported.call_id, reported.reporter, reported.ssrc, reported.observer)
+        at_ns = reported.last_ns if isinstance(reported, ReportedStream) else reported.interval_start_ns
         match = self.calls.match(reported.reporter, reported.far, reported.call_id)
         if match is None:
             return self._matches.get(key)
-        self._matches[key] = match
-        self._matches.move_to_end(key)
-        if len(self._matches) > self.settings.max_streams:
-            self._matches.popitem(last=False)
+        self._matches.put(key, match, at_ns)
         return match
 
     def _labels_for(self, reported: ReportedInterval) -> Labels:
-        call = self.calls.get(reported.call_id) if reported.call_id else None
-        if call is not None:
-            return call.labels
-        return self.labeller.addresses(reported.reporter, reported.far, reported.node_id)
+        return self._labels_between(reported.call_id, reported.reporter, reported.far, reported.node_id)
+
+    def _labels_between(self, call_id: str, receiver: Endpoint, sender: Endpoint, node_id: int = 0) -> Labels:
+        call = self.calls.get(call_id) if call_id else None
+        return call.labels if call is not None else self.labeller.addresses(receiver, sender, node_id)
 
     def _masked(self, sighting: SipSighting) -> SipSighting:
         """Return the sighting without the number that a request's URI holds."""
@@ -355,9 +399,13 @@ class Pipeline:
             "reports": self.reports.shed + self.reports.stats.evicted,
             "findings": self.findings.shed,
             "dialogs": self.dialogs.stats.calls_evicted,
+            "registrations": self.dialogs.registrations.evicted,
+            "heartbeats": self.dialogs.heartbeats.evicted,
+            "calls": self.calls.stats.hurried,
             "dialog_events": self.dialogs.stats.events_shed,
             "sip_sightings": self.dialogs.stats.sightings_shed,
             "agents": self.agents.folded,
+            **self.rtp.table.shed(),
         }
         for table in self.rollups.tables:
             shed[f"{table.measurement.name}_late"] = table.stats.late
@@ -370,6 +418,7 @@ class Pipeline:
             "calls": len(self.calls),
             "media_addresses": len(self.media),
             "report_streams": len(self.reports),
+            "rtp_streams": len(self.rtp),
             "agents": len(self.agents.by_id),
         }
 
@@ -386,7 +435,3 @@ _REPORT_COLUMNS = (
     "correlation_len",
 )
 _PAYLOAD_NAMES = {payload.value: payload.name.lower() for payload in Payload}
-
-
-def _payload_name(value: int) -> str:
-    return _PAYLOAD_NAMES.get(value, "other")

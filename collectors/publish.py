@@ -5,8 +5,7 @@ from zlib import crc32
 
 from collectors.facts import SipSighting
 from collectors.tracking.rollups import Row
-from storage.rows import batch, call_batch, stream_interval_batch
-from storage.schema import SHARDS
+from storage.rows import batch, call_batch, shard_of, stream_interval_batch
 from storage.seam import StoreUnavailable, Writer
 from telephony.model import CallRecord, Labels, Registration, StreamInterval
 
@@ -20,6 +19,8 @@ class StoreSink:
         self.flush_seconds_last = 0.0
         self.flush_seconds_sum = 0.0
         self.flushes = 0
+        self.flushes_failed = 0
+        """The writer keeps what it could not make durable, within its bound, and tries again."""
         self._writer = writer
         self._monotonic = monotonic
 
@@ -48,7 +49,7 @@ class StoreSink:
         try:
             self._writer.flush()
         except StoreUnavailable:
-            self.rows_shed += 1
+            self.flushes_failed += 1
         self.flush_seconds_last = self._monotonic() - began
         self.flush_seconds_sum += self.flush_seconds_last
         self.flushes += 1
@@ -65,13 +66,13 @@ class StoreSink:
 
 
 def _message(sighting: SipSighting, labels: Labels) -> Row:
-    shard = crc32(sighting.call_id.encode()) % SHARDS
     return {
         # Two hops of one message can carry one microsecond: the branch and the hop tell their points apart.
-        "time": sighting.at_ns + crc32(f"{sighting.src}{sighting.dst}{sighting.branch}".encode()) % 1000,
+        "time": sighting.at_ns
+        + crc32(f"{sighting.src}{sighting.dst}{sighting.branch}".encode("utf-8", "replace")) % 1000,
         "tenant": labels.tenant,
         "node": labels.node,
-        "shard": str(shard),
+        "shard": shard_of(sighting.call_id),
         "call_id": sighting.call_id,
         "src": str(sighting.src),
         "dst": str(sighting.dst),

@@ -14,7 +14,7 @@ from flask import Flask, Response, jsonify
 from dashboards.components.shell import not_found, shell
 from dashboards.components.wiring import in_browser
 from dashboards.pages import call, live
-from dashboards.services import Services
+from dashboards.services import REFRESHERS, Services
 from dashboards.settings import DashboardSettings
 from dashboards.theme import stylesheet
 from storage.seam import Store
@@ -39,7 +39,7 @@ CALL_PREFIX = "/call/"
 
 
 def create_app(store: Store, settings: DashboardSettings, clock: Callable[[], int]) -> Dash:
-    """Return the application with its background refreshers running (daemon threads).
+    """Return the application with its background refreshers running; `server.WebServer.close` stops them.
 
     Args:
         store: opened; it stays the caller's to close.
@@ -48,8 +48,10 @@ def create_app(store: Store, settings: DashboardSettings, clock: Callable[[], in
     """
     services = Services.of(store, settings, clock)
     app = build_app(services)
-    for refresher in services.refreshers():
+    refreshers = services.refreshers()
+    for refresher in refreshers:
         refresher.start()
+    app.server.extensions[REFRESHERS] = refreshers
     return app
 
 

@@ -15,7 +15,7 @@ def significant(value: float | None, unit: str = "") -> str:
 
     >>> significant(0), significant(0.012345), significant(1234.5), significant(None)
     ('0', '0.0123', '1,230', '—')
-    >>> significant(17.25, "ms")
+    >>> significant(17.28, "ms")
     '17.3 ms'
     """
     if value is None or not isfinite(value):

@@ -12,6 +12,9 @@ from dashboards.settings import DashboardSettings
 from dashboards.snapshots import Refresher, SnapshotCache
 from storage.seam import Store
 
+REFRESHERS = "surgecast-refreshers"
+"""Where the application keeps its running refreshers (Flask's `extensions`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Services:

@@ -140,12 +140,13 @@ class SnapshotCache(Generic[V]):
 
     def _refresh_one(self, key: Key, entry: _Entry[V], now_ns: int) -> None:
         before = entry.snapshot
+        after: Snapshot[V]
         self._version += 1
         entry.tried_ns = now_ns
         try:
             value = self._load(key, before.value, now_ns)
         except OutOfScope:
-            after = Snapshot[V](None, self._version, now_ns, not_found=True)
+            after = Snapshot(None, self._version, now_ns, not_found=True)
         except StoreError as error:
             self.stats.failures += 1
             after = replace(before, version=self._version, error=str(error) or type(error).__name__)

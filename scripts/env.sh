@@ -64,7 +64,7 @@ case ${1:-} in
     dev) locks=("${dev[@]}") ;;
     *) die "usage: scripts/env.sh runtime|dev" ;;
 esac
-[ -e "$(stamp "${locks[@]}")" ] && exit 0
+[ -e "$(stamp "${locks[@]}")" ] && is_recent .venv/bin/python && exit 0
 
 # An environment whose Python is gone or too old (an upgrade of the machine, a copied tree) is made anew.
 if ! is_recent .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then

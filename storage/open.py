@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from storage.embedded.store import EmbeddedStore
-from storage.seam import StoreError
+from storage.seam import StoreError, StoreUnavailable
 from storage.settings import StorageSettings
 
 
-def open_store(url: str, settings: StorageSettings | None = None) -> EmbeddedStore:
+def open_store(url: str, settings: StorageSettings | None = None, *, existing: bool = False) -> EmbeddedStore:
     """Open `embedded:DIRECTORY`, `embedded:///DIRECTORY` or the path of a directory.
 
     Raises StoreError for a scheme that this build does not have, StoreUnavailable where the store cannot be
-    opened.
+    opened, or is not there and must be `existing`: who only reads shall not make a store of a wrong name.
     """
     scheme, colon, rest = url.partition(":")
     if colon and scheme in ("influx", "influxdb", "influxs"):
@@ -27,4 +27,6 @@ def open_store(url: str, settings: StorageSettings | None = None) -> EmbeddedSto
     path = (rest if colon else url).removeprefix("//")
     if not path:
         raise StoreError("the URL of the store names no directory; use embedded:DIRECTORY")
+    if existing and not (Path(path) / "data").is_dir():
+        raise StoreUnavailable(f"no store at {path}: nothing was collected there yet, or the name is wrong")
     return EmbeddedStore(Path(path), settings)

@@ -16,7 +16,7 @@ from storage.schema import CALL, MEASUREMENTS, SHARDS, STREAM_INTERVAL, Measurem
 from storage.seam import BadQuery
 from telephony.model import INTERVAL_NS, CallRecord, Endpoint, StreamInterval
 
-_STREAMS = 131_072
+_STREAMS = 65_536
 """Streams whose identity is remembered: two directions of 60,000 calls."""
 _CALL_SPREAD_NS = 1_000_000
 

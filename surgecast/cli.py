@@ -1,56 +1,72 @@
-"""The command line: `surgecast VERB`. Verbs live in `surgecast.commands`; here they are only put together."""
+"""The command line: `surgecast VERB`. Verbs live in `surgecast.commands`; here they are only put together.
+
+Nothing heavy is imported here: a verb brings what it needs when it is called.
+"""
 
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from storage.seam import BadQuery, OutOfScope, StoreError, StoreLocked, StoreUnavailable
-from surgecast.commands import bench, call, config, demo, doctor, forecast, mos, query, replay, up
-from surgecast.commands.output import stderr
-from surgecast.errors import CommandError, Exit
+from surgecast.commands.verb import Verb
+from surgecast.errors import Exit, exit_code, print_error
+
+VERBS = (
+    Verb("demo", "surgecast.commands.demo:demo", "Show Surgecast at work."),
+    Verb("up", "surgecast.commands.up:up", "Run Surgecast: each role a process of its own."),
+    Verb("replay", "surgecast.commands.replay:replay", "Read captures as if their traffic arrived now."),
+    Verb("mos", "surgecast.commands.mos:mos", "Rate a call by the full ITU-T E-model."),
+    Verb("query", "surgecast.commands.query:query", "Print stored rows."),
+    Verb("call", "surgecast.commands.call:call", "Print the trace of one call."),
+    Verb(
+        "doctor",
+        "surgecast.commands.doctor:doctor",
+        "Check this machine, the configuration and a running Surgecast.",
+    ),
+    Verb("forecast", "surgecast.commands.forecast:app", "Judge forecasts of load on the past."),
+    Verb("config", "surgecast.commands.config:app", "Check, show or describe the configuration."),
+    Verb("bench", "surgecast.commands.bench:app", "Measure the hot paths beside their peers in the same run."),
+)
+
+
+class _Verbs(TyperGroup):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for verb in VERBS:
+            self.add_command(verb)
+
 
 app = typer.Typer(
     name="surgecast",
-    help="Predictive capacity and QoS observability for VoIP networks.",
+    cls=_Verbs,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo.demo)
-app.command("up")(up.up)
-app.command("replay")(replay.replay)
-app.command("mos")(mos.mos)
-app.command("query")(query.query)
-app.command("call")(call.call)
-app.command("doctor")(doctor.doctor)
-app.add_typer(config.app, name="config")
-app.add_typer(forecast.app, name="forecast")
-app.add_typer(bench.app, name="bench")
-
-_STORE_EXITS: tuple[tuple[type[StoreError], Exit], ...] = (
-    (BadQuery, Exit.USAGE),
-    (OutOfScope, Exit.NOT_FOUND),
-    (StoreLocked, Exit.NOT_ALLOWED),
-    (StoreUnavailable, Exit.UNREACHABLE),
-    (StoreError, Exit.FAILURE),
-)
 
 
-def main() -> None:
+@app.callback(help="Predictive capacity and QoS observability for VoIP networks.")
+def _surgecast() -> None:
+    """Make a group of it, though no verb is registered before it is called."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with the exit code of the contract."""
     try:
-        app()
-    except CommandError as error:
-        stderr.print(f"surgecast: {error}", markup=False)
-        sys.exit(error.code)
-    except StoreError as error:
-        stderr.print(f"surgecast: {error}", markup=False)
-        sys.exit(next(code for kind, code in _STORE_EXITS if isinstance(error, kind)))
+        app(arguments)
     except BrokenPipeError:
         # The reader of our output (head, less) has what it wanted.
         sys.stderr.close()
         sys.exit(Exit.OK)
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        print_error(str(error))
+        sys.exit(code)
 
 
 if __name__ == "__main__":

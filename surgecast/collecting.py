@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import structlog
 
@@ -22,6 +22,7 @@ from collectors.tracking.labels import Labeller, NodeRule, PoolOf, TenantRule, T
 from collectors.tracking.privacy import NumberPrivacy
 from collectors.tracking.tracked_call import CallSettings
 from storage.open import open_store
+from storage.seam import StoreError
 from storage.settings import StorageSettings
 
 log = structlog.get_logger()
@@ -35,6 +36,7 @@ _STREAM_IDLE_NS = 120_000_000_000
 _FOREVER_NS = 2**62
 """A replay's streams are all listed at its end."""
 _STALLED_SECONDS = 30.0
+_MAINTAIN_SECONDS = 300.0
 
 
 def labeller_of(settings: CollectorSettings) -> Labeller:
@@ -83,10 +85,17 @@ def pipeline_settings(
 class Collector:
     """Sources, pipeline and sink of one collect process."""
 
-    def __init__(self, sources: Sequence[Source], pipeline: Pipeline, sink: StoreSink) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        pipeline: Pipeline,
+        sink: StoreSink,
+        maintain: Callable[[int], None] = lambda now_ns: None,
+    ) -> None:
         self.pipeline = pipeline
         self.sink = sink
         self._sources = sources
+        self._maintain = maintain
         self._turned = time.monotonic()
         self._dead: list[str] = []
         pipeline.load.capture_totals = self.totals
@@ -115,6 +124,8 @@ class Collector:
         for thread, source in zip(threads, self._sources, strict=True):
             thread.start()
             log.info("listening", source=source.name)
+        upkeep = threading.Thread(target=self._keep_up, args=(stop, clock), name="upkeep", daemon=True)
+        upkeep.start()
         try:
             while not stop.is_set():
                 self._consume(queue, _TICK_SECONDS, clock)
@@ -125,7 +136,15 @@ class Collector:
             for thread in threads:
                 thread.join(timeout=5.0)
             self._consume(queue, 0.0, clock)
-            self.pipeline.publish(clock())
+            self.pipeline.stop(clock())
+
+    def _keep_up(self, stop: threading.Event, clock: Callable[[], int]) -> None:
+        """Let the store apply retention and merge its files now and then, beside the traffic."""
+        while not stop.wait(_MAINTAIN_SECONDS):
+            try:
+                self._maintain(clock())
+            except StoreError as error:
+                log.error("store upkeep failed", why=str(error))
 
     def _consume(self, queue: BatchQueue, wait_seconds: float, clock: Callable[[], int]) -> None:
         for batch in queue.take(wait_seconds):
@@ -138,8 +157,10 @@ class Collector:
         try:
             source.run(queue.put, stop)
         except CaptureError as error:
-            self._dead.append(source.name)
             log.error("source failed", source=source.name, why=str(error))
+        finally:
+            if not stop.is_set():
+                self._dead.append(source.name)
 
 
 @contextmanager
@@ -150,15 +171,15 @@ def collecting(settings: CollectorSettings, storage: StorageSettings) -> Iterato
         CaptureError: A listener cannot be opened.
         StoreError: The store cannot be opened for writing.
     """
-    store = open_store(storage.url, storage)
-    try:
+    with ExitStack() as opened:
+        store = open_store(storage.url, storage)
+        opened.callback(store.close)
         writer = store.writer(WRITER_NAME)
-        try:
-            sink = StoreSink(writer, time.monotonic)
-            labeller = labeller_of(settings)
-            pipeline = Pipeline(labeller, pools_of(settings), sink, pipeline_settings(settings, labeller))
-            yield Collector(open_listeners(settings), pipeline, sink)
-        finally:
-            writer.close()
-    finally:
-        store.close()
+        opened.callback(writer.close)
+        sources = open_listeners(settings)
+        for source in sources:
+            opened.callback(source.close)
+        sink = StoreSink(writer, time.monotonic)
+        labeller = labeller_of(settings)
+        pipeline = Pipeline(labeller, pools_of(settings), sink, pipeline_settings(settings, labeller))
+        yield Collector(sources, pipeline, sink, store.maintain)

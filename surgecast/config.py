@@ -5,12 +5,13 @@ A wrong configuration ends with exit code 2 and, for each fault, the key, the re
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from collectors.settings import CollectorSettings
 from dashboards.settings import DashboardSettings
@@ -22,6 +23,8 @@ ConfigFile = Annotated[
     typer.Option("-c", "--config", help="Configuration file (YAML); default: $SURGECAST_CONFIG, else built-in."),
 ]
 StoreUrl = Annotated[str | None, typer.Option("--store", help="Store to use in place of the configured one.")]
+
+_ENV_PREFIX = "SURGECAST__"
 
 
 class MetricsSettings(BaseModel):
@@ -40,7 +43,7 @@ class Settings(BaseSettings):
     """All of Surgecast's configuration."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SURGECAST__",
+        env_prefix=_ENV_PREFIX,
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
@@ -77,65 +80,93 @@ def load_settings(path: Path | None = None) -> Settings:
             raise ConfigError(f"configuration {path}: {error.strerror}") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigError(f"configuration {path} is not YAML: {error}") from error
-        if not isinstance(values, dict):
+        if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
             raise ConfigError(f"configuration {path}: the top level must be sections, for example 'collect:'")
+    _check_environment()
+    values = {section: keys for section, keys in values.items() if keys is not None}  # all of it commented out
     return settings_from(values, origin=str(path) if path else "environment")
 
 
 def settings_from(values: dict[str, Any], origin: str) -> Settings:
     """Return the settings of these values under the environment's; raises ConfigError that names every fault."""
     try:
-        return Settings(**values)
+        settings = Settings(**values)
     except ValidationError as error:
-        faults = "\n".join(f"  {_fault(e)}" for e in error.errors(include_url=False))
-        raise ConfigError(f"configuration ({origin}) is wrong:\n{faults}") from error
+        raise ConfigError(f"configuration ({origin}) is wrong:\n{_listed(error)}") from error
+    except SettingsError as error:
+        raise ConfigError(
+            f"configuration (environment): {error}; name one setting a variable, "
+            f"for example {_ENV_PREFIX}WEB__PORT=8050"
+        ) from error
+    return settings
 
 
-def _fault(error: Any) -> str:
-    location = tuple(error["loc"])
-    key = ".".join(str(part) for part in location)
-    if error["type"] == "extra_forbidden":
+def _check_environment() -> None:
+    """Raise ConfigError for a variable of ours that names no section: it would set nothing, silently."""
+    for name in os.environ:
+        section = name.removeprefix(_ENV_PREFIX).partition("__")[0].lower()
+        if name.startswith(_ENV_PREFIX) and section not in Settings.model_fields:
+            known = ", ".join(f"{_ENV_PREFIX}{field.upper()}__…" for field in Settings.model_fields)
+            raise ConfigError(f"environment: {name} names no section; there are {known}")
+
+
+def _listed(error: ValidationError) -> str:
+    """Return one line a fault; what several readings of a value object to is one fault."""
+    reasons: dict[str, list[Any]] = {}
+    for fault in error.errors(include_url=False):
+        reasons.setdefault(".".join(str(part) for part in _location(fault)), []).append(fault)
+    return "\n".join(f"  {key}: {_reason(faults)}" for key, faults in reasons.items())
+
+
+def _location(fault: Any) -> tuple[str | int, ...]:
+    """Return where a fault is, without the names that pydantic gives to its own validators."""
+    return tuple(part for part in fault["loc"] if isinstance(part, int) or "[" not in part)
+
+
+def _reason(faults: list[Any]) -> str:
+    fault, location = faults[0], _location(faults[0])
+    if fault["type"] == "extra_forbidden":
         known = _fields_at(location[:-1])
-        hint = f"; known here: {', '.join(known)}" if known else ""
-        return f"{key}: unknown key{hint}"
-    given = repr(error.get("input"))[:60]
-    example = _example_at(location)
-    return f"{key}: {error['msg']} (given {given})" + (
-        f"; for example {location[-1]}: {example}" if example else ""
-    )
+        return "unknown key" + (f"; known here: {', '.join(known)}" if known else "")
+    reason = " / ".join(dict.fromkeys(f["msg"].removeprefix("Value error, ") for f in faults))
+    info, example = _field_at(location), _example_at(location)
+    given = fault.get("input")
+    if isinstance(given, str | int | float | None) and not _is_secret(info):
+        reason += f" (given {given!r:.60})"
+    return reason + (f"; for example {example}" if example else "")
 
 
-def _model_at(location: tuple[Any, ...]) -> type[BaseModel] | None:
-    """Follow a location into the models, through lists and optionals."""
+def _field_at(location: tuple[str | int, ...]) -> FieldInfo | None:
+    """Follow a location into the models, through lists, mappings and optionals, to the field it is of."""
     model: type[BaseModel] | None = Settings
+    info = None
     for part in location:
-        if isinstance(part, int) or model is None:
-            continue
-        info = model.model_fields.get(str(part))
-        model = _model_in(info.annotation) if info else None
-    return model
+        if model is None or isinstance(part, int) or part not in model.model_fields:
+            continue  # an item of a list, or a key of a mapping: what is in it comes next
+        info = model.model_fields[part]
+        model = _model_in(info.annotation)
+    return info
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        if found := _model_in(inner):
-            return found
-    return None
+    return next((found for inner in get_args(annotation) if (found := _model_in(inner))), None)
 
 
-def _fields_at(location: tuple[Any, ...]) -> list[str]:
-    model = _model_at(location)
+def _is_secret(info: FieldInfo | None) -> bool:
+    return info is not None and "Secret" in str(info.annotation)
+
+
+def _fields_at(location: tuple[str | int, ...]) -> list[str]:
+    info = _field_at(location)
+    model = _model_in(info.annotation) if info is not None else Settings
     return sorted(model.model_fields) if model else []
 
 
-def _example_at(location: tuple[Any, ...]) -> str:
-    names = [p for p in location if not isinstance(p, int)]
-    model = _model_at(tuple(names[:-1]))
-    info = model.model_fields.get(str(names[-1])) if model and names else None
-    if info is None:
+def _example_at(location: tuple[str | int, ...]) -> str:
+    info = _field_at(location)
+    if info is None or not info.examples:
         return ""
-    if info.examples:
-        return str(info.examples[0])
-    return "" if info.is_required() or info.default_factory else str(info.default)
+    name = next(part for part in reversed(location) if isinstance(part, str))
+    return f"{name}: {info.examples[0]}"

@@ -3,13 +3,11 @@
 from pathlib import Path
 
 from storage.open import open_store
-from surgecast import roles as product
 from surgecast.config import Settings, settings_from
 from surgecast.processes import Role
 from surgecast.simulator.demo_network import DEMO_NETWORK
 from surgecast.simulator.history import write_history as write_simulated_history
 from surgecast.simulator.network import collector_config
-from surgecast.simulator.run import run_simulator
 from surgecast.simulator.settings import SimulatorSettings
 
 HISTORY_WRITER = "history"
@@ -31,13 +29,16 @@ def demo_settings(folder: Path, *, hep_port: int, web_port: int, metrics_port: i
 
 def product_roles(settings: Settings) -> list[Role]:
     """Return the processes of the product itself."""
-    return [Role("collect", product.collect, (settings,)), Role("web", product.web, (settings,), restart=False)]
+    return [
+        Role("collect", "surgecast.roles.collect:run", (settings,)),
+        Role("web", "surgecast.roles.web:run", (settings,), restart=False),
+    ]
 
 
 def simulator_role(*, calls: int, seed: int, hep_port: int) -> Role:
     """Return the process that plays the network; start it once the collector listens."""
     simulator = SimulatorSettings(calls=calls, seed=seed, host="127.0.0.1", port=hep_port, speed=1.0)
-    return Role("simulator", run_simulator, (simulator,))
+    return Role("simulator", "surgecast.simulator.run:run_simulator", (simulator,))
 
 
 def write_history(settings: Settings, *, weeks: int, calls: int, seed: int, until_ns: int) -> int:

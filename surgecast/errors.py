@@ -1,5 +1,6 @@
 """What a command can end in, and with which exit code (part of the command-line contract)."""
 
+import sys
 from enum import IntEnum
 
 
@@ -28,3 +29,25 @@ class ConfigError(CommandError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, Exit.USAGE)
+
+
+def exit_code(error: Exception) -> Exit | None:
+    """Return the exit code of an error that a command or a role may end in; None where it is a bug of ours."""
+    if isinstance(error, CommandError):
+        return error.code
+    # Here and not above: the seam brings Arrow, which most verbs never need.
+    from storage.seam import BadQuery, OutOfScope, StoreError, StoreLocked, StoreUnavailable
+
+    codes: tuple[tuple[type[StoreError], Exit], ...] = (
+        (BadQuery, Exit.USAGE),
+        (OutOfScope, Exit.NOT_FOUND),
+        (StoreLocked, Exit.NOT_ALLOWED),
+        (StoreUnavailable, Exit.UNREACHABLE),
+        (StoreError, Exit.FAILURE),
+    )
+    return next((code for kind, code in codes if isinstance(error, kind)), None)
+
+
+def print_error(message: str) -> None:
+    """Print what went wrong on stderr."""
+    sys.stderr.write(f"surgecast: {message}\n")

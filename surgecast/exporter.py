@@ -5,8 +5,10 @@ the configuration or are capped, Call-IDs, addresses and numbers are never label
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import accumulate
 from platform import python_version
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -23,12 +25,13 @@ from prometheus_client.registry import Collector
 from collectors.capture.base import SourceStats
 from collectors.pipeline import Pipeline
 from collectors.publish import StoreSink
+from collectors.tracking.agents import Agent
+from collectors.tracking.counters import JITTER_EDGES_MS
 from surgecast import __version__
-from telephony.histogram import JITTER_MS
 from telephony.model import UNKNOWN, Outcome
 
-JITTER_EDGES_MS = (1, 2, 5, 10, 20, 30, 50, 100, 200)
-_OTHER = "other"
+OTHER = "other"
+"""The trunk of what belongs to no configured one."""
 
 
 class CollectorMetrics(Collector):
@@ -59,11 +62,9 @@ class CollectorMetrics(Collector):
             "Session attempts by final outcome, authentication challenges folded.",
             labels=["outcome", "trunk"],
         )
-        totals = dict(counters.attempts)
-        for outcome in Outcome:
-            totals.setdefault((outcome.value, UNKNOWN), 0)
-        for (value, trunk), count in sorted(totals.items()):
-            attempts.add_metric([value, _trunk(trunk)], count)
+        known = {(outcome.value, UNKNOWN): 0 for outcome in Outcome}
+        for labels, count in _by_trunk((known | dict(counters.attempts)).items()):
+            attempts.add_metric(labels, count)
         yield attempts
         registrations = CounterMetricFamily(
             "surgecast_sip_registrations", "REGISTER attempts by final outcome.", labels=["outcome"]
@@ -86,20 +87,14 @@ class CollectorMetrics(Collector):
             "Stream intervals of 10 s by quality band (A best).",
             labels=["band", "direction", "trunk"],
         )
-        for (band, direction, trunk), count in sorted(dict(counters.intervals).items()):
-            intervals.add_metric([band, direction, _trunk(trunk)], count)
+        for labels, count in _by_trunk(dict(counters.intervals).items()):
+            intervals.add_metric(labels, count)
         yield intervals
         jitter = HistogramMetricFamily(
             "surgecast_stream_jitter_seconds", "Interarrival jitter (RFC 3550) per interval."
         )
-        total, buckets = 0, []
-        edges = list(JITTER_EDGES_MS)
-        for i, count in enumerate(counters.jitter_ms_histogram):
-            while edges and JITTER_MS.edges[i] >= edges[0]:
-                buckets.append((str(edges.pop(0) / 1000), float(total)))
-            total += count
-        buckets += [(str(edge / 1000), float(total)) for edge in edges]
-        buckets.append(("+Inf", float(total)))
+        edges = [*(str(edge / 1000) for edge in JITTER_EDGES_MS), "+Inf"]
+        buckets = list(zip(edges, map(float, accumulate(counters.jitter_histogram)), strict=True))
         jitter.add_metric([], buckets, counters.jitter_ms_sum / 1000)
         yield jitter
         yield GaugeMetricFamily(
@@ -139,15 +134,19 @@ class CollectorMetrics(Collector):
         drops.add_metric(["kernel"], capture.kernel_drops)
         drops.add_metric(["connections"], capture.connections_refused)
         yield drops
-        agents = pipeline.agents.by_id.copy()
+        newest: dict[str, Agent] = {}
+        """Of the agents that share a name, the one heard last: a series must not come twice."""
+        for node_id, agent in sorted(pipeline.agents.by_id.copy().items()):
+            name = pipeline.labeller.node(node_id)[0]
+            if name not in newest or newest[name].last_seen_ns < agent.last_seen_ns:
+                newest[name] = agent
         seen = GaugeMetricFamily(
             "surgecast_agent_last_seen_timestamp_seconds", "When a capture agent was last heard.", labels=["node"]
         )
         offset = GaugeMetricFamily(
             "surgecast_agent_clock_offset_seconds", "Receipt minus capture time, newest datagram.", labels=["node"]
         )
-        for node_id, agent in sorted(dict(agents).items()):
-            name = pipeline.labeller.node(node_id)[0]
+        for name, agent in sorted(newest.items()):
             seen.add_metric([name], agent.last_seen_ns / 1e9)
             offset.add_metric([name], agent.clock_offset_ms / 1e3)
         yield seen
@@ -171,13 +170,22 @@ class CollectorMetrics(Collector):
         yield CounterMetricFamily(
             "surgecast_store_rows_shed", "Rows lost because the store was unavailable.", value=sink.rows_shed
         )
+        yield CounterMetricFamily(
+            "surgecast_store_write_failures",
+            "Batches that could not be made durable yet.",
+            value=sink.flushes_failed,
+        )
         write = HistogramMetricFamily("surgecast_store_write_seconds", "Time to make a batch durable.")
         write.add_metric([], [("+Inf", float(sink.flushes))], sink.flush_seconds_sum)
         yield write
 
 
-def _trunk(name: str) -> str:
-    return _OTHER if name == UNKNOWN else name
+def _by_trunk(counts: Iterable[tuple[tuple[str, ...], int]]) -> list[tuple[tuple[str, ...], int]]:
+    """Return counts by labels of which the last is a trunk; an unknown one counts as `other`, sorted."""
+    totals: Counter[tuple[str, ...]] = Counter()
+    for (*labels, trunk), count in counts:
+        totals[*labels, OTHER if trunk == UNKNOWN else trunk] += count
+    return sorted(totals.items())
 
 
 class ExporterServer:

@@ -9,12 +9,15 @@ import multiprocessing
 import signal
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 
 import structlog
+
+from surgecast.errors import exit_code, print_error
+from surgecast.logs import configure_logs
 
 log = structlog.get_logger()
 
@@ -27,10 +30,11 @@ _STABLE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A named process: `run(*arguments, stop)` until the stop event is set."""
+    """A named process: its function runs as `function(*arguments, stop)` until the stop event is set."""
 
     name: str
-    run: Callable[..., object]
+    function: str
+    """`module:function`, imported by the process that runs it: the watcher stays small."""
     arguments: tuple[object, ...] = ()
     restart: bool = True
 
@@ -47,7 +51,8 @@ def stop_on_signals(stop: threading.Event) -> None:
 
 def run_role(role: Role, stop: threading.Event) -> None:
     """Run a role in this process."""
-    role.run(*role.arguments, stop)
+    module, _, name = role.function.partition(":")
+    getattr(import_module(module), name)(*role.arguments, stop)
 
 
 def _die_with_parent() -> None:
@@ -57,9 +62,17 @@ def _die_with_parent() -> None:
 
 def _entry(role: Role) -> None:
     _die_with_parent()
+    configure_logs()
     stop = threading.Event()
     stop_on_signals(stop)
-    run_role(role, stop)
+    try:
+        run_role(role, stop)
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        print_error(f"{role.name}: {error}")
+        raise SystemExit(code) from error
 
 
 class Supervisor:

@@ -2,14 +2,18 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from collectors.capture.base import SourceStats
 from collectors.capture.files import open_capture
 from collectors.capture.listeners import hep_parser
-from collectors.facts import DatagramBatch, SipSighting
+from collectors.facts import DatagramBatch, FramesTaken, SipSighting
 from collectors.pipeline import Pipeline
 from collectors.publish import StoreSink
 from collectors.settings import CollectorSettings
@@ -20,6 +24,10 @@ from storage.open import open_store
 from storage.settings import StorageSettings
 from surgecast.collecting import labeller_of, pipeline_settings, pools_of
 from telephony.model import CallRecord, Labels, Registration, StreamInterval
+
+MAX_STEP_NS = 3600 * 1_000_000_000
+"""A capture time this far ahead of its neighbours in the file is not believed."""
+_SECOND_NS = 1_000_000_000
 
 
 @dataclass(slots=True)
@@ -76,6 +84,20 @@ class _Keep:
             self._onward.flush()
 
 
+class _Reader:
+    """Reads RTP for the pipeline, and lets its time pass where no datagram does."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    def take(self, memory: npt.NDArray[np.uint8], frames: npt.NDArray[np.void], *, waiting: bool) -> FramesTaken:
+        """Take frames (`collectors.capture.base.FrameReader`)."""
+        rtp = self._pipeline.rtp
+        if not waiting and rtp.table.newest_ns:
+            self._pipeline.tick(rtp.table.newest_ns)
+        return rtp.take(memory, frames, waiting=waiting)
+
+
 def replay_files(
     paths: Sequence[Path],
     settings: CollectorSettings,
@@ -105,6 +127,23 @@ def replay_files(
     return result
 
 
+def by_second(rows: npt.NDArray[np.void], newest_ns: int) -> Iterator[tuple[npt.NDArray[np.void], int, int]]:
+    """Yield the rows of a batch second by second of the capture, each part with the clock before and after it.
+
+    A file gives in one batch what took an hour to come: fed whole, its reports would all meet the last call that
+    used their ports. A time far ahead of those around it is wrong and does not move the clock.
+    """
+    if not len(rows):
+        return
+    times = np.maximum(rows["captured_ns"], newest_ns)
+    steps = np.diff(times)
+    ahead = np.append(-steps > MAX_STEP_NS, steps[-1:] > MAX_STEP_NS) if len(rows) > 1 else np.zeros(1, np.bool_)
+    clock = np.maximum.accumulate(np.where(ahead, newest_ns, times))
+    cuts = np.flatnonzero(np.diff(clock // _SECOND_NS)) + 1
+    for first, last in pairwise((0, *cuts.tolist(), len(rows))):
+        yield rows[first:last], int(clock[first]), int(clock[last - 1])
+
+
 def _replay(paths: Sequence[Path], settings: CollectorSettings, result: ReplayResult, onward: Sink | None) -> None:
     labeller = labeller_of(settings)
     pipeline = Pipeline(
@@ -113,25 +152,25 @@ def _replay(paths: Sequence[Path], settings: CollectorSettings, result: ReplayRe
         _Keep(result, onward),
         pipeline_settings(settings, labeller, trust_capture_clock=True),
     )
+    pipeline.rtp.keep_totals = True
     newest_ns = 0
 
     def take(batch: DatagramBatch) -> None:
         nonlocal newest_ns
-        if len(batch.rows):
-            newest_ns = max(newest_ns, int(batch.rows["captured_ns"].max()))
-            pipeline.feed(batch, newest_ns)
-            pipeline.tick(newest_ns)
+        for rows, since_ns, until_ns in by_second(batch.rows, newest_ns):
+            newest_ns = until_ns
+            pipeline.tick(since_ns)
+            pipeline.feed(DatagramBatch(rows, batch.buffer), newest_ns)
         batch.release()
 
     # Every file is opened before the first is read: a wrong name must not cost the time of the right ones.
-    sources = [open_capture(path, hep_parser(settings)) for path in paths]
+    sources = [open_capture(path, hep_parser(settings), _Reader(pipeline)) for path in paths]
     for source in sources:
         source.run(take, threading.Event())
         result.capture.add(source.stats())
-    pipeline.finish(newest_ns)
-    result.streams = [
-        rated_stream(stream, pipeline.match_of(stream), Labels()) for stream in pipeline.reports.streams()
-    ]
+    pipeline.finish(max(newest_ns, pipeline.rtp.table.newest_ns))
+    reported = (rated_stream(stream, pipeline.match_of(stream), Labels()) for stream in pipeline.reports.streams())
+    result.streams = [*sorted(pipeline.rtp.totals, key=lambda stream: stream.time_ns), *reported]
     result.rtcp_reports = pipeline.counters.rtcp_reports
     result.rtcp_rejected = sum(pipeline.counters.rtcp_rejected.values())
     result.shed = {table: count for table, count in pipeline.shed().items() if count}

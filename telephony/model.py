@@ -177,6 +177,8 @@ class StreamInterval:
     verdict: str = ""
     """Space-separated `Verdict` values."""
     own_drops: int = 0
+    payload_types: tuple[int, ...] = ()
+    """Seen since the stream began, by whoever saw its packets."""
 
 
 @dataclass(frozen=True, slots=True)

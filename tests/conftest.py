@@ -11,9 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".cache" / "numba"))  # before anything imports numba
+
+settings.register_profile("surgecast", deadline=None)  # a busy machine is no failure
+settings.load_profile("surgecast")
 
 DEBIAN_PACKAGE = {
     "baresip": "baresip-core",

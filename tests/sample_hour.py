@@ -1,5 +1,6 @@
-"""A believable hour in a store, made from a seed: three tenants, four trunks, one of them bad, and one call traced in
-full. For tests of pages, which need something to look at that is the same every time.
+"""A believable hour in a store, made from a seed, for tests of pages.
+
+Three tenants, four trunks of which one is bad, and one call traced in full: the same every time.
 """
 
 import math

@@ -7,7 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from collectors.facts import DatagramBatch
+import numpy as np
+import numpy.typing as npt
+
+from collectors.facts import DatagramBatch, FramesTaken
 
 Sink = Callable[[DatagramBatch], None]
 """Takes a batch over; it may block (back-pressure), and calls `batch.release()` when done with the buffer."""
@@ -54,6 +57,19 @@ class SourceStats:
         self.connections_open += other.connections_open
         self.connections_accepted += other.connections_accepted
         self.connections_refused += other.connections_refused
+
+
+class FrameReader(Protocol):
+    """Reads what is RTP among captured frames, and leaves the rest."""
+
+    def take(self, memory: npt.NDArray[np.uint8], frames: npt.NDArray[np.void], *, waiting: bool) -> FramesTaken:
+        """Take frames in order, as many as go together.
+
+        Args:
+            memory: Holds the frames.
+            frames: Contiguous array of `collectors.kernels.frames.FRAME`, not empty.
+            waiting: Datagrams found in frames before these have not been handed on yet.
+        """
 
 
 class Source(Protocol):

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from collectors.capture.base import Source
 from collectors.capture.hepstream import HepStreamSource, server_context
 from collectors.capture.hepudp import HepUdpSource
 from collectors.settings import CollectorSettings, ListenerSettings
 from collectors.wire.hep import HepParser
+
+HepServer = HepUdpSource | HepStreamSource
 
 
 def hep_parser(settings: CollectorSettings) -> HepParser:
@@ -20,13 +21,13 @@ def hep_parser(settings: CollectorSettings) -> HepParser:
     )
 
 
-def open_listeners(settings: CollectorSettings) -> Sequence[Source]:
+def open_listeners(settings: CollectorSettings) -> Sequence[HepServer]:
     """Bind every listener.
 
     Raises:
         CaptureError: One cannot be bound, or its TLS files are wrong; none is left open.
     """
-    sources: list[Source] = []
+    sources: list[HepServer] = []
     with ExitStack() as opened:
         for listener in settings.listeners:
             source = _open(listener, lambda: hep_parser(settings))
@@ -36,7 +37,7 @@ def open_listeners(settings: CollectorSettings) -> Sequence[Source]:
     return sources
 
 
-def _open(listener: ListenerSettings, make_parser: Callable[[], HepParser]) -> HepUdpSource | HepStreamSource:
+def _open(listener: ListenerSettings, make_parser: Callable[[], HepParser]) -> HepServer:
     if listener.transport == "udp":
         return HepUdpSource(
             listener.host,

@@ -27,9 +27,9 @@ PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
 MAX_RECORD_BYTES = 1 << 20
 """A longer packet is damage: the longest snap length in use is 256 KiB."""
 
-_SECTION, _INTERFACE, _OBSOLETE_PACKET, _SIMPLE_PACKET, _ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 6
+SECTION, INTERFACE, OBSOLETE_PACKET, SIMPLE_PACKET, ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 6
 _OPTION_END, _OPTION_RESOLUTION, _OPTION_OFFSET = 0, 9, 14
-_MAX_INTERFACES = 4096
+MAX_INTERFACES = 4096
 
 
 class Packet(NamedTuple):
@@ -43,13 +43,16 @@ class Packet(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Interface:
+class Interface:
+    """An interface of a pcapng section."""
+
     link_type: int
     snap_bytes: int
     ticks_per_second: int
     offset_ns: int
 
     def to_ns(self, ticks: int) -> int:
+        """Return the UTC time of a count of ticks."""
         return ticks * 1_000_000_000 // self.ticks_per_second + self.offset_ns
 
 
@@ -103,7 +106,7 @@ def _pcap(file: BinaryIO, path: Path, magic: bytes) -> Iterator[Packet]:
 
 def _pcapng(file: BinaryIO, path: Path) -> Iterator[Packet]:
     order = "<"
-    interfaces: list[_Interface] = []
+    interfaces: list[Interface] = []
     last_ns = 0
     kind_bytes = PCAPNG_MAGIC
     while kind_bytes:
@@ -117,21 +120,21 @@ def _pcapng(file: BinaryIO, path: Path) -> Iterator[Packet]:
             interfaces = []
         kind = struct.unpack(order + "I", kind_bytes)[0]
         length = struct.unpack(order + "I", length_bytes)[0]
-        read = 12 if kind == _SECTION else 8
+        read = 12 if kind == SECTION else 8
         if length % 4 or not read + 4 <= length <= MAX_RECORD_BYTES + 64:
             raise _Damaged
         body = _exactly(file, path, length - read)[:-4]
         try:
-            if kind == _INTERFACE and len(interfaces) < _MAX_INTERFACES:
-                interfaces.append(_interface(order, body))
-            elif kind in (_ENHANCED_PACKET, _OBSOLETE_PACKET):
+            if kind == INTERFACE and len(interfaces) < MAX_INTERFACES:
+                interfaces.append(read_interface(order, body))
+            elif kind in (ENHANCED_PACKET, OBSOLETE_PACKET):
                 number, high, low, captured, original = struct.unpack_from(order + "IIIII", body)
-                if kind == _OBSOLETE_PACKET:
+                if kind == OBSOLETE_PACKET:
                     number = struct.unpack_from(order + "H", body)[0]  # the other half counts drops
                 interface = interfaces[number]
                 last_ns = interface.to_ns(high << 32 | low)
                 yield Packet(last_ns, interface.link_type, _cut(body, 20, captured), original)
-            elif kind == _SIMPLE_PACKET:
+            elif kind == SIMPLE_PACKET:
                 # it carries no time: the last one known is the nearest
                 (original,) = struct.unpack_from(order + "I", body)
                 interface = interfaces[0]
@@ -148,9 +151,14 @@ def _cut(body: bytes, at: int, size: int) -> bytes:
     return body[at : at + size]
 
 
-def _interface(order: str, body: bytes) -> _Interface:
+def read_interface(order: str, body: bytes) -> Interface:
+    """Read an interface description block.
+
+    Raises:
+        struct.error: It is too short.
+    """
     link_type, _, snap_bytes = struct.unpack_from(order + "HHI", body)
-    interface = _Interface(link_type, snap_bytes, 1_000_000, 0)
+    interface = Interface(link_type, snap_bytes, 1_000_000, 0)
     at = 8
     while at + 4 <= len(body):
         code, size = struct.unpack_from(order + "HH", body, at)

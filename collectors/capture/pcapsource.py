@@ -1,21 +1,21 @@
-"""A packet capture as a source: SIP, RTCP and HEP found in its packets, RTP counted."""
+"""A packet capture as a source: SIP, RTCP and HEP found in its packets, RTP handed to its reader."""
 
 import struct
 import threading
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from collectors.capture.base import Sink, SourceStats
-from collectors.capture.pcapfile import read_packets
-from collectors.capture.reading import open_binary
+from collectors.capture.base import FrameReader, Sink, SourceStats
+from collectors.capture.pcapmap import read_blocks
 from collectors.facts import DATAGRAM, DatagramBatch, Payload
 from collectors.wire.classify import Content, classify
 from collectors.wire.hep import HepParser
 from collectors.wire.packet import UDP, PacketDecoder, Segment
 from collectors.wire.tcpstream import TcpStreams
 
+_COLUMNS = ("offset", "captured_ns", "captured", "link_type")
 _BATCH_ROWS = 512
 _BATCH_BYTES = 1 << 20
 _ROW = struct.Struct("<q16s16sHHHBBI8I")  # DATAGRAM
@@ -26,14 +26,17 @@ class PcapSource:
     """Feeds what the packets of a pcap or pcapng file carry, in their order; `node_id` is 0.
 
     Payloads of HEP go through `parser`; SIP (over UDP or TCP) and RTCP become rows of their own. RTP
-    is counted only.
+    is measured by `reader`, which sees every frame first; without one it is counted only.
     """
 
-    def __init__(self, path: Path, parser: HepParser) -> None:
+    def __init__(self, path: Path, parser: HepParser, reader: FrameReader | None = None) -> None:
         self.name = str(path)
         self._path = path
         self._parser = parser
+        self._reader = reader
         self._stats = SourceStats()
+        self._decoder = PacketDecoder(self._stats.errors)
+        self._streams = TcpStreams(self._stats.errors)
         self._rows: list[bytes] = []
         self._payloads: list[bytes] = []
         self._bytes = 0
@@ -53,25 +56,39 @@ class PcapSource:
 
     def run(self, sink: Sink, stop: threading.Event) -> None:
         """Feed the whole capture, or until `stop`."""
-        errors: Counter[str] = self._stats.errors
-        decoder = PacketDecoder(errors)
-        streams = TcpStreams(errors)
-        with open_binary(self._path) as file:
-            for packet in read_packets(file, self._path, errors):
+        for memory, frames in read_blocks(self._path, self._stats.errors):
+            done = 0
+            while done < len(frames):
                 if stop.is_set():
-                    break
-                self._stats.frames += 1
-                self._stats.bytes += len(packet.data)
-                segment = decoder.decode(packet.link_type, packet.data, packet.captured_ns)
-                if segment is None:
-                    self._stats.payloads[Content.OTHER] += 1
-                elif segment.ip_proto == UDP:
-                    self._take_datagram(segment, packet.captured_ns, sink)
-                else:
-                    for content, message in streams.feed(segment):
-                        self._stats.payloads[content] += 1
-                        self._take(content, segment, message, packet.captured_ns, sink)
+                    return
+                done += self._take_frames(memory, frames[done:], sink)
         self._flush(sink)
+
+    def _take_frames(self, memory: npt.NDArray[np.uint8], frames: npt.NDArray[np.void], sink: Sink) -> int:
+        handed, count, wants_datagrams = frames, len(frames), False
+        if self._reader is not None:
+            waiting = bool(self._rows or self._hep)
+            count, rtp, handed, wants_datagrams = self._reader.take(memory, frames, waiting=waiting)
+            self._stats.payloads[Content.RTP] += rtp
+            self._stats.payloads[Content.OTHER] += count - rtp - len(handed)
+        self._stats.frames += count
+        self._stats.bytes += int(frames["captured"][:count].sum())
+        for offset, captured_ns, captured, link_type in zip(*(handed[name].tolist() for name in _COLUMNS)):
+            self._take_frame(link_type, memory[offset : offset + captured].tobytes(), captured_ns, sink)
+        if wants_datagrams:
+            self._flush(sink)
+        return count
+
+    def _take_frame(self, link_type: int, frame: bytes, captured_ns: int, sink: Sink) -> None:
+        segment = self._decoder.decode(link_type, frame, captured_ns)
+        if segment is None:
+            self._stats.payloads[Content.OTHER] += 1
+        elif segment.ip_proto == UDP:
+            self._take_datagram(segment, captured_ns, sink)
+        else:
+            for content, message in self._streams.feed(segment):
+                self._stats.payloads[content] += 1
+                self._take(content, segment, message, captured_ns, sink)
 
     def _take_datagram(self, segment: Segment, captured_ns: int, sink: Sink) -> None:
         content = classify(segment.payload)

@@ -71,6 +71,56 @@ store_u32 = _store(32)
 store_u64 = _store(64)
 
 
+def _load_float(kind):
+    @intrinsic
+    def load(typing_context, address):
+        def generate(context, builder, signature, arguments):
+            value = builder.load(builder.inttoptr(arguments[0], kind.as_pointer()))
+            value.align = 1
+            return builder.fpext(value, ir.DoubleType()) if isinstance(kind, ir.FloatType) else value
+
+        return types.float64(types.uint64), generate
+
+    return load
+
+
+def _store_float(kind):
+    @intrinsic
+    def store(typing_context, address, value):
+        def generate(context, builder, signature, arguments):
+            value = arguments[1]
+            if isinstance(kind, ir.FloatType):
+                value = builder.fptrunc(value, kind)
+            instruction = builder.store(value, builder.inttoptr(arguments[0], kind.as_pointer()))
+            instruction.align = 1
+            return context.get_dummy_value()
+
+        return types.void(types.uint64, types.float64), generate
+
+    return store
+
+
+# Numbers in kernels are `float64`; the narrow form only saves memory and rounds to nearest.
+load_f32 = _load_float(ir.FloatType())
+load_f64 = _load_float(ir.DoubleType())
+store_f32 = _store_float(ir.FloatType())
+store_f64 = _store_float(ir.DoubleType())
+
+
+@intrinsic
+def likely(typing_context, condition):
+    """Return `condition`, telling the compiler that it holds nearly always."""
+
+    def generate(context, builder, signature, arguments):
+        flag = ir.IntType(1)
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(flag, [flag, flag]), "llvm.expect.i1"
+        )
+        return builder.call(function, [arguments[0], flag(1)])
+
+    return types.boolean(types.boolean), generate
+
+
 @intrinsic
 def prefetch(typing_context, address):
     """Ask for the cache line of `address`; never faults."""

@@ -75,7 +75,6 @@ _METHODS_3, _METHODS_4, _METHODS_5 = (_METHODS_BY_LENGTH[n] for n in (3, 4, 5))
 _METHODS_6, _METHODS_7 = (_METHODS_BY_LENGTH[n] for n in (6, 7))
 _METHODS_8, _METHODS_9 = (_METHODS_BY_LENGTH[n] for n in (8, 9))
 
-
 _SIP = tuple(b"sip/")
 _TAG, _BRANCH = tuple(b"tag"), tuple(b"branch")
 _TO, _VIA, _FROM, _CSEQ = tuple(b"to"), tuple(b"via"), tuple(b"from"), tuple(b"cseq")
@@ -86,8 +85,7 @@ _AUTHORIZATION, _PROXY_AUTHORIZATION = tuple(b"authorization"), tuple(b"proxy-au
 _APPLICATION_SDP, _APPLICATION_VQ = tuple(b"application/sdp"), tuple(b"application/vq-rtcpxr")
 _MULTIPART_PREFIX = tuple(b"multipart/")
 
-
-_ZERO, _ONE, _3, _29, _31, _32, _33 = (U(n) for n in (0, 1, 3, 29, 31, 32, 33))
+_ZERO, _ONE, _29, _31, _32, _33 = (U(n) for n in (0, 1, 29, 31, 32, 33))
 _K1, _K2 = U(0x9E3779B97F4A7C15), U(0xD6E8FEB86659FD93)
 
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from collectors.facts import DATAGRAM_DUPLICATE, REPORT_PAYLOADS, Payload
+from collectors.facts import DATAGRAM_DUPLICATE, IS_REPORT, MAX_PAYLOAD_TYPE, Payload
 
 ALIVE_NS = 60_000_000_000
 """An agent not heard of for this long is silent."""
 _MAX_AGENTS = 4_000
+COUNTS = ("datagrams", "bytes", "sip_messages", "rtcp_reports", "duplicates")
+"""The `load_now` fields that add up over agents."""
 
 _RTCP = frozenset(
     {Payload.RTCP_JSON, Payload.RTCP, Payload.RTP_REPORT_JSON_OLD, Payload.RTP_REPORT_JSON, Payload.VQ_RTCPXR}
@@ -37,6 +39,17 @@ class Agent:
     """Receipt time minus capture time of the newest datagrams: network delay plus clock error."""
 
 
+def by_node(rows: npt.NDArray[np.void]) -> Iterator[tuple[int, npt.NDArray[np.void]]]:
+    """Yield each capture agent of a batch with its rows; most batches are one agent's, and are not copied."""
+    ids = rows["node_id"]
+    first = ids[0]
+    if (ids == first).all():
+        yield int(first), rows
+        return
+    for node_id in np.unique(ids):
+        yield int(node_id), rows[ids == node_id]
+
+
 class Agents:
     """Counts per capture agent id; bounded, what does not fit is counted under id 0."""
 
@@ -49,18 +62,16 @@ class Agents:
 
     def count(self, rows: npt.NDArray[np.void], received_ns: int) -> None:
         """Count a batch of `DATAGRAM` rows received at about this time."""
-        ids = rows["node_id"]
-        for node_id in np.unique(ids):
-            mine = rows[ids == node_id]
-            agent = self._agent(int(node_id))
-            types = mine["payload_type"]
+        for node_id, mine in by_node(rows):
+            agent = self._agent(node_id)
+            types = np.minimum(mine["payload_type"], MAX_PAYLOAD_TYPE)
             agent.datagrams += len(mine)
             agent.payload_bytes += int(mine["payload_len"].sum(dtype=np.int64))
-            agent.sip_messages += int((types == Payload.SIP).sum())
-            agent.rtcp_reports += int(np.isin(types, REPORT_PAYLOADS).sum())
-            agent.duplicates += int((mine["flags"] & DATAGRAM_DUPLICATE != 0).sum())
+            agent.sip_messages += int(np.count_nonzero(types == Payload.SIP))
+            agent.rtcp_reports += int(np.count_nonzero(IS_REPORT[types]))
+            agent.duplicates += int(np.count_nonzero(mine["flags"] & DATAGRAM_DUPLICATE))
             agent.last_seen_ns = received_ns
-            agent.clock_offset_ms = (received_ns - int(mine["captured_ns"][-1])) / 1e6
+            agent.clock_offset_ms = (received_ns - int(mine["captured_ns"][-1]) + agent.correction_ns) / 1e6
 
     def correct_clocks(self, rows: npt.NDArray[np.void], received_ns: int, limit_ns: int) -> None:
         """Shift the capture times of agents whose clock is further off than `limit_ns`, in place.
@@ -71,22 +82,16 @@ class Agents:
         ids, times = rows["node_id"], rows["captured_ns"]
         for node_id in np.unique(ids):
             agent, mine = self._agent(int(node_id)), ids == node_id
-            off_ns = received_ns - (times[mine] + agent.correction_ns)
-            wrong = np.abs(off_ns) > limit_ns
-            if wrong.any():
-                first = int(np.argmax(wrong))
-                if not wrong[-1] and agent.correction_ns == 0:
-                    # A single wrong time among right ones is that datagram's fault, not the clock's.
-                    fixed = times[mine]
-                    fixed[wrong] = received_ns
-                    times[mine] = fixed
-                    agent.clock_skewed += int(wrong.sum())
-                    continue
-                back_in_time = np.abs(received_ns - int(times[mine][first])) <= limit_ns
-                agent.correction_ns = 0 if back_in_time else received_ns - int(times[mine][first])
-            if agent.correction_ns:
-                times[mine] += agent.correction_ns
-                agent.clock_skewed += int(mine.sum())
+            wrong = np.abs(received_ns - times[mine] - agent.correction_ns) > limit_ns
+            # A single wrong time among right ones is that datagram's fault, not the clock's.
+            if wrong.any() and (wrong[-1] or agent.correction_ns):
+                off_ns = received_ns - int(times[mine][int(np.argmax(wrong))])
+                agent.correction_ns = off_ns if abs(off_ns) > limit_ns else 0
+            if agent.correction_ns or wrong.any():
+                shifted = times[mine] + agent.correction_ns
+                # Times that are wrong each in its own way are no clock's.
+                times[mine] = np.where(np.abs(received_ns - shifted) > limit_ns, received_ns, shifted)
+                agent.clock_skewed += int(mine.sum() if agent.correction_ns else wrong.sum())
         self.corrected = any(agent.correction_ns for agent in self.by_id.values())
 
     def _agent(self, node_id: int) -> Agent:
@@ -99,8 +104,8 @@ class Agents:
             agent = self.by_id.setdefault(key, Agent())
         return agent
 
-    def take(self) -> Iterator[tuple[int, dict[str, object]]]:
-        """Yield each agent's id with the `load_now` fields of what came since the last take."""
+    def take(self) -> Iterator[tuple[int, dict[str, float]]]:
+        """Yield each agent's id with its `load_now` fields: what came since the last take, and its clock."""
         for node_id, agent in self.by_id.items():
             totals = (
                 agent.datagrams,
@@ -111,8 +116,7 @@ class Agents:
             )
             new = [now - before for now, before in zip(totals, agent.taken, strict=True)]
             agent.taken = totals
-            names = ("datagrams", "bytes", "sip_messages", "rtcp_reports", "duplicates")
-            yield node_id, {**dict(zip(names, new, strict=True)), "clock_offset_ms": agent.clock_offset_ms}
+            yield node_id, {**dict(zip(COUNTS, new, strict=True)), "clock_offset_ms": agent.clock_offset_ms}
 
     def alive(self, now_ns: int) -> int:
         """Return how many agents were heard of in the last minute."""

@@ -1,7 +1,7 @@
 """Which calls are legs of one another: X-CID (names the other leg's Call-ID) and Session-ID (RFC 7989)."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from collectors.facts import SipCall
 
@@ -31,6 +31,12 @@ class CallLinks:
             self.evicted += 1
         earlier.pop(call.call_id, None)
         return tuple(earlier)
+
+    def forget(self, call: SipCall, lives: Callable[[str], bool]) -> None:
+        """Let go of what joins a call once none of its legs lives any more."""
+        for key in _keys(call):
+            if not any(lives(member) for member in self._members.get(key, ())):
+                self._members.pop(key, None)
 
     def of(self, call: SipCall) -> tuple[str, ...]:
         """Return the Call-IDs of the other legs of a call."""

@@ -5,7 +5,7 @@ from zlib import crc32
 from collectors.tracking.privacy import destination_of, mask_user
 from collectors.tracking.rollups import Row
 from collectors.tracking.tracked_call import CallSettings, TrackedCall
-from storage.schema import SHARDS
+from storage.rows import shard_of
 from telephony.model import CallRecord, ReleasedBy
 
 
@@ -13,7 +13,7 @@ def record_of(call: TrackedCall, settings: CallSettings, linked: tuple[str, ...]
     """Return the record of a call that ended; MOS are of the scale that most of its intervals are on."""
     sip = call.sip
     assert call.outcome is not None
-    scale = max(call.mos_n, key=lambda s: call.mos_n[s], default=None)
+    quality = call.quality
     return CallRecord(
         labels=call.labels,
         call_id=sip.call_id,
@@ -35,9 +35,9 @@ def record_of(call: TrackedCall, settings: CallSettings, linked: tuple[str, ...]
         hops=tuple(sip.hops),
         codecs=call.codecs,
         one_way=call.one_way,
-        mos_min=call.mos_min[scale] if scale else None,
-        mos_avg=call.mos_sum[scale] / call.mos_n[scale] if scale else None,
-        degraded_ratio=call.degraded / call.intervals if call.intervals else None,
+        mos_min=quality.mos_min,
+        mos_avg=quality.mos_avg,
+        degraded_ratio=quality.degraded_ratio,
         quality_reason=call.why_no_quality(),
         correlated=linked,
     )
@@ -46,11 +46,11 @@ def record_of(call: TrackedCall, settings: CallSettings, linked: tuple[str, ...]
 def state_row(call: TrackedCall, now_ns: int, settings: CallSettings) -> Row:
     """Return the `call_now` row of a call."""
     sip = call.sip
-    shard = crc32(sip.call_id.encode())
     return {
-        "time": now_ns + shard % 1_000_000,  # no two calls of a shard on one point
+        # Spread over the second before, so that no two calls of a shard are one point.
+        "time": now_ns - crc32(sip.call_id.encode("utf-8", "replace")) % 1_000_000_000,
         **dict(zip(("tenant", "trunk", "region", "node"), call.place, strict=True)),
-        "shard": str(shard % SHARDS),
+        "shard": shard_of(sip.call_id),
         "call_id": sip.call_id,
         "state": _state_of(call),
         "started_at": sip.started_ns,
@@ -61,8 +61,8 @@ def state_row(call: TrackedCall, now_ns: int, settings: CallSettings) -> Row:
         "codec": call.codec,
         "outcome": call.outcome.value if call.outcome is not None else None,
         "sip_code": sip.sip_code or None,
-        "r_last": call.r_last,
-        "r_min": call.r_min,
+        "r_last": call.quality.r_last,
+        "r_min": call.quality.r_min,
         "reports": call.reports,
         "quality_reason": call.why_no_quality(),
     }

@@ -39,6 +39,8 @@ class CallStats:
     started: int = 0
     answered: int = 0
     ended: int = 0
+    hurried: int = 0
+    """Records made before the last intervals were in, because too many calls waited for theirs."""
 
 
 class CallTable:
@@ -76,7 +78,8 @@ class CallTable:
         """Return the stream that `reporter` receives from `far`, as SDP knows it; None where it does not."""
         call = self._calls.get(call_id)
         if call is None:
-            return self._media.match(reporter, far, call_id)
+            # Not every correlation id is a Call-ID (Asterisk may give a channel's name): both ends must tell.
+            return self._media.match_both(reporter, far) if call_id else self._media.match(reporter, far)
         match = call.matches.get((reporter, far))
         if match is None:
             match = self._media.match(reporter, far, call_id)
@@ -112,9 +115,11 @@ class CallTable:
 
     def _described(self, description: MediaDescription) -> None:
         call = self._calls.get(description.call_id)
-        side = self._media.announce(description)
-        if call is not None:
-            call.announce(side)
+        if call is None:
+            return
+        given_up = call.announce(self._media.announce(description))
+        if given_up is not None:
+            self._media.forget(given_up)
 
     def _answered(self, sip: SipCall) -> None:
         call = self._calls.get(sip.call_id)
@@ -192,7 +197,7 @@ class CallTable:
                 key = call.key
                 if not call.answered:
                     setup[key] = setup.get(key, 0) + 1
-                elif call.reports:
+                elif call.has_media:
                     streams[key] = streams.get(key, 0) + 1
         recent, self._recent = self._recent, {}
         up = self.concurrency.current()
@@ -224,11 +229,14 @@ class CallTable:
 
     def take_records(self, now_ns: int, reports: ReportTracker) -> Iterator[CallRecord]:
         """Return the records of the calls whose last intervals are in; they are then forgotten."""
-        waiting = []
-        for call in self._due:
+        waiting: list[TrackedCall] = []
+        too_many = len(self._due) - self._settings.max_waiting
+        for i, call in enumerate(self._due):
             if call.due_ns > now_ns:
-                waiting.append(call)
-                continue
+                if i >= too_many:
+                    waiting.append(call)
+                    continue
+                self.stats.hurried += 1
             if call.answered:
                 activity = reports.sender_activity(call.sip.call_id)
                 call.one_way = one_way(activity, self._media, call.sides, call.heard)
@@ -238,6 +246,7 @@ class CallTable:
                 self._media.forget(side)
             if self._calls.get(call.sip.call_id) is call:
                 del self._calls[call.sip.call_id]
+            self._links.forget(call.sip, self._calls.__contains__)
         self._due = waiting
 
     def _count_end(self, call: TrackedCall) -> None:
@@ -252,7 +261,7 @@ class CallTable:
             row.add("short_calls")
         if call.one_way:
             row.add("one_way")
-        if not call.reports:
+        if not call.has_media:
             row.add("no_media")
 
 

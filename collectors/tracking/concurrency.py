@@ -14,6 +14,10 @@ LoadKey = tuple[str, str, str, str]
 """tenant, pool, region, node."""
 
 _SECOND_NS = 1_000_000_000
+MAX_AHEAD_NS = 10 * MINUTE_NS
+"""A fact further in the future than this has a wrong time: it counts now."""
+MAX_GAP_NS = 120 * MINUTE_NS
+"""After a longer jump of the clock the minutes in between are unknown, not as busy as the last one."""
 
 
 @dataclass(slots=True)
@@ -35,9 +39,11 @@ class Concurrency:
     def __init__(self, table: MinuteTable) -> None:
         self._table = table
         self._levels: dict[LoadKey, _Level] = {}
+        self._now_ns = 0
 
     def arrival(self, key: LoadKey, at_ns: int) -> None:
         """Count a session attempt towards arrivals and the busiest second."""
+        at_ns = self._believed(at_ns)
         level = self._advance(key, at_ns)
         row = self._table.row(at_ns, *key)
         row.add("arrivals")
@@ -49,27 +55,34 @@ class Concurrency:
 
     def change(self, key: LoadKey, at_ns: int, calls: int, packets_per_second: float = 0.0) -> None:
         """Add (or with negative numbers take away) calls and their packet rate."""
-        level = self._advance(key, at_ns)
+        level = self._advance(key, self._believed(at_ns))
         level.calls = max(level.calls + calls, 0)
         level.packets_per_second = max(level.packets_per_second + packets_per_second, 0.0)
         level.maximum = max(level.maximum, level.calls)
 
     def advance(self, now_ns: int) -> None:
         """Bring every key's current minute up to `now_ns`."""
+        self._now_ns = now_ns
         for key in list(self._levels):
             level = self._advance(key, now_ns)
             if not level.calls and now_ns - level.since_ns > 10 * MINUTE_NS:
                 del self._levels[key]
 
     def current(self) -> dict[LoadKey, int]:
-        """Return the calls up now per key."""
-        return {key: level.calls for key, level in self._levels.items()}
+        """Return the calls up now per key; may be called from any thread."""
+        return {key: level.calls for key, level in list(self._levels.items())}
+
+    def _believed(self, at_ns: int) -> int:
+        return self._now_ns if self._now_ns and at_ns > self._now_ns + MAX_AHEAD_NS else at_ns
 
     def _advance(self, key: LoadKey, at_ns: int) -> _Level:
         level = self._levels.get(key)
         if level is None:
             level = self._levels[key] = _Level(since_ns=at_ns, minute_ns=at_ns - at_ns % MINUTE_NS)
         at_ns = max(at_ns, level.since_ns)  # a late fact changes the present, not the past
+        if at_ns - level.minute_ns > MAX_GAP_NS:
+            level.minute_ns, level.since_ns = at_ns - at_ns % MINUTE_NS, at_ns
+            level.maximum, level.call_ns, level.packets = level.calls, 0.0, 0.0
         while at_ns >= level.minute_ns + MINUTE_NS:
             self._integrate(level, level.minute_ns + MINUTE_NS)
             self._publish(key, level)

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from zlib import crc32
 
-from collectors.tracking.rollups import Row
-from storage.schema import SHARDS
+from collectors.tracking.rollups import MAX_OPEN_MINUTES, Row
+from storage.rows import shard_of
 from telephony.model import MINUTE_NS
 
 
@@ -39,7 +38,13 @@ class Findings:
     ) -> None:
         """Record a finding; `kind` is one of a small fixed set, `subject` an address or a call."""
         self.totals[kind] = self.totals.get(kind, 0) + 1
-        minute = self._minutes.setdefault(at_ns - at_ns % MINUTE_NS, {})
+        start_ns = at_ns - at_ns % MINUTE_NS
+        minute = self._minutes.get(start_ns)
+        if minute is None:
+            if len(self._minutes) >= MAX_OPEN_MINUTES:
+                self.shed += 1
+                return
+            minute = self._minutes[start_ns] = {}
         found = minute.get((kind, subject))
         if found is None:
             if len(minute) >= self._limit:
@@ -66,7 +71,7 @@ class Findings:
                         "tenant": finding.tenant,
                         "node": finding.node,
                         "kind": finding.kind,
-                        "shard": str(crc32(finding.subject.encode()) % SHARDS),
+                        "shard": shard_of(finding.subject),
                         "subject": finding.subject,
                         "text": finding.text,
                         "count": finding.count,

@@ -20,7 +20,9 @@ _T = TypeVar("_T")
 _CACHE_LIMIT = 65_536
 """Addresses whose rule is remembered; beyond it the cache starts anew (a flood of addresses stays bounded)."""
 _NODES_LIMIT = 1_000
-"""Capture agents that get a name of their own; beyond it they are `other`."""
+"""Capture agents that get a name of their own."""
+OTHER_NODE = "other"
+"""The node of those beyond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +69,21 @@ class _Addresses(Generic[_T]):
             return None
         if ip in self._cache:
             return self._cache[ip]
-        address = ip_address(ip)
-        found = next(
-            (
-                value
-                for networks, value in self._rules
-                if any(address.version == n.version and address in n for n in networks)
-            ),
-            None,
-        )
+        found = self._search(ip)
         if len(self._cache) >= _CACHE_LIMIT:
             self._cache.clear()
         self._cache[ip] = found
         return found
+
+    def _search(self, ip: str) -> _T | None:
+        try:
+            address = ip_address(ip)
+        except ValueError:
+            return None  # a quality report can name anything where its address belongs
+        for networks, value in self._rules:
+            if any(address.version == n.version and address in n for n in networks):
+                return value
+        return None
 
 
 class Labeller:
@@ -101,7 +105,9 @@ class Labeller:
         self._trunk_blocks = _Addresses((t.networks, t) for t in trunks)
         self._trunk_domains = {domain.lower(): t for t in trunks for domain in t.sip_domains}
         self._nodes = {n.capture_id: n for n in nodes}
-        self._node_names: set[str] = {n.name for n in nodes}
+        self._node_names: set[str] = {n.name for n in self._nodes.values()}
+        self._name_of_id: dict[int, str] = {}
+        """What agents call themselves, for their messages that do not say it."""
 
     @property
     def header_names(self) -> tuple[str, ...]:
@@ -113,11 +119,13 @@ class Labeller:
         rule = self._nodes.get(node_id)
         if rule is not None:
             return rule.name, rule.region or UNKNOWN
-        name = node_name or (f"agent-{node_id}" if node_id else UNKNOWN)
+        name = node_name or self._name_of_id.get(node_id) or (f"agent-{node_id}" if node_id else UNKNOWN)
         if name not in self._node_names:
             if len(self._node_names) >= _NODES_LIMIT:
-                return "other", UNKNOWN
+                return OTHER_NODE, UNKNOWN
             self._node_names.add(name)
+        if node_name and len(self._name_of_id) < _NODES_LIMIT:
+            self._name_of_id[node_id] = node_name
         return name, UNKNOWN
 
     def trunk(self, *endpoints: Endpoint, domains: Iterable[str] = ()) -> TrunkRule | None:

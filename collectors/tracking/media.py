@@ -6,12 +6,28 @@ quickly, so the newest announcement of an address owns it, and a call that ended
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from collectors.facts import Codec, MediaDescription
+from telephony.codecs import is_known, lookup
 from telephony.model import UNKNOWN, Direction, Endpoint
 
+OTHER_CODEC = "other"
+"""Tag of a codec that our table does not know."""
 NOT_AUDIO_CODECS = frozenset({"TELEPHONE-EVENT", "CN", "RED"})
 """Payload formats that accompany the voice codec and never are it."""
+
+
+@lru_cache(maxsize=1024)
+def codec_tag(name: str) -> str:
+    """Return a codec's name as a tag: anybody can invent names in SDP, the values of a tag are bounded.
+
+    >>> codec_tag("pcma"), codec_tag("no-such-codec"), codec_tag("")
+    ('PCMA', 'other', 'unknown')
+    """
+    if not name or name.lower() == UNKNOWN:
+        return UNKNOWN
+    return lookup(name).name if is_known(name) else OTHER_CODEC
 
 
 @dataclass(slots=True)
@@ -41,6 +57,11 @@ class MediaSide:
         if self.media == "image":
             return "T38"
         return self.voice_codec.name.upper() if self.voice_codec is not None else UNKNOWN
+
+    @property
+    def codec_tag(self) -> str:
+        """The same as a tag."""
+        return codec_tag(self.codec_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +110,9 @@ class MediaIndex:
         return side
 
     def forget(self, side: MediaSide) -> None:
-        """Let go of a side's addresses, unless another call has taken them since."""
-        for address in (side.rtp, side.rtcp):
-            owner = self._sides.get(address)
-            if owner is not None and owner.call_id == side.call_id:
+        """Let go of a side's addresses, unless a newer announcement has taken them since."""
+        for address in {side.rtp, side.rtcp}:
+            if self._sides.get(address) is side:
                 del self._sides[address]
 
     def find(self, address: Endpoint) -> MediaSide | None:
@@ -134,6 +154,13 @@ class MediaIndex:
             codec=negotiated.voice_codec,
             ptime_ms=negotiated.ptime_ms or known.ptime_ms,
         )
+
+    def match_both(self, reporter: Endpoint, far: Endpoint) -> StreamMatch | None:
+        """Return the stream between two addresses that the two sides of one call announced; None elsewhere."""
+        here, there = self.find(reporter), self.find(far)
+        if here is None or there is None or here.call_id != there.call_id or here.from_caller == there.from_caller:
+            return None
+        return self.match(reporter, far, here.call_id)
 
 
 def rtp_of(address: Endpoint) -> Endpoint:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from collectors.facts import DATAGRAM, DatagramBatch, format_ip
 from telephony.model import Endpoint
 
-_LIMIT = 65_536
+_LIMIT = 16_384
 """Entries of each table; a full one starts anew, which costs decoding and nothing else."""
 
 

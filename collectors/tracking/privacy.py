@@ -40,7 +40,7 @@ def mask_user(user: str, privacy: NumberPrivacy, salt: bytes = b"") -> str:
     return user[:head] + "*" * (len(user) - head - 2) + user[-2:]
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4096)
 def mask_uri(uri: str, privacy: NumberPrivacy, salt: bytes = b"") -> str:
     """Return a SIP or tel URI with its user part as it may be stored.
 

@@ -3,16 +3,18 @@
 The only place of the collectors where an observation meets the E-model (`telephony.quality`).
 """
 
-from collectors.tracking.media import StreamMatch, rtp_of
+from collectors.tracking.media import StreamMatch, codec_tag, rtp_of
 from collectors.tracking.report_intervals import ReportedInterval
 from collectors.tracking.report_streams import ReportedStream
 from telephony.codecs import lookup, pinned_bitrate_kbps
 from telephony.jitter import ticks_to_ms
-from telephony.model import UNKNOWN, Direction, Labels, Source, StreamInterval, Verdict
+from telephony.model import Direction, Labels, Source, StreamInterval, Verdict
 from telephony.quality import assess
 
-ASSUMED_CLOCK_HZ = 8000
-"""Clock of a stream whose codec nobody told; jitter is in its ticks, so it is marked as assumed."""
+MIN_RATED_PACKETS = 100
+"""Packets an interval must have been expected to hold to be rated: a fifth of 10 s of 20 ms packets."""
+UNKNOWN_CLOCK_HZ = 0
+"""Of a stream whose codec nobody told: jitter in its ticks is no time, and is not made one by a guess."""
 _PLC = {"disabled": False, "standard": True, "enhanced": True}
 """RFC 3611 section 4.7.6; `unspecified` says nothing."""
 _UNRATED = frozenset({Verdict.IMPLAUSIBLE_REPORT, Verdict.ENCRYPTED_RTCP})
@@ -32,7 +34,7 @@ def rated_stream(stream: ReportedStream, match: StreamMatch | None, labels: Labe
         expected=stream.expected,
         received=stream.received,
         lost=stream.lost,
-        discarded=None,
+        discarded=stream.discarded,
         duplicates=None,
         jitter_ticks_mean=stream.jitter_ticks_mean,
         jitter_ticks_max=stream.jitter_ticks_max,
@@ -40,7 +42,7 @@ def rated_stream(stream: ReportedStream, match: StreamMatch | None, labels: Labe
         jitter_max_ms=stream.jitter_max_ms,
         rtt_half_ms=stream.rtt_half_ms,
         rtt_ms=stream.rtt_ms,
-        burst_ratio=None,
+        burst_ratio=stream.burst_ratio,
         plc="unspecified",
         mos=None,
         r_factor=None,
@@ -49,24 +51,35 @@ def rated_stream(stream: ReportedStream, match: StreamMatch | None, labels: Labe
         sender_packets_sent=None,
         final=True,
     )
-    return rated(whole, match, labels)
+    return rated(whole, match, labels, min_expected=1)
 
 
-def rated(reported: ReportedInterval, match: StreamMatch | None, labels: Labels) -> StreamInterval:
-    """Return the rated interval of a reported one; without a match the codec and direction are unknown."""
+def rated(
+    reported: ReportedInterval,
+    match: StreamMatch | None,
+    labels: Labels,
+    *,
+    min_expected: int = MIN_RATED_PACKETS,
+) -> StreamInterval:
+    """Return the rated interval of a reported one; without a match the codec and direction are unknown.
+
+    Fewer packets than `min_expected` are shown and get no R: at the ends of a stream three lost packets of ten
+    are no 30 % loss that anybody heard.
+    """
     codec = match.codec if match is not None else None
-    name = (codec.name if codec is not None else reported.codec or UNKNOWN).upper()
-    clock_hz = codec.clock_rate_hz if codec is not None else ASSUMED_CLOCK_HZ
+    name = codec.name if codec is not None else reported.codec
+    clock_hz = codec.clock_rate_hz if codec is not None else UNKNOWN_CLOCK_HZ
     jitter_ms, jitter_max_ms = reported.jitter_ms, reported.jitter_max_ms
-    if reported.jitter_ticks_mean is not None:
+    if reported.jitter_ticks_mean is not None and clock_hz:
         jitter_ms = ticks_to_ms(reported.jitter_ticks_mean, clock_hz)
         jitter_max_ms = ticks_to_ms(reported.jitter_ticks_max or reported.jitter_ticks_mean, clock_hz)
     rating = None
-    if reported.expected and lookup(name).voice and not _UNRATED.intersection(reported.verdicts):
+    expected = reported.expected or 0
+    if expected >= min_expected and lookup(name).voice and not _UNRATED.intersection(reported.verdicts):
         rating = assess(
             name,
-            loss_ratio=min(max(reported.lost or 0, 0) / reported.expected, 1.0),
-            discard_ratio=min(max(reported.discarded or 0, 0) / reported.expected, 1.0),
+            loss_ratio=min(max(reported.lost or 0, 0) / expected, 1.0),
+            discard_ratio=min(max(reported.discarded or 0, 0) / expected, 1.0),
             jitter_ms=jitter_ms,
             rtt_ms=reported.rtt_ms,
             burst_ratio=reported.burst_ratio,
@@ -83,7 +96,7 @@ def rated(reported: ReportedInterval, match: StreamMatch | None, labels: Labels)
         dst=match.dst if match is not None else rtp_of(reported.reporter),
         direction=match.direction if match is not None else Direction.UNKNOWN,
         observer=reported.observer,
-        codec=name,
+        codec=codec_tag(name),
         clock_rate_hz=clock_hz,
         expected=reported.expected,
         received=reported.received,

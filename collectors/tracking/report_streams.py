@@ -63,6 +63,10 @@ class ReportedStream:
     verdicts: tuple[Verdict, ...]
     first_ns: int
     last_ns: int
+    discarded: int | None = None
+    """By the receiver's jitter buffer."""
+    burst_ratio: float | None = None
+    """Of the whole stream, as far as an XR or vq report said it."""
 
 
 class Stream:
@@ -70,6 +74,7 @@ class Stream:
 
     __slots__ = (
         "bucket",
+        "burst_ratio",
         "closed",
         "cumulative",
         "discarded",
@@ -115,6 +120,7 @@ class Stream:
         self.expected: int | None = None
         self.lost: int | None = None
         self.discarded = 0
+        self.burst_ratio: float | None = None
         self.jitter_ticks = Gauge()
         self.jitter_ms: Gauge | None = None
         self.rtt_half_ms: float | None = None
@@ -208,4 +214,6 @@ class Stream:
             verdicts=self.verdicts,
             first_ns=self.first_ns,
             last_ns=self.last_ns,
+            discarded=self.discarded or None,
+            burst_ratio=self.burst_ratio,
         )

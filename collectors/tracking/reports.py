@@ -363,7 +363,7 @@ class ReportTracker:
             stream.rtt_ms = metrics.round_trip_ms
             bucket.rtt_ms = noted(bucket.rtt_ms, metrics.round_trip_ms)
         if metrics.burst_density is not None and metrics.gap_density is not None:
-            bucket.burst_ratio = burst.from_burst_gap(
+            stream.burst_ratio = bucket.burst_ratio = burst.from_burst_gap(
                 metrics.burst_density, metrics.gap_density, metrics.burst_duration_ms, metrics.gap_duration_ms
             )
         mos = metrics.mos_cq if metrics.mos_cq is not None else metrics.mos_lq

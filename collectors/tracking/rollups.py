@@ -21,6 +21,8 @@ from telephony.model import INTERVAL_NS, MINUTE_NS, StreamInterval
 
 Row = dict[str, object]
 _SECOND_NS = 1_000_000_000
+MAX_OPEN_MINUTES = 10_000
+"""A week: what is further spread comes from broken clocks."""
 
 
 class _Row:
@@ -82,7 +84,12 @@ class MinuteTable:
         if minute < self._oldest_open:
             self.stats.late += 1
             return self._discard
-        rows = self._minutes.setdefault(minute, {})
+        rows = self._minutes.get(minute)
+        if rows is None:
+            if len(self._minutes) >= MAX_OPEN_MINUTES:
+                self.stats.overflowed += 1
+                return self._discard
+            rows = self._minutes[minute] = {}
         found = rows.get(tags)
         if found is None:
             if len(rows) >= self._limit:

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 
 from collectors.facts import SipCall
+from collectors.tracking.call_quality import NOT_RATED, PREFERENCE, CallQuality
 from collectors.tracking.concurrency import LoadKey
 from collectors.tracking.media import MediaSide, StreamMatch
 from collectors.tracking.one_way import DirectionsHeard
 from collectors.tracking.privacy import NumberPrivacy
-from telephony.bands import DEGRADED_R, R_DIVISOR
-from telephony.model import INTERVAL_NS, UNKNOWN, Endpoint, Labels, Outcome, Scale, StreamInterval
+from telephony.model import INTERVAL_NS, UNKNOWN, Endpoint, Labels, Observer, Outcome, StreamInterval
 
 MAX_SIDES = 16
 """Media addresses kept per call; a call that announces more is re-routed in a loop."""
@@ -25,6 +25,8 @@ class CallSettings:
     linger_ns: int = INTERVAL_NS + 2_000_000_000
     """How long after its end a call waits for the intervals of its last seconds."""
     max_links: int = 100_000
+    max_waiting: int = 100_000
+    """Calls that may wait for their last intervals; what is more gets its record at once (a flood)."""
 
 
 @dataclass(slots=True)
@@ -46,17 +48,11 @@ class TrackedCall:
     outcome: Outcome | None = None
     ended_ns: int = 0
     due_ns: int = 0
-    intervals: int = 0
-    degraded: int = 0
+    observed: dict[Observer, CallQuality] = field(default_factory=dict)
     heard: DirectionsHeard = field(default_factory=DirectionsHeard)
-    mos_sum: dict[Scale, float] = field(default_factory=dict)
-    mos_n: dict[Scale, int] = field(default_factory=dict)
-    mos_min: dict[Scale, float] = field(default_factory=dict)
     reports: int = 0
     """RTCP messages that were joined to the call."""
     one_way: bool | None = None
-    r_last: float | None = None
-    r_min: float | None = None
     changed: bool = True
     """Since its state was last given to `take_states`."""
     stated_ns: int = 0
@@ -65,18 +61,23 @@ class TrackedCall:
 
     @property
     def codec(self) -> str:
-        """The negotiated voice codec, as far as SDP has said it."""
+        """The negotiated voice codec as a tag, as far as SDP has said it."""
         for side in reversed(self.sides):
             if side.is_answer and side.voice_codec is not None:
-                return side.codec_name
-        return next((s.codec_name for s in self.sides if s.voice_codec is not None), UNKNOWN)
+                return side.codec_tag
+        return next((s.codec_tag for s in self.sides if s.voice_codec is not None), UNKNOWN)
 
     @property
     def codecs(self) -> tuple[str, ...]:
         """Every codec that an answer chose, in order; what was offered first where nothing was answered."""
         if self.chosen:
             return tuple(self.chosen)
-        return (self.codec,) if self.codec != UNKNOWN else ()
+        return next(((s.codec_name,) for s in self.sides if s.voice_codec is not None), ())
+
+    @property
+    def has_media(self) -> bool:
+        """Tell whether anything of its media was seen."""
+        return self.reports > 0 or any(self.heard.seen.values())
 
     @property
     def key(self) -> LoadKey:
@@ -93,42 +94,41 @@ class TrackedCall:
         """Answer to end (RFC 6076 section 4.5); None for a call that was not answered."""
         return max(self.ended_ns - self.sip.answered_ns, 0) / 1e9 if self.answered else None
 
-    def announce(self, side: MediaSide) -> None:
-        """Take a media address that SDP announced; a newer word on the same address replaces the older."""
+    def announce(self, side: MediaSide) -> MediaSide | None:
+        """Take a media address that SDP announced, and return one that no longer is of the call, if any.
+
+        A newer word on the same address replaces the older; the oldest address goes where there are too many.
+        """
         self.matches.clear()
-        if side.is_answer:
+        if side.is_answer and len(self.chosen) < MAX_SIDES:
             self.chosen.setdefault(side.codec_name)
         for i, known in enumerate(self.sides):
             if known.rtp == side.rtp and known.from_caller == side.from_caller:
                 self.sides[i] = side
-                return
-        if len(self.sides) < MAX_SIDES:
-            self.sides.append(side)
+                return known
+        self.sides.append(side)
+        return self.sides.pop(0) if len(self.sides) > MAX_SIDES else None
 
     def add_interval(self, interval: StreamInterval) -> None:
         """Take the closed interval of one of its streams."""
         self.heard.add(interval)
-        if interval.r_factor is None or interval.mos is None or interval.mos_scale is None:
-            return
-        scale, r = interval.mos_scale, interval.r_factor / R_DIVISOR[interval.mos_scale]
-        self.intervals += 1
-        self.r_last = r
-        self.r_min = r if self.r_min is None else min(self.r_min, r)
-        self.changed = True
-        if r < DEGRADED_R:
-            self.degraded += 1
-        self.mos_sum[scale] = self.mos_sum.get(scale, 0.0) + interval.mos
-        self.mos_n[scale] = self.mos_n.get(scale, 0) + 1
-        self.mos_min[scale] = min(self.mos_min.get(scale, interval.mos), interval.mos)
+        if self.observed.setdefault(interval.observer, CallQuality()).add(interval):
+            self.changed = True
+
+    @property
+    def quality(self) -> CallQuality:
+        """The call's quality, as the observer saw it whose word counts."""
+        rated = (self.observed[o] for o in PREFERENCE if o in self.observed)
+        return next((quality for quality in rated if quality.intervals), NOT_RATED)
 
     def why_no_quality(self) -> str:
         """Return why the call has no quality figure, empty where it has one."""
-        if self.intervals:
+        if self.quality.intervals:
             return ""
         if not self.answered:
             return "not answered: no media to rate"
         if not self.sides:
             return "no SDP seen: its media cannot be told apart"
-        if not self.reports:
-            return "no RTCP seen for its media addresses"
-        return "RTCP seen, but no receiver reports with a measurable interval"
+        if not self.has_media:
+            return "neither RTP nor RTCP seen for its media addresses"
+        return "media seen, but nothing of it that can be rated"

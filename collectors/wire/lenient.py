@@ -105,6 +105,16 @@ def positive(value: object) -> float | None:
     return number if number is not None and number > 0 else None
 
 
+def milliseconds(value: object) -> float | None:
+    """Return a span of 0 to 65,535 ms, the range of RFC 6035 and RFC 3611; None for what cannot be one.
+
+    >>> milliseconds("4.5"), milliseconds(0), milliseconds(-1), milliseconds(1e9)
+    (4.5, 0.0, None, None)
+    """
+    number = to_float(value)
+    return number if number is not None and 0 <= number <= 65_535 else None
+
+
 def mos(value: object) -> float | None:
     """Return a MOS of 1 to 5; None for what cannot be one (12.7 is the wire's 127, "not available").
 

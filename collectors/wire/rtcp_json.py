@@ -252,7 +252,7 @@ def _reception_report(block: _Object, ssrc: int, carries_cycles: bool) -> Recept
         cumulative_lost=lenient.signed_24_bit(_number(block, "packets_lost")),
         extended_highest_seq=highest,
         seq_is_16_bit=highest < 0x1_0000 and not carries_cycles,
-        jitter_ticks=lenient.to_float(block.get("ia_jitter", "jitter")) or 0.0,
+        jitter_ticks=max(lenient.to_float(block.get("ia_jitter", "jitter")) or 0.0, 0.0),
         lsr=_number(block, "lsr", "last_sr"),
         dlsr=_number(block, "dlsr", "delay_since_last_sr"),
     )

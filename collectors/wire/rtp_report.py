@@ -45,7 +45,7 @@ def rtp_agent_report(report: Mapping[str, object]) -> ParsedRtcp:
         discard_ratio=None,
         r_factor=lenient.r_factor(report.get("RFACTOR")),
         mos_cq=lenient.mos(report.get("MOS")),
-        jitter_ms=None if mixed else lenient.to_float(report.get("MEAN_JITTER", report.get("JITTER"))),
+        jitter_ms=None if mixed else lenient.milliseconds(report.get("MEAN_JITTER", report.get("JITTER"))),
         codec=name.upper() if isinstance(name, str) else "",
         expected=expected,
         lost=lost,
@@ -87,7 +87,7 @@ def parse_rtp_stat(header_value: str) -> VoipMetrics | None:
         name, _, value = entry.partition("=")
         figures.setdefault(name.strip().upper(), value.split(",")[0].strip())
     received, lost = lenient.to_int(figures.get("PR")), lenient.to_int(figures.get("PL"))
-    jitter_ms = lenient.to_float(figures.get("JI"))
+    jitter_ms = lenient.milliseconds(figures.get("JI"))
     round_trip_ms = lenient.positive(figures.get("DL", figures.get("LA")))
     if received is None and lost is None and jitter_ms is None and round_trip_ms is None:
         return None

@@ -134,7 +134,7 @@ def _metrics(
         mos_lq=lenient.mos(quality.get("MOSLQ")),
         mos_cq=lenient.mos(quality.get("MOSCQ")),
         plc=PLC[plc] if plc is not None and 0 <= plc < len(PLC) else PLC[0],
-        jitter_ms=lenient.to_float(delay.get("IAJ")),
+        jitter_ms=lenient.milliseconds(delay.get("IAJ")),
         codec=_codec(session),
         expected=expected,
         lost=round(expected * loss_ratio) if expected is not None and loss_ratio is not None else None,

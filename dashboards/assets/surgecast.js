@@ -8,6 +8,7 @@
   const PLACES = ["tenant", "trunk", "region", "node"];
   const DEFAULT_RANGE = "1h";
   let heardAt = null;
+  let themes = null; // tokens and Plotly template of each scheme
 
   function scheme() {
     return document.documentElement.getAttribute("data-mantine-color-scheme") === "dark" ? "dark" : "light";
@@ -45,19 +46,25 @@
     return drawn;
   }
 
-  function draw(changed, _toggled, themes) {
-    const context = window.dash_clientside.callback_context;
-    const all = !context.triggered.some((t) => t.prop_id.endsWith("charts.data"));
-    const theme = themes[scheme()];
-    const figures = context.outputs_list.map((output) => {
+  function draw(changed, known) {
+    themes = known;
+    return window.dash_clientside.callback_context.outputs_list.map((output) => {
       const name = output.id.replace(/-graph$/, "");
       const fresh = changed && changed[name];
-      if (fresh) charts.set(name, fresh);
-      if ((!fresh && !all) || !charts.has(name)) return noUpdate();
-      return figure(charts.get(name), theme);
+      if (!fresh) return noUpdate();
+      charts.set(name, fresh);
+      return figure(fresh, themes[scheme()]);
     });
-    return figures;
   }
+
+  new MutationObserver(() => {
+    if (!themes) return;
+    for (const [name, chart] of charts) {
+      if (chart.figure && document.getElementById(`${name}-graph`)) {
+        window.dash_clientside.set_props(`${name}-graph`, { figure: figure(chart, themes[scheme()]) });
+      }
+    }
+  }).observe(document.documentElement, { attributeFilter: ["data-mantine-color-scheme"] });
 
   // The server sends the ladder as SVG text with every value escaped; parsed as XML it runs nothing.
   function drawLadder(sent) {
@@ -155,7 +162,7 @@
 
   function rowOf(target) {
     const row = target.closest ? target.closest(".call-grid .ag-center-cols-container .ag-row, .call-grid .ag-row") : null;
-    return row ? row.getAttribute("row-id") : null;
+    return row ? row.getAttribute("row-id").split("\t").pop() : null;
   }
 
   function go(path) {

@@ -99,9 +99,10 @@ def _grid(grid_id: str, columns: list[dict[str, Any]]) -> dag.AgGrid:
         id=grid_id,
         columnDefs=columns,
         rowData=[],
-        getRowId="params.data.call_id",
+        getRowId="params.data.row_id",
         columnSize=None,
         className="call-grid",
+        style={"height": "100%"},
         defaultColDef={"sortable": True, "resizable": True, "suppressHeaderMenuButton": True},
         dashGridOptions={
             "rowHeight": 34,

@@ -29,11 +29,11 @@ def health_strip(view: CaptureHealth, now_ns: int, zone: ZoneInfo) -> list[Any]:
         strip_cell(
             "Duplicates",
             count(view.duplicates),
-            detail="last minute",
+            detail="last min",
             hint="The same message seen by several agents; counted once.",
         ),
         _counted(
-            "Unmatched RTCP",
+            "Unmatched",
             view.unmatched,
             "RTCP reports that no call's SDP explains: see the findings below.",
         ),
@@ -78,7 +78,7 @@ def _lost(view: CaptureHealth) -> html.Div:
 
 def _counted(label: str, value: int | None, hint: str) -> html.Div:
     tone = "" if value is None else "warn" if value else "ok"
-    return strip_cell(label, count(value), detail="last minute", tone=tone, hint=hint)
+    return strip_cell(label, count(value), detail="last min", tone=tone, hint=hint)
 
 
 def _clocks(agents: tuple[AgentHealth, ...]) -> html.Div:

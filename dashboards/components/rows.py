@@ -137,10 +137,16 @@ def findings_list(rows: Sequence[FindingRow], zone: ZoneInfo) -> html.Ul:
     )
 
 
+def _row_id(tenant: str, call_id: str) -> str:
+    """Identify a row: streams of one Call-ID may be of several tenants. The browser reads what follows the tab."""
+    return f"{tenant}\t{call_id}"
+
+
 def worst_row(call: WorstCall, zone: ZoneInfo) -> dict[str, Any]:
     """Return a grid row: numbers to sort by, beside the text that is shown."""
     state = "in progress" if call.live else _OUTCOMES.get(call.outcome, call.outcome)
     return {
+        "row_id": _row_id(call.tenant, call.call_id),
         "call_id": call.call_id,
         "band": "" if call.r_min is None else band_of(call.r_min).letter,
         "r_min": call.r_min,
@@ -174,6 +180,7 @@ def worst_row(call: WorstCall, zone: ZoneInfo) -> dict[str, Any]:
 def call_now_row(call: CallNow) -> dict[str, Any]:
     """Return a grid row of a call in progress."""
     return {
+        "row_id": _row_id(call.tenant, call.call_id),
         "call_id": call.call_id,
         "band": "" if call.r_last is None else band_of(call.r_last).letter,
         "r_last": call.r_last,

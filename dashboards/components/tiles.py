@@ -42,8 +42,11 @@ def tile(
     """Return a tile; `quiet` marks a value that is not one (unknown, too few)."""
     return html.Div(
         [
-            html.Div([html.Span(label), html.Span(unit, className="tile-unit")], className="tile-label"),
-            html.Div(value, className="tile-value quiet" if quiet else "tile-value"),
+            html.Div(label, className="tile-label"),
+            html.Div(
+                [value, html.Span(f" {unit}", className="tile-unit") if unit and not quiet else None],
+                className="tile-value quiet" if quiet else "tile-value",
+            ),
             html.Div([html.Span(part) for part in detail.split(" · ")], className="tile-detail"),
             spark,
         ],
@@ -59,19 +62,19 @@ def ratio_words(ratio: Ratio) -> tuple[str, str, bool]:
     """Return value, parts and whether it is too few, as every ratio is shown.
 
     >>> ratio_words(Ratio(45, 60)), ratio_words(Ratio(3, 4))
-    (('75 %', '45 / 60 · 95 % CI 62.8–84.2 %', False), ('n = 4', '3 / 4, too few', True))
+    (('75.0 %', '45 / 60 · CI 62.8–84.2 %', False), ('n = 4', '3 / 4, too few', True))
     """
     parts = f"{count(round(ratio.numerator))} / {count(round(ratio.denominator))}"
     if not ratio.enough:
         return f"n = {count(round(ratio.denominator))}", f"{parts}, too few", True
     low, high = ratio.interval or (0.0, 1.0)
-    return percent(ratio.value), f"{parts} · 95 % CI {percent(low).removesuffix(' %')}–{percent(high)}", False
+    return percent(ratio.value), f"{parts} · CI {percent(low).removesuffix(' %')}–{percent(high)}", False
 
 
 def kpi_tile(kpi: Kpi) -> html.Div:
     """Return the tile of a KPI: numerator, denominator and Wilson interval, or why there is none."""
     if kpi.ratio is not None:
-        hint = f"{kpi.words}: {kpi.ratio.formula}"
+        hint = f"{kpi.words}: {kpi.ratio.formula}. CI: Wilson interval at 95 %"
         if not kpi.ratio.denominator:
             return tile(kpi.name, UNKNOWN_TEXT, "n = 0", hint=f"{hint}. {kpi.reason}", quiet=True)
         value, detail, few = ratio_words(kpi.ratio)

@@ -1,9 +1,9 @@
-"""The two places where Dash's typing ends: attributes with a dash in their name, and functions of the browser."""
+"""The few places where Dash's typing ends: attributes with a dash in their name, and functions of the browser."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from dash import ClientsideFunction, Dash
+from dash import ClientsideFunction, Dash, no_update
 
 _NAMESPACE = "surgecast"
 
@@ -15,6 +15,11 @@ def aria(**attributes: str) -> dict[str, Any]:
     {'aria-labelledby': 'x'}
     """
     return {f"aria-{name}": value for name, value in attributes.items()}
+
+
+def unchanged(outputs: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer of the same shape as these grouped outputs that changes nothing."""
+    return {name: unchanged(output) if isinstance(output, dict) else no_update for name, output in outputs.items()}
 
 
 def in_browser(

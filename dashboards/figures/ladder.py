@@ -4,6 +4,7 @@ Made on the server as text, with every value escaped; the browser parses it as X
 classes of the style sheet; an exported file carries its own.
 """
 
+import re
 from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
@@ -26,6 +27,14 @@ _KIND_TOKENS = {
 }
 
 
+_NOT_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+"""What XML 1.0 cannot hold in any writing (section 2.2)."""
+
+
+def _text(value: str) -> str:
+    return escape(_NOT_XML.sub("\ufffd", value))
+
+
 def ladder_svg(view: Ladder, frame: Frame, *, standalone: bool = False) -> str:
     """Return the drawing; `standalone` gives a file with its own colours."""
     lanes = len(view.endpoints)
@@ -41,7 +50,7 @@ def ladder_svg(view: Ladder, frame: Frame, *, standalone: bool = False) -> str:
         y += _ROW
     height = y + 10
     heads = [_head(endpoint, i, height) for i, endpoint in enumerate(view.endpoints)]
-    title = escape(_summary(view))
+    title = _text(_summary(view))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
         f'height="{height}" class="ladder-svg" role="img" aria-label={quoteattr(_summary(view))}>'
@@ -70,15 +79,15 @@ def _head(endpoint: str, lane: int, height: int) -> str:
     return (
         f'<g class="party"><line class="life" x1="{x}" y1="{_TOP - 12}" x2="{x}" y2="{height - 6}"/>'
         f'<rect class="box" x="{x - _HEAD_WIDTH // 2}" y="8" width="{_HEAD_WIDTH}" height="50" rx="9"/>'
-        f'<text class="address" x="{x}" y="30" text-anchor="middle">{escape(address or endpoint)}</text>'
-        f'<text class="port" x="{x}" y="47" text-anchor="middle">port {escape(port)}</text></g>'
+        f'<text class="address" x="{x}" y="30" text-anchor="middle">{_text(address or endpoint)}</text>'
+        f'<text class="port" x="{x}" y="47" text-anchor="middle">port {_text(port)}</text></g>'
     )
 
 
 def _gap(y: int, width: int, seconds: float) -> str:
     return (
         f'<g class="pause"><line x1="{_LEFT - 30}" y1="{y - 6}" x2="{width - 20}" y2="{y - 6}"/>'
-        f'<text x="{_LEFT - 38}" y="{y - 2}" text-anchor="end">{escape(duration(seconds))}</text></g>'
+        f'<text x="{_LEFT - 38}" y="{y - 2}" text-anchor="end">{_text(duration(seconds))}</text></g>'
     )
 
 
@@ -107,11 +116,11 @@ def _arrow(message: LadderMessage, y: int, frame: Frame) -> str:
             f'<text class="sdp-text" x="{at + 15:.0f}" y="{y - 7.5}" text-anchor="middle">SDP</text>'
         )
     return (
-        f'<g class="{classes}" tabindex="0"><title>{escape(_tooltip(message, frame))}</title>'
+        f'<g class="{classes}" tabindex="0"><title>{_text(_tooltip(message, frame))}</title>'
         f'<rect class="row" x="0" y="{y - 22}" width="100%" height="{_ROW}"/>'
         f'<text class="time" x="{_LEFT - 38}" y="{y + 1}" text-anchor="end">'
         f"{_since(message.since_start_s)}</text>{line}"
-        f'<text class="label" x="{middle:.0f}" y="{y - 7}" text-anchor="{anchor}">{escape(text)}</text>{sdp}</g>'
+        f'<text class="label" x="{middle:.0f}" y="{y - 7}" text-anchor="{anchor}">{_text(text)}</text>{sdp}</g>'
     )
 
 
@@ -153,7 +162,7 @@ def _style() -> str:
             for kind, name in _KIND_TOKENS.items()
         ),
     ]
-    return f"<style>{escape(''.join(rules))}</style>"
+    return f"<style>{_text(''.join(rules))}</style>"
 
 
 def ladder_table(view: Ladder, frame: Frame) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:

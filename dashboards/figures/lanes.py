@@ -36,10 +36,19 @@ def lane_chart(lane: Lane, frame: Frame, since_ns: int, until_ns: int) -> Chart:
 
 
 def _columns(zone: str) -> tuple[str, ...]:
-    return (f"Interval ({zone})", "Stream", "R", "MOS", "Loss", "Jitter (ms)", "Round trip (ms)", "Verdicts")
+    return (
+        f"Interval ({zone})",
+        "Stream",
+        "R (narrowband scale)",
+        "MOS",
+        "Loss",
+        "Jitter (ms)",
+        "Round trip (ms)",
+        "Verdicts",
+    )
 
 
-def _axis(lane: str, fixed: list[int] | None, *, title: str = "R", **more: Any) -> Json:
+def _axis(lane: str, fixed: list[int] | None, *, title: str = "R (nb)", **more: Any) -> Json:
     axis: Json = {"domain": list(_DOMAINS[lane]), "title": {"text": title}, "nticks": 3, **more}
     return axis | ({"range": fixed} if fixed else {"rangemode": "tozero"})
 

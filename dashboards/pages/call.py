@@ -3,12 +3,12 @@
 from typing import Any
 from urllib.parse import quote
 
-from dash import Dash, Input, Output, State, dcc, html, no_update
+from dash import Dash, Input, Output, State, dcc, html
 from flask import Response, abort, request
 
 from dashboards.auth import scope_of
 from dashboards.components.panel import chart_panel, panel, table_button
-from dashboards.components.wiring import in_browser
+from dashboards.components.wiring import in_browser, unchanged
 from dashboards.figures.chart import Frame
 from dashboards.figures.ladder import csv_lines, ladder_svg, ladder_table
 from dashboards.numbers import date_time
@@ -136,21 +136,13 @@ def outputs() -> dict[str, Any]:
     }
 
 
-def _unchanged() -> dict[str, Any]:
-    def blank(tree: Any) -> Any:
-        return {key: blank(value) for key, value in tree.items()} if isinstance(tree, dict) else no_update
-
-    found: dict[str, Any] = blank(outputs())
-    return found
-
-
 def tick(services: Services, scope: Scope, call_id: str, heard: dict[str, Any] | None) -> dict[str, Any]:
     """Answer a tick from the cache."""
     now_ns = services.clock()
     snapshot = services.calls.read(
         Key(scope, "call", call_id), now_ns, wait_seconds=0.0 if heard else FIRST_ANSWER_SECONDS
     )
-    answer = _unchanged()
+    answer = unchanged(outputs())
     if snapshot.version == 0:
         return answer
     answer["heard"] = {
@@ -159,14 +151,14 @@ def tick(services: Services, scope: Scope, call_id: str, heard: dict[str, Any] |
         "as_of": f"As of {date_time(snapshot.refreshed_ns or None, services.settings.time_zone)}",
     }
     state = snapshot.value
-    unchanged = state is not None and heard is not None and heard.get("read") == state.read_ns
+    shown_already = state is not None and heard is not None and heard.get("read") == state.read_ns
     answer["heard"]["read"] = state.read_ns if state is not None else 0
     answer["banner"] = (
         html.Div(f"The store cannot be read: {snapshot.error}.", className="banner banner-bad")
         if snapshot.error
         else None
     )
-    if unchanged:
+    if shown_already:
         return answer
     if state is None:
         answer["panels"] = failed(Status(PanelState.ERROR, snapshot.error or "This call cannot be read."))
@@ -195,7 +187,7 @@ def register(app: Dash, services: Services) -> None:
         app,
         "draw",
         [Output(f"{name}-graph", "figure") for name in LANES.values()],
-        [Input("call-charts", "data"), Input("scheme", "computedColorScheme"), State("theme", "data")],
+        [Input("call-charts", "data"), State("theme", "data")],
     )
     in_browser(app, "drawLadder", [Output("ladder-drawing", "data-drawn")], [Input("call-charts", "data")])
     for name in ("ladder", *LANES.values()):

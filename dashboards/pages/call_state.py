@@ -207,10 +207,10 @@ def _why(view: Why) -> Any:
 _COSTS = frozenset({"Is", "Id", "Ie,eff"})
 _RESULTS = frozenset({"R", "MOS"})
 _BARS = {"Ro": "gain", "A": "gain", "R": "result", **dict.fromkeys(_COSTS, "cost")}
-_R_FULL = 100.0
 
 
 def _explanation(explanation: Explanation) -> html.Div:
+    full = max((term.value for term in explanation.terms if term.term == "Ro"), default=1.0)
     return html.Div(
         [
             html.H3(
@@ -220,18 +220,18 @@ def _explanation(explanation: Explanation) -> html.Div:
                 ]
             ),
             html.P(explanation.inputs, className="panel-question"),
-            html.Table([html.Tbody([_term_row(term) for term in explanation.terms])], className="terms"),
+            html.Table([html.Tbody([_term_row(term, full) for term in explanation.terms])], className="terms"),
             html.P(explanation.note, className="panel-question"),
         ],
         className="explanation",
     )
 
 
-def _term_row(term: Term) -> html.Tr:
+def _term_row(term: Term, full: float) -> html.Tr:
     main = term.term in _BARS or term.term in _RESULTS
     said: list[Any] = [html.Span(term.sentence)]
     if term.term in _BARS:
-        width = min(abs(term.value) / _R_FULL, 1.0)
+        width = min(abs(term.value) / full, 1.0)
         bar = html.Div(className=f"term-bar term-{_BARS[term.term]}", style={"width": f"{width:.1%}"})
         said.insert(0, html.Div(bar, className="term-track"))
     kind = f"{'term-main' if main else 'term-part'}{' term-end' if term.term in _RESULTS else ''}"

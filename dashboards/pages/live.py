@@ -3,13 +3,13 @@
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import Dash, Input, Output, State, dcc, html, no_update
+from dash import Dash, Input, Output, State, dcc, html
 from flask import request
 
 from dashboards.auth import scope_of
 from dashboards.components.grids import in_progress_grid, worst_calls_grid
 from dashboards.components.panel import chart_panel, panel
-from dashboards.components.wiring import aria, in_browser
+from dashboards.components.wiring import aria, in_browser, unchanged
 from dashboards.filters import PLACES, RANGES, Filters
 from dashboards.numbers import SECOND_NS, date_time, duration
 from dashboards.pages.live_state import AREAS, CHARTS, GRIDS, PANELS, failed
@@ -215,14 +215,6 @@ def outputs() -> dict[str, Any]:
     }
 
 
-def _unchanged() -> dict[str, Any]:
-    def blank(tree: Any) -> Any:
-        return {key: blank(value) for key, value in tree.items()} if isinstance(tree, dict) else no_update
-
-    found: dict[str, Any] = blank(outputs())
-    return found
-
-
 def tick(services: Services, scope: Scope, search: str | None, heard: dict[str, Any] | None) -> dict[str, Any]:
     """Answer a tick from the cache: everything that changed since what the browser has heard.
 
@@ -234,7 +226,7 @@ def tick(services: Services, scope: Scope, search: str | None, heard: dict[str, 
     snapshot = services.live.read(
         Key(scope, "live", subject), now_ns, wait_seconds=0.0 if heard else FIRST_ANSWER_SECONDS
     )
-    answer = _unchanged()
+    answer = unchanged(outputs())
     answer["banner"] = _banner(services, snapshot, now_ns)
     if snapshot.version == 0:
         return answer
@@ -300,7 +292,6 @@ def register(app: Dash, services: Services) -> None:
         [Output(f"{name}-graph", "figure") for name in CHARTS],
         [
             Input("live-charts", "data"),
-            Input("scheme", "computedColorScheme"),
             State("theme", "data"),
         ],
     )

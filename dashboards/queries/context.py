@@ -18,7 +18,6 @@ class Seen:
     collector: bool
     sip: bool
     rtcp: bool
-    findings: int
 
 
 @dataclass(frozen=True, slots=True)

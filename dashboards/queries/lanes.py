@@ -7,12 +7,11 @@ import pyarrow as pa
 
 from dashboards.trace_views import Lane, StreamSeries
 from dashboards.views import READY, PanelState, Status
-from telephony.bands import R_DIVISOR
+from telephony.bands import DEGRADED_R, R_DIVISOR
 from telephony.model import INTERVAL_NS, Direction, Observer, Scale
 
 from .tables import optional, rows, times_ns
 
-DEGRADED_R = 70.0
 MAX_STREAMS = 6
 _ALWAYS = (Direction.TO_CALLEE, Direction.TO_CALLER)
 OBSERVER_WORDS = {

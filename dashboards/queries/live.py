@@ -249,13 +249,11 @@ def _stage(answers: LiveAnswers, filters: Filters) -> Stage:
 def _what_is_seen(answers: LiveAnswers) -> Seen:
     now = answers["now"].table
     if now is None or not now.num_rows:
-        return Seen(collector=False, sip=False, rtcp=False, findings=0)
-    found = answers["findings"].table
+        return Seen(collector=False, sip=False, rtcp=False)
     return Seen(
         collector=True,
         sip=total(now, "sip_messages") > 0,
         rtcp=total(now, "rtcp_reports") > 0,
-        findings=found.num_rows if found is not None else 0,
     )
 
 

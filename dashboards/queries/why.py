@@ -9,7 +9,7 @@ from dashboards.queries.lanes import OBSERVER_WORDS, Interval
 from dashboards.trace_views import Explanation, Why
 from dashboards.views import READY, PanelState, Status
 from telephony.bands import R_DIVISOR
-from telephony.model import Direction
+from telephony.model import Direction, Scale
 from telephony.quality import assess, explain
 
 _REPRODUCES_WITHIN = 1.0
@@ -58,11 +58,12 @@ def _explain(title: str, intervals: Sequence[Interval], *, stored_r: float | Non
     )
     observers = " and ".join(sorted({OBSERVER_WORDS.get(i.observer, i.observer) for i in intervals}))
     burst_words = f", burst ratio {significant(burst)}" if burst else ""
-    note = ""
-    if stored_r is not None:
-        recomputed = rating.r_factor / R_DIVISOR[rating.scale]
-        if abs(recomputed - stored_r) > _REPRODUCES_WITHIN:
-            note = f"The stored R is {significant(stored_r)}: its observer knew more than is stored."
+    notes = []
+    recomputed = rating.r_factor / R_DIVISOR[rating.scale]
+    if rating.scale is not Scale.NARROWBAND:
+        notes.append(f"On the narrowband scale, which bands and lanes use, this R is {significant(recomputed)}.")
+    if stored_r is not None and abs(recomputed - stored_r) > _REPRODUCES_WITHIN:
+        notes.append(f"The stored R is {significant(stored_r)}: its observer knew more than is stored.")
     return Explanation(
         title,
         f"{codec}: {count(lost)} of {count(expected)} packets lost ({percent(lost / expected)}), jitter "
@@ -70,5 +71,5 @@ def _explain(title: str, intervals: Sequence[Interval], *, stored_r: float | Non
         f"{count(len(intervals))})",
         tuple(explain(rating)),
         rating.band.letter,
-        note,
+        " ".join(notes),
     )

@@ -32,12 +32,13 @@ def seal(layout: Layout, measurement: Measurement, writer: str, generation: int,
         rows = last_writes(rows, measurement.tags)
     days = times_of(rows["time"]) // DAY_NS
     written = []
-    for day in np.unique(days).tolist():
+    spanned = np.unique(days).tolist()
+    for day in spanned:
         start = day * DAY_NS
         present = layout.list_segments(measurement.name, start, start + DAY_NS)
         if any(s.writer == writer and s.first <= generation <= s.last for s in present):
             continue  # the crash came after this rename
-        part = rows.filter(pa.array(days == day))
+        part = rows.filter(pa.array(days == day)) if len(spanned) > 1 else rows
         written.append(write_segment(layout, measurement, writer, (generation, generation), part))
     return written
 

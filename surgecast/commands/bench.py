@@ -5,11 +5,17 @@ from typing import Annotated, Any
 import typer
 
 from surgecast.bench import hep as hep_bench
+from surgecast.bench import rtp as rtp_bench
 from surgecast.bench import sip as sip_bench
 from surgecast.bench import store as store_bench
 from surgecast.commands.output import AsJson, print_json, shown, stderr
 
-app = typer.Typer(help="Measure the hot paths beside their peers in the same run.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure the hot paths beside their peers in the same run.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
 
 Seconds = Annotated[float, typer.Option(min=0.5, max=600, help="How long each contestant runs.")]
 
@@ -23,6 +29,15 @@ def hep(seconds: Seconds = 3.0, as_json: AsJson = False) -> None:
     _print(
         {**hep_bench.run(seconds, lambda line: stderr.print(line, markup=False)), "sip": sip_bench.run()}, as_json
     )
+
+
+@app.command("rtp")
+def rtp(as_json: AsJson = False) -> None:
+    """Measure RTP streams from frames in memory, beside the same kernel in C, plain Python and dpkt.
+
+    Example: surgecast bench rtp --json
+    """
+    _print(rtp_bench.run(lambda line: stderr.print(line, markup=False)), as_json)
 
 
 @app.command("store")

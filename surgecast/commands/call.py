@@ -4,17 +4,16 @@ from typing import Annotated
 
 import typer
 
-from storage.open import open_store
-from storage.seam import Scope
-from surgecast.commands.output import AsJson, iso_time, print_json, print_table, rows_of, shown
-from surgecast.config import ConfigFile, StoreUrl, load_settings
+from surgecast.commands.output import AsJson, iso_time, print_json, print_table, shown
+from surgecast.commands.stored import AsTenant, rows_of, stored
+from surgecast.config import ConfigFile, StoreUrl
 
 _TIMES = ("time", "started_at")
 
 
 def call(
     call_id: Annotated[str, typer.Argument(help="Call-ID, as in the SIP header.")],
-    tenant: Annotated[str | None, typer.Option(help="See as this tenant: nothing of others is found.")] = None,
+    tenant: AsTenant = None,
     config: ConfigFile = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
@@ -23,12 +22,8 @@ def call(
 
     Example: surgecast call 1-28027@127.0.0.11
     """
-    scope = Scope.of("command line", tenant) if tenant else Scope.everything("command line")
-    opened = open_store(store or load_settings(config).storage.url)
-    try:
-        trace = opened.reader(scope).call(call_id)
-    finally:
-        opened.close()
+    with stored(config, store, tenant) as reader:
+        trace = reader.call(call_id)
     messages, intervals, findings = (rows_of(t) for t in (trace.messages, trace.intervals, trace.findings))
     record = {k: iso_time(v) if isinstance(v, int) and k in _TIMES else v for k, v in (trace.call or {}).items()}
     if as_json:

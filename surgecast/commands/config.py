@@ -5,13 +5,20 @@ from typing import Annotated, Any
 
 import typer
 import yaml
+from pydantic import SecretStr
+from pydantic_core import to_jsonable_python
 
-from surgecast.commands.output import AsJson, plain, print_json
+from surgecast.commands.output import AsJson, print_json
 from surgecast.config import ConfigFile, Settings, load_settings
 
-app = typer.Typer(help="Check, show or describe the configuration.", no_args_is_help=True)
+HIDDEN = "***"
 
-_SECRET_WORDS = ("token", "password", "secret", "salt", "hep_keys", "auth_keys")
+app = typer.Typer(
+    help="Check, show or describe the configuration.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
 
 
 @app.command("check")
@@ -34,13 +41,11 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print the configuration in force, defaults and environment included, secrets hidden."""
-    values = load_settings(config).model_dump(mode="json")
-    if not secrets:
-        values = _redacted(values)
+    values = to_jsonable_python(_revealed(load_settings(config).model_dump(), secrets))
     if as_json:
         print_json(values)
     else:
-        typer.echo(yaml.safe_dump(plain(values), sort_keys=False, allow_unicode=True), nl=False)
+        typer.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), nl=False)
 
 
 @app.command("schema")
@@ -49,11 +54,12 @@ def schema() -> None:
     typer.echo(json.dumps(Settings.model_json_schema(), indent=2, ensure_ascii=False))
 
 
-def _redacted(values: Any, key: str = "") -> Any:
-    if isinstance(values, dict):
-        return {k: _redacted(v, k) for k, v in values.items()}
-    if values and any(word in key for word in _SECRET_WORDS):
-        return "***" if isinstance(values, str) else ["***"] * len(values)
-    if isinstance(values, list):
-        return [_redacted(v, key) for v in values]
-    return values
+def _revealed(value: Any, secrets: bool) -> Any:
+    """Return values with each secret as text: itself, or stars where it shall not be shown."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value() if secrets or not value else HIDDEN
+    if isinstance(value, dict):
+        return {key: _revealed(inner, secrets) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_revealed(inner, secrets) for inner in value]
+    return value

@@ -14,6 +14,7 @@ import typer
 
 from surgecast.commands.output import stderr
 from surgecast.errors import CommandError
+from surgecast.logs import configure_logs
 from surgecast.processes import Supervisor, stop_on_signals
 
 _READY_SECONDS = 120.0
@@ -37,6 +38,7 @@ def demo(
 
     Nothing leaves this machine. Example: surgecast demo --seconds 60 --calls 200
     """
+    configure_logs()
     stop = threading.Event()
     stop_on_signals(stop)
     with _folder(data) as folder:
@@ -46,12 +48,14 @@ def demo(
 def _run(
     folder: Path, stop: threading.Event, *, seconds: float | None, port: int, calls: int, seed: int, weeks: int
 ) -> None:
-    _say("loading kernels (the first run compiles them: about half a minute, then they are cached)")
+    _say("loading kernels")
     began = time.monotonic()
-    # They compile on import, so not before it is announced.
+    # Kernels compile when they are imported, so not before it is announced.
+    from collectors.kernels.ready import prepare
     from surgecast import demonstration
     from surgecast.simulator.engine import warm_from_ns
 
+    prepare(_say)
     _say(f"kernels ready after {time.monotonic() - began:.1f} s")
     hep_port = _free_udp_port()
     settings = demonstration.demo_settings(

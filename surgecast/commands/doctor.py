@@ -1,5 +1,7 @@
 """`surgecast doctor`: what is wrong, why, and what to do about it."""
 
+import errno
+import http.client
 import shutil
 import socket
 import sys
@@ -7,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
@@ -19,6 +21,7 @@ from surgecast.commands.output import AsJson, print_json
 from surgecast.config import ConfigFile, Settings, load_settings
 from surgecast.errors import CommandError, Exit
 
+RMEM_MAX = Path("/proc/sys/net/core/rmem_max")
 _PROBE_SECONDS = 2.0
 _FRESH_NS = 15_000_000_000
 _WANTED_RMEM_BYTES = 4 << 20
@@ -56,16 +59,19 @@ def doctor(config: ConfigFile = None, as_json: AsJson = False) -> None:
 
 def run_checks(settings: Settings) -> Iterator[Check]:
     """Yield every check; each looks for itself and never raises."""
+    for found in _checks(settings):
+        yield replace(found, fix="") if found.ok else found
+
+
+def _checks(settings: Settings) -> Iterator[Check]:
     yield _python()
-    yield _receive_buffer(Path("/proc/sys/net/core/rmem_max"))
+    yield _receive_buffer(RMEM_MAX)
     for listener in settings.collect.listeners:
         yield _listener(listener)
     yield from _store(settings)
     if settings.metrics.enabled:
-        yield _reachable(
-            "metrics", f"http://{settings.metrics.host}:{settings.metrics.port}/healthz", "--roles collect"
-        )
-    yield _reachable("pages", f"http://{settings.web.host}:{settings.web.port}/healthz", "--roles web")
+        yield _reachable("metrics", settings.metrics.host, settings.metrics.port, "--roles collect")
+    yield _reachable("pages", settings.web.host, settings.web.port, "--roles web")
 
 
 def _python() -> Check:
@@ -90,28 +96,28 @@ def _listener(listener: ListenerSettings) -> Check:
     name = f"HEP {listener.transport} {listener.host}:{listener.port}"
     kind = socket.SOCK_DGRAM if listener.transport == "udp" else socket.SOCK_STREAM
     family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
-    with socket.socket(family, kind) as probe:
-        if kind == socket.SOCK_STREAM:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, kind) as probe:
+            if kind == socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((listener.host, listener.port))
-        except PermissionError as error:
-            return Check(name, False, f"not allowed to bind: {error.strerror}", "use a port above 1023")
-        except OSError as error:
-            if error.errno in (98, 48):  # EADDRINUSE: a running collector holds it, which is what we want
-                return Check(name, True, "in use, as it should be while a collector runs")
-            return Check(
-                name, False, f"cannot bind: {error.strerror}", "set collect.listeners to an address of this host"
-            )
+    except PermissionError as error:
+        return Check(name, False, f"not allowed to bind: {error.strerror}", "use a port above 1023")
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:  # a running collector holds it, which is what we want
+            return Check(name, True, "in use, as it should be while a collector runs")
+        return Check(
+            name, False, f"cannot bind: {error.strerror}", "set collect.listeners to an address of this host"
+        )
     return Check(name, True, "free: no collector listens yet")
 
 
 def _store(settings: Settings) -> Iterator[Check]:
     url = settings.storage.url
     try:
-        store = open_store(url, settings.storage)
+        store = open_store(url, settings.storage, existing=True)
     except StoreError as error:
-        yield Check("store", False, str(error), "set storage.url, for example embedded:surgecast-data")
+        yield Check("store", False, str(error), "start the collector, or set storage.url to where it writes")
         return
     try:
         now_ns = time.time_ns()
@@ -152,9 +158,13 @@ def _free_space(path: Path) -> Check:
     )
 
 
-def _reachable(name: str, url: str, roles: str) -> Check:
+def _reachable(name: str, host: str, port: int, roles: str) -> Check:
+    if port == 0:
+        return Check(name, True, "on a port that was free when it started: look at its log")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/healthz"
     try:
-        with urllib.request.urlopen(url, timeout=_PROBE_SECONDS) as answer:  # noqa: S310 (our own http address)
+        with urllib.request.urlopen(url, timeout=_PROBE_SECONDS) as answer:
             body = answer.read(200).decode("utf-8", "replace").strip()
             return Check(name, True, f"{url} answers {body or answer.status}")
     except urllib.error.HTTPError as error:
@@ -162,3 +172,5 @@ def _reachable(name: str, url: str, roles: str) -> Check:
         return Check(name, False, f"{url} answers {error.code}: {body}", "see its log")
     except OSError as error:
         return Check(name, False, f"{url} does not answer: {error}", f"surgecast up {roles}")
+    except http.client.HTTPException as error:
+        return Check(name, False, f"{url} is not ours: {error!r}", f"free the port {port}, or set another")

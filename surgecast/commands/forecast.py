@@ -15,12 +15,17 @@ from surgecast.commands.output import AsJson, print_json, print_table, stderr
 from surgecast.errors import CommandError, Exit
 from telephony.durations import format_duration, parse_duration
 
-app = typer.Typer(help="Forecast load, and measure forecasts against what came.", no_args_is_help=True)
+app = typer.Typer(
+    help="Judge forecasts of load on the past.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
 
 
 @app.callback()
 def _forecast() -> None:
-    """Forecast load, and measure forecasts against what came."""
+    """Judge forecasts of load on the past."""
 
 
 @app.command("backtest")

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Annotated, Any
 
-import pyarrow as pa
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -16,8 +15,8 @@ from rich.table import Table
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-_FILE_WIDTH = 240
-"""Columns of a table that goes to a file or a pipe: nothing is cut there."""
+_FILE_WIDTH = 10_000
+"""Columns of a table that goes to a file or a pipe: as wide as it needs, nothing is cut there."""
 
 
 def plain(value: Any) -> Any:
@@ -40,17 +39,6 @@ def plain(value: Any) -> Any:
 def print_json(value: Any) -> None:
     """Print one JSON object on stdout."""
     sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def rows_of(table: pa.Table) -> list[dict[str, Any]]:
-    """Return a table's rows with times as ISO 8601 UTC in nanoseconds, which Python's own datetime cannot hold."""
-    columns = {
-        name: [iso_time(ns) for ns in column.cast(pa.int64()).to_pylist()]
-        if pa.types.is_timestamp(column.type)
-        else column.to_pylist()
-        for name, column in zip(table.column_names, table.columns, strict=True)
-    }
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def iso_time(ns: int | None) -> str | None:

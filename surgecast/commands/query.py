@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from storage.open import open_store
 from storage.schema import MEASUREMENTS
-from storage.seam import Scope, Window
-from surgecast.commands.output import AsJson, print_json, print_table, rows_of
+from storage.seam import Window
+from surgecast.commands.output import AsJson, print_json, print_table
+from surgecast.commands.stored import AsTenant, rows_of, stored
 from surgecast.commands.times import parse_time
-from surgecast.config import ConfigFile, StoreUrl, load_settings
+from surgecast.config import ConfigFile, StoreUrl
 from surgecast.errors import CommandError, Exit
 
 
@@ -20,7 +20,7 @@ def query(
     until: Annotated[str, typer.Option("--to", help="End (exclusive): now, -5m, or a time.")] = "now",
     by: Annotated[list[str] | None, typer.Option(help="Sum over the window per value of this tag.")] = None,
     where: Annotated[list[str] | None, typer.Option(help="Only rows with tag=value; may be repeated.")] = None,
-    tenant: Annotated[str | None, typer.Option(help="See as this tenant: nothing of others is found.")] = None,
+    tenant: AsTenant = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most this many rows.")] = 1000,
     config: ConfigFile = None,
     store: StoreUrl = None,
@@ -44,16 +44,11 @@ def query(
                 f"--where {condition!r} has no '='; write for example --where trunk=carrier-a", Exit.USAGE
             )
         allowed.setdefault(tag, []).append(value)
-    scope = Scope.of("command line", tenant) if tenant else Scope.everything("command line")
-    opened = open_store(store or load_settings(config).storage.url)
-    try:
-        reader = opened.reader(scope)
+    with stored(config, store, tenant) as reader:
         if by:
             table = reader.sums(measurement, window, step_seconds=0, by=by, where=allowed).slice(0, limit)
         else:
             table = reader.select(measurement, window, where=allowed, limit=limit, newest_first=True)
-    finally:
-        opened.close()
     rows = rows_of(table)
     if as_json:
         print_json({"rows": rows})

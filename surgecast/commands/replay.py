@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from collectors.capture.base import CaptureError
+from collectors.kernels.ready import prepare
 from surgecast.commands.output import AsJson, print_json, print_table, stderr
 from surgecast.config import ConfigFile, load_settings
 from surgecast.errors import CommandError
@@ -32,6 +33,7 @@ def replay(
     Example: surgecast replay monday.pcap --json
     """
     settings = load_settings(config)
+    prepare(lambda text: stderr.print(text, markup=False))
     try:
         result = replay_files(files, settings.collect, store_url=store, storage=settings.storage)
     except CaptureError as error:
@@ -66,9 +68,9 @@ def _stream(stream: StreamInterval) -> dict[str, Any]:
         "ssrc": f"0x{stream.ssrc:08x}",
         "src": str(stream.src),
         "dst": str(stream.dst),
-        "payload_types": [],  # RTCP does not carry them
+        "payload_types": list(stream.payload_types),
         "codec": stream.codec,
-        "clock_rate_hz": stream.clock_rate_hz,
+        "clock_rate_hz": stream.clock_rate_hz or None,
         "observer": stream.observer.value,
         "expected": stream.expected,
         "received": stream.received,

@@ -5,10 +5,19 @@ from datetime import UTC, datetime
 from surgecast.errors import CommandError, Exit
 from telephony.durations import parse_duration
 
+_LATEST_NS = 2**63 - 1
+"""In the year 2262."""
+
 
 def parse_time(text: str, now_ns: int) -> int:
-    """Return UTC nanoseconds; a time without a zone is UTC."""
-    text = text.strip()
+    """Return UTC nanoseconds from 1970 to 2262; a time without a zone is UTC."""
+    time_ns = _parsed(text.strip(), now_ns)
+    if not 0 <= time_ns <= _LATEST_NS:
+        raise CommandError(f"time {text.strip()[:40]!r} is not between 1970 and 2262", Exit.USAGE)
+    return time_ns
+
+
+def _parsed(text: str, now_ns: int) -> int:
     if text == "now":
         return now_ns
     if text.startswith("-"):

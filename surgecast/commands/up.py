@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from surgecast import roles
 from surgecast.commands.output import stderr
 from surgecast.config import ConfigFile, Settings, load_settings
 from surgecast.errors import CommandError, Exit
+from surgecast.logs import configure_logs
 from surgecast.processes import Role, run_role, stop_on_signals, supervise
 
-ROLES = {"collect": roles.collect, "web": roles.web}
+ROLES = {"collect": "surgecast.roles.collect:run", "web": "surgecast.roles.web:run"}
 
 
 def up(
@@ -27,6 +27,7 @@ def up(
     unknown = [name for name in names if name not in ROLES]
     if unknown or not names:
         raise CommandError(f"--roles {roles_!r}: unknown role; there is {', '.join(ROLES)}", Exit.USAGE)
+    configure_logs()
     stop = threading.Event()
     stop_on_signals(stop)
     _announce(settings, names)

@@ -174,8 +174,9 @@ def test_loss_is_measured_on_the_side_that_had_it(lab: LabStack, tmp_path: Path)
         assert _loss_ratio(of_caller) == pytest.approx(0.1, abs=0.02)
         assert _loss_ratio(of_callee) == 0.0
         assert {row["codec"] for row in intervals} == {"PCMA"}
-        assert min(row["mos"] for row in of_callee) > 4.3
-        assert max(row["mos"] for row in of_caller) < 3.9
+        # The ends of a call hold too few packets to be rated.
+        assert min(row["mos"] for row in of_callee if row["mos"] is not None) > 4.3
+        assert max(row["mos"] for row in of_caller if row["mos"] is not None) < 3.9
 
 
 def test_registrations_end_as_they_did(lab: LabStack, tmp_path: Path) -> None:

@@ -76,3 +76,16 @@ def test_agents_are_bounded() -> None:
         agents.count(rows(NOW, node_id=node_id), NOW)
     assert 4001 >= len(agents.by_id)
     assert 0 < agents.folded
+
+
+def test_times_that_are_wrong_each_in_its_own_way_are_ours() -> None:
+    agents, batch = Agents(), rows(5 * S, NOW, 9_000_000 * S, 2**62)
+    agents.correct_clocks(batch, NOW, LIMIT)
+    assert all(abs(int(at) - NOW) <= LIMIT for at in batch["captured_ns"])
+
+
+def test_a_clock_that_is_shifted_is_shown_as_it_is() -> None:
+    agents, batch = Agents(), rows(NOW - 3600 * S)
+    agents.correct_clocks(batch, NOW, LIMIT)
+    agents.count(batch, NOW)
+    assert 3_600_000.0 == agents.by_id[1].clock_offset_ms

@@ -55,3 +55,27 @@ def test_a_late_change_never_runs_time_backwards() -> None:
     calls.advance(60 * S)
     assert pytest.approx(2 * 20 / 60) == rows_of(table)[0]["concurrent_mean"]
     assert 2 == calls.current()[KEY]
+
+
+def test_a_fact_of_the_far_future_counts_now_and_does_not_stop_the_minutes() -> None:
+    table = MinuteTable(LOAD_MINUTE, keep_minutes=10, max_rows_per_minute=10)
+    calls = Concurrency(table)
+    calls.advance(5 * S)
+    calls.arrival(KEY, 10**18)
+    calls.change(KEY, 10**18, +3)
+    calls.advance(119 * S)
+    rows = rows_of(table)
+    assert [0, 1] == sorted(rows)
+    assert (1, 3, 3.0) == (rows[0]["arrivals"], rows[1]["concurrent_max"], rows[1]["concurrent_mean"])
+
+
+def test_after_a_long_gap_the_minutes_between_are_unknown() -> None:
+    table = MinuteTable(LOAD_MINUTE, keep_minutes=10, max_rows_per_minute=10)
+    calls = Concurrency(table)
+    calls.change(KEY, 0, +3)
+    calls.advance(30 * S)
+    later = 1_000_000 * 60 * S
+    calls.advance(later)
+    calls.advance(later + 30 * S)
+    assert [0, 1_000_000] == sorted(rows_of(table))
+    assert {KEY: 3} == calls.current()

@@ -1,0 +1,223 @@
+"""Why what looks like loss, jitter or silence in an RTP stream is not the network's.
+
+A verdict names the reason beside the figure; `EXCUSE_LOSS` says which of them keep the loss of an interval out of
+its rating. Nothing here changes a count.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from collectors.facts import CallAnswered, MediaDescription
+from telephony.model import INTERVAL_NS, Verdict
+
+_S_NS = 1_000_000_000
+_SILENCE_MS = 300.0
+"""No voice packet for so long without loss: the sender was silent."""
+_PTIME_CHANGE = 0.25
+_DRIFT_AFTER_NS = 60 * _S_NS
+_DRIFT_RATIO = 500e-6
+"""Ten times what the worst crystals of telephones drift."""
+_SPLICE_NS = 2 * _S_NS
+_MAX_DESCRIPTIONS = 64
+_MAX_CALLS = 200_000
+
+EXCUSE_LOSS = frozenset({Verdict.SEQ_RESTART, Verdict.OWN_DROP})
+"""The loss counted in such an interval is not known to be the network's."""
+
+
+class Seen(NamedTuple):
+    """What the kernel counted of one stream in one interval."""
+
+    start_ns: int
+    first_ns: int
+    """When the stream began."""
+    last_ns: int
+    timestamp: int
+    tick_us: float
+    unique: int
+    lost: int
+    duplicates: int
+    dtmf: int
+    comfort_noise: int
+    restarts: int
+    retimed: int
+    type_changes: int
+    spacing_max_us: int
+    jitter_max_us: float
+
+
+@dataclass(slots=True)
+class StreamMemo:
+    """What is remembered of a stream from one interval to the next."""
+
+    last_ns: int = 0
+    timestamp: int = 0
+    packets: int = 0
+    """Of the clean intervals in a row that `drift` is measured over."""
+    packet_ms: float = 0.0
+    anchor_ns: int = 0
+    anchor_timestamp: int = 0
+    siblings: tuple[Verdict, ...] = ()
+    """What other streams of the same addresses or SSRC say of it; said with its first interval."""
+    drifts: bool = False
+
+
+@dataclass(slots=True)
+class _CallMedia:
+    descriptions: list[tuple[int, bool, str, str, bool]] = field(default_factory=list)
+    """When, by the caller, media, direction attribute, of a re-INVITE."""
+    answered_ns: int = 0
+
+
+class CallContext:
+    """What the signalling of calls said of their media, when; bounded."""
+
+    def __init__(self) -> None:
+        self._calls: OrderedDict[str, _CallMedia] = OrderedDict()
+
+    def feed(self, events: Iterable[object]) -> None:
+        """Take dialog events; those that say nothing of media are left to others."""
+        for event in events:
+            if isinstance(event, MediaDescription):
+                call = self._call(event.call_id)
+                if len(call.descriptions) < _MAX_DESCRIPTIONS:
+                    call.descriptions.append(
+                        (event.at_ns, event.from_caller, event.media, event.sendrecv, event.is_reinvite)
+                    )
+            elif isinstance(event, CallAnswered):
+                self._call(event.call.call_id).answered_ns = event.call.answered_ns
+
+    def _call(self, call_id: str) -> _CallMedia:
+        call = self._calls.get(call_id)
+        if call is None:
+            call = self._calls[call_id] = _CallMedia()
+            if len(self._calls) > _MAX_CALLS:
+                self._calls.popitem(last=False)
+        return call
+
+    def held(self, call_id: str, start_ns: int, end_ns: int) -> bool:
+        """Tell whether a side was on hold at some time (RFC 3264 section 8.4)."""
+        call = self._calls.get(call_id)
+        if call is None:
+            return False
+        state = {True: "sendrecv", False: "sendrecv"}
+        for at_ns, from_caller, media, sendrecv, _ in call.descriptions:
+            if at_ns >= end_ns:
+                break
+            if media != "audio":
+                continue
+            if at_ns >= start_ns and state[from_caller] != "sendrecv":
+                return True
+            state[from_caller] = sendrecv
+            if at_ns >= start_ns and sendrecv != "sendrecv":
+                return True
+        return any(value != "sendrecv" for value in state.values())
+
+    def reinvited(self, call_id: str, start_ns: int, end_ns: int) -> bool:
+        """Tell whether a re-INVITE changed the session."""
+        call = self._calls.get(call_id)
+        return call is not None and any(re and start_ns <= at < end_ns for at, _, _, _, re in call.descriptions)
+
+    def faxes(self, call_id: str, end_ns: int) -> bool:
+        """Tell whether the session turned to T.38 by then."""
+        call = self._calls.get(call_id)
+        return call is not None and any(at < end_ns and m == "image" for at, _, m, _, _ in call.descriptions)
+
+    def answered_ns(self, call_id: str) -> int:
+        """Return when the call was answered, 0 where it was not."""
+        call = self._calls.get(call_id)
+        return call.answered_ns if call is not None else 0
+
+
+def verdicts_of(
+    seen: Seen, memo: StreamMemo, call_id: str, context: CallContext, *, own_drops: int = 0
+) -> tuple[Verdict, ...]:
+    """Return what explains an interval, and bring the memo up to date."""
+    end_ns = seen.start_ns + INTERVAL_NS
+    found: dict[Verdict, None] = dict.fromkeys(memo.siblings)
+    memo.siblings = ()
+    reinvited = context.reinvited(call_id, seen.start_ns - _S_NS, end_ns)
+    held = context.held(call_id, seen.start_ns, end_ns)
+    if seen.dtmf:
+        found[Verdict.DTMF] = None
+    if seen.comfort_noise:
+        found[Verdict.COMFORT_NOISE] = None
+    if seen.duplicates >= 10 and seen.duplicates * 2 >= seen.unique:
+        found[Verdict.DUPLICATE_CAPTURE] = None
+    jumped = _jumped(seen, memo)
+    if seen.restarts or jumped:
+        found[Verdict.SEQ_RESTART] = None
+    if reinvited and (seen.restarts or seen.retimed or seen.type_changes):
+        found[Verdict.REINVITE] = None
+    silent = seen.spacing_max_us > _SILENCE_MS * 1000 and not seen.lost
+    if held:
+        found[Verdict.HOLD] = None
+    elif seen.retimed and _near(context.answered_ns(call_id), seen, end_ns):
+        found[Verdict.EARLY_MEDIA_SPLICE] = None
+    elif silent or (seen.retimed and not reinvited):
+        found[Verdict.DTX] = None
+    if context.faxes(call_id, end_ns):
+        found[Verdict.T38] = None
+    if own_drops:
+        found[Verdict.OWN_DROP] = None
+    if not jumped and _packet_time_changed(seen, memo):
+        found[Verdict.PTIME_CHANGE] = None
+    if _drifts(seen, memo):
+        found[Verdict.CLOCK_DRIFT] = None
+    memo.last_ns, memo.timestamp = seen.last_ns, seen.timestamp
+    return tuple(found)
+
+
+def _near(answered_ns: int, seen: Seen, end_ns: int) -> bool:
+    return (
+        bool(answered_ns)
+        and seen.first_ns < answered_ns + _SPLICE_NS
+        and (seen.start_ns - _SPLICE_NS <= answered_ns < end_ns)
+    )
+
+
+def _elapsed_ns(seen: Seen, memo: StreamMemo) -> int:
+    return seen.last_ns - (memo.last_ns or seen.first_ns)
+
+
+def _jumped(seen: Seen, memo: StreamMemo) -> bool:
+    """Tell whether more is missing than there was time to send: the sender skipped numbers."""
+    packet_ms = memo.packet_ms or 20.0
+    sent_ms = (seen.unique + seen.lost) * packet_ms
+    return seen.lost >= 10 and sent_ms > 1.25 * _elapsed_ns(seen, memo) / 1e6 + 500.0 + 64 * packet_ms
+
+
+def _is_clean(seen: Seen) -> bool:
+    return not (seen.restarts or seen.retimed or seen.type_changes or seen.dtmf or seen.comfort_noise)
+
+
+def _ticks(seen: Seen, since: int) -> int:
+    return ((seen.timestamp - since + 2**31) & 0xFFFFFFFF) - 2**31
+
+
+def _packet_time_changed(seen: Seen, memo: StreamMemo) -> bool:
+    packets = seen.unique + seen.lost
+    if not memo.last_ns or not _is_clean(seen) or packets < 50 or seen.spacing_max_us > _SILENCE_MS * 1000:
+        return False
+    packet_ms = _ticks(seen, memo.timestamp) * seen.tick_us / 1000 / packets
+    if packet_ms <= 0:
+        return False
+    before, memo.packet_ms = memo.packet_ms, packet_ms
+    return bool(before) and abs(packet_ms - before) > _PTIME_CHANGE * before
+
+
+def _drifts(seen: Seen, memo: StreamMemo) -> bool:
+    """Tell whether sender and capture disagree about how long a second is."""
+    if not _is_clean(seen) or not seen.tick_us:
+        memo.anchor_ns = 0
+        return False
+    if not memo.anchor_ns:
+        memo.anchor_ns, memo.anchor_timestamp = seen.last_ns, seen.timestamp
+        return False
+    elapsed_us = (seen.last_ns - memo.anchor_ns) / 1000
+    if elapsed_us * 1000 < _DRIFT_AFTER_NS:
+        return False
+    apart_us = abs(_ticks(seen, memo.anchor_timestamp) * seen.tick_us - elapsed_us)
+    return apart_us > _DRIFT_RATIO * elapsed_us + 4 * seen.jitter_max_us

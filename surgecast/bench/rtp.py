@@ -1,0 +1,196 @@
+"""`surgecast bench rtp`: nanoseconds a packet of the stream kernel, beside the same kernel in C, Python and dpkt.
+
+Frames are in memory, headers only, and rounds of all streams come in ever new order, so that rows are touched at
+random. Times are CPU time of this process; of several passes the best counts, for all contestants alike.
+"""
+
+import struct
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from collectors.tracking.streams import StreamSettings, StreamTable
+from surgecast.bench.rtp_native import compile_native
+from surgecast.bench.rtp_traffic import Traffic
+from telephony.jitter import JitterEstimator
+from telephony.serial import delta16
+
+_STREAMS = (60_000, 200_000)
+_PACKETS_A_PASS = 1_000_000
+_PASSES = 5
+_WARMING = 4
+"""Passes until all streams have a row, but for one or two whose losses never leave two packets in a row."""
+_SLOW_PACKETS = 50_000
+
+
+def run(progress: Callable[[str], None] | None = None) -> dict[str, object]:
+    """Measure and return the figures; `vs_c` is C's time divided by ours, 1.0 where they are equal."""
+    figures: dict[str, object] = {"what": "ns of CPU time a packet, frames in memory, streams in random order"}
+    with tempfile.TemporaryDirectory() as folder:
+        native = compile_native(Path(folder))
+        for streams in _STREAMS:
+            measured = _measure(streams, native)
+            figures[f"streams_{streams}"] = measured
+            if progress is not None:
+                progress(f"{streams} streams: {measured['ns_per_packet']:.0f} ns a packet")
+        figures["two_threads"] = _two_threads(native)
+    figures["pure_python_ns_per_packet"] = _pure_python()
+    with suppress(ImportError):
+        figures["dpkt_parse_only_ns_per_packet"] = _dpkt()
+    return figures
+
+
+def _warm(streams: int, seed: int = 1) -> tuple[Traffic, StreamTable]:
+    """Return traffic, and a table that knows its streams."""
+    traffic = Traffic(streams, max(_PACKETS_A_PASS // streams, 4), seed)
+    settings = StreamSettings(
+        streams=streams + streams // 8, max_streams=2 * streams, candidates=2 * streams, need_unknown=2
+    )
+    table = StreamTable(settings)
+    for _ in range(_WARMING):
+        _feed(table, traffic.memory, traffic.frames())
+        traffic.advance()
+    return traffic, table
+
+
+def _feed(table: StreamTable, memory: npt.NDArray[np.uint8], frames: npt.NDArray[np.void]) -> None:
+    done = 0
+    while done < len(frames):
+        done += table.take(memory, frames[done:]).frames
+
+
+def _feed_native(
+    native: Any, table: StreamTable, memory: npt.NDArray[np.uint8], frames: npt.NDArray[np.void]
+) -> int:
+    """Give frames to the kernel in C, and return how many were of streams without a row."""
+    listed, slots, mask, rows, seed = table.addresses_for(frames)
+    return int(native.take(memory.ctypes.data, listed, len(frames), slots, mask, rows, seed))
+
+
+def _measure(streams: int, native: Any) -> dict[str, Any]:
+    traffic, table = _warm(streams)
+    ours, theirs = [], []
+    for _ in range(_PASSES):
+        frames = traffic.frames()
+        started = time.process_time_ns()
+        _feed(table, traffic.memory, frames)
+        ours.append((time.process_time_ns() - started) / traffic.packets)
+        traffic.advance()
+        if native is not None:
+            frames = traffic.frames()
+            started = time.process_time_ns()
+            unknown = _feed_native(native, table, traffic.memory, frames)
+            assert unknown < 0.001 * len(frames)
+            theirs.append((time.process_time_ns() - started) / traffic.packets)
+            traffic.advance()
+    figures: dict[str, Any] = {
+        "streams": len(table),
+        "packets_a_pass": traffic.packets,
+        "ns_per_packet": min(ours),
+        "mpps": 1000 / min(ours),
+        "bytes_per_stream": table.bytes_per_stream,
+    }
+    if theirs:
+        figures |= {"c_ns_per_packet": min(theirs), "vs_c": min(theirs) / min(ours)}
+    return figures
+
+
+_Feed = Callable[[StreamTable, npt.NDArray[np.uint8], npt.NDArray[np.void]], object]
+
+
+def _two_threads(native: Any) -> dict[str, float]:
+    """Return how much faster two threads with a table each are than one; C says what the machine allows."""
+    pairs = [_warm(_STREAMS[0] // 2, seed) for seed in (1, 2)]
+
+    def wall_mpps(chosen: list[tuple[Traffic, StreamTable]], feed: _Feed) -> float:
+        work = [(table, traffic.memory, traffic.frames()) for traffic, table in chosen]
+        threads = [threading.Thread(target=feed, args=arguments) for arguments in work]
+        started = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        elapsed = time.perf_counter() - started
+        for traffic, _ in chosen:
+            traffic.advance()
+        return sum(len(frames) for _, _, frames in work) / elapsed / 1e6
+
+    def speeds(feed: _Feed) -> tuple[float, float]:
+        one = max(wall_mpps(pairs[:1], feed) for _ in range(_PASSES))
+        return one, max(wall_mpps(pairs, feed) for _ in range(_PASSES))
+
+    one, two = speeds(_feed)
+    figures = {"one_mpps": one, "two_mpps": two, "speedup": two / one}
+    if native is not None:
+        one, two = speeds(partial(_feed_native, native))
+        figures["c_speedup"] = two / one
+    return figures
+
+
+class _Plain:
+    """What a straightforward collector keeps of a stream."""
+
+    __slots__ = ("duplicates", "highest", "jitter", "lost", "received", "reordered")
+
+    def __init__(self, seq: int) -> None:
+        self.highest, self.received, self.lost, self.duplicates, self.reordered = seq - 1, 0, 0, 0, 0
+        self.jitter = JitterEstimator(8000)
+
+
+def _slices() -> list[tuple[bytes, int]]:
+    traffic = Traffic(2000, _SLOW_PACKETS // 2000)
+    memory = traffic.memory.tobytes()
+    return [
+        (memory[at : at + size], at_ns)
+        for at, size, at_ns in zip(*(traffic.frames()[n].tolist() for n in ("offset", "captured", "captured_ns")))
+    ]
+
+
+def _pure_python() -> float:
+    frames = _slices()
+    streams: dict[bytes, _Plain] = {}
+    started = time.process_time_ns()
+    for frame, at_ns in frames:
+        at = 12
+        while frame[at : at + 2] in (b"\x81\x00", b"\x88\xa8"):
+            at += 4
+        ip = at + 2
+        udp = ip + (40 if frame[at : at + 2] == b"\x86\xdd" else (frame[ip] & 15) * 4)
+        first, _, seq, timestamp = struct.unpack_from("!BBHI", frame, udp + 8)
+        if first >> 6 != 2:
+            continue
+        key = frame[ip + 8 : udp + 4] + frame[udp + 16 : udp + 20]
+        stream = streams.get(key)
+        if stream is None:
+            stream = streams[key] = _Plain(seq)
+        ahead = delta16(seq, stream.highest & 0xFFFF)
+        if ahead > 0:
+            stream.lost += ahead - 1
+            stream.highest += ahead
+        elif ahead == 0:
+            stream.duplicates += 1
+            continue
+        else:
+            stream.reordered += 1
+        stream.received += 1
+        stream.jitter.add(timestamp, at_ns)
+    return (time.process_time_ns() - started) / len(frames)
+
+
+def _dpkt() -> float:
+    import dpkt
+
+    frames = _slices()
+    started = time.process_time_ns()
+    for frame, _ in frames:
+        with suppress(dpkt.UnpackError):
+            dpkt.rtp.RTP(dpkt.ethernet.Ethernet(frame).data.data.data)
+    return (time.process_time_ns() - started) / len(frames)

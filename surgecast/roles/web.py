@@ -1,0 +1,27 @@
+"""The web role: serves the pages."""
+
+import threading
+import time
+
+from dashboards.app import create_app
+from dashboards.server import WebServer
+from storage.open import open_store
+from surgecast.config import Settings
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Serve the pages until stopped."""
+    store = open_store(settings.storage.url, settings.storage)
+    try:
+        try:
+            server = WebServer(create_app(store, settings.web, time.time_ns), settings.web)
+        except OSError as error:
+            address = f"{settings.web.host}:{settings.web.port}"
+            raise SystemExit(f"web: cannot listen on {address}: {error.strerror}") from error
+        thread = threading.Thread(target=server.run, name="web", daemon=True)
+        thread.start()
+        stop.wait()
+        server.close()
+        thread.join(timeout=5.0)
+    finally:
+        store.close()

@@ -1,0 +1,183 @@
+"""Admission, growth, expiry, floods, intervals and announcements of the stream table."""
+
+import struct
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from rtp_frames import START_NS, ethernet, frames_of, ipv4, rtp, stream_frames, take_all, udp
+from rtp_reference import Sent
+
+from collectors.facts import Codec
+from collectors.kernels.memory import U
+from collectors.kernels.rtp import take_frames
+from collectors.tracking.streams import StreamSettings, StreamTable
+
+S_NS = 1_000_000_000
+TARGET = bytes(10) + b"\xff\xff" + bytes([10, 0, 0, 2])
+
+
+def feed(table: StreamTable, packets: list[Sent], ssrc: int = 0x1234) -> None:
+    memory, frames = stream_frames(packets, ssrc)
+    take_all(table, memory, frames)
+
+
+def voice(count: int, *, seq: int = 0, at_ns: int = START_NS, payload_type: int = 8) -> list[Sent]:
+    return [Sent(seq + i, (seq + i) * 160, at_ns + i * 20_000_000, payload_type) for i in range(count)]
+
+
+def many(streams: int, packets: int, *, at_ns: int = START_NS, first_ssrc: int = 0) -> list[tuple[Sent, int]]:
+    """Return packets of many streams in turns."""
+    return [
+        (Sent(i, i * 160, at_ns + i * 20_000_000 + s), first_ssrc + s)
+        for i in range(packets)
+        for s in range(streams)
+    ]
+
+
+def feed_many(table: StreamTable, packets: list[tuple[Sent, int]]) -> None:
+    memory, frames = frames_of(
+        [ethernet(ipv4(udp(rtp(p._replace(payload_bytes=0), ssrc)))) for p, ssrc in packets],
+        [p.arrival_ns for p, _ in packets],
+    )
+    take_all(table, memory, frames)
+
+
+def ended(table: StreamTable) -> npt.NDArray[np.void]:
+    table.finish()
+    return np.concatenate(table.take_ended())
+
+
+@pytest.mark.parametrize(("announced", "need"), [(True, 2), (False, 4)])
+def test_consecutive_packets_make_a_stream(announced: bool, need: int) -> None:
+    table = StreamTable(StreamSettings(), seed=1)
+    if announced:
+        table.announce(TARGET, 5000, {8: Codec("PCMA", 8000)})
+    feed(table, voice(need - 1))
+    assert len(table) == 0
+    feed(table, voice(1, seq=need - 1))
+    assert len(table) == 1
+    assert need == ended(table)["unique"][0]
+
+
+def test_datagrams_that_only_look_like_rtp_make_no_stream() -> None:
+    table = StreamTable(StreamSettings(), seed=1)
+    generator = np.random.default_rng(1)
+    payloads = [b"\x80" + generator.bytes(59) for _ in range(5000)]
+    memory, frames = frames_of([ethernet(ipv4(udp(p))) for p in payloads], [START_NS + i for i in range(5000)])
+    take_all(table, memory, frames)
+    assert len(table) == 0
+
+
+def test_table_grows_to_its_bound_and_then_refuses() -> None:
+    table = StreamTable(StreamSettings(streams=100, max_streams=6000, candidates=65_536), seed=1)
+    feed_many(table, many(7000, 8))
+    assert len(table) == 6000
+    assert table.shed()["rtp_streams_refused"] > 0
+    assert 6000 == len(ended(table))
+
+
+def test_growth_keeps_every_count() -> None:
+    table = StreamTable(
+        StreamSettings(streams=16, max_streams=100_000, candidates=131_072, need_unknown=2), seed=1
+    )
+    feed_many(table, many(9000, 12))
+    totals = ended(table)
+    assert (9000, 12, 12) == (len(totals), totals["unique"].min(), totals["unique"].max())
+    assert 0 == totals["lost"].sum()
+
+
+def test_a_flood_of_sources_neither_grows_the_table_nor_evicts_a_stream() -> None:
+    table = StreamTable(StreamSettings(), seed=1)
+    feed(table, voice(50))
+    at_ns = START_NS + S_NS
+    flood = [(Sent(i * 7919, i, at_ns + i * 1000), 1_000_000 + i) for i in range(100_000)]
+    feed_many(table, flood)
+    feed(table, voice(50, seq=50, at_ns=at_ns))
+    assert len(table) == 1
+    assert 100 == ended(table)["unique"][0]
+
+
+def test_new_calls_get_through_a_flood() -> None:
+    table = StreamTable(StreamSettings(candidates=1024), seed=1)
+    packets = [(p, 1) for p in voice(200)]
+    flood = [(Sent(i * 31, i, START_NS + i * 20_000), 1_000_000 + i) for i in range(100_000)]  # 50,000 a second
+    feed_many(table, sorted([*packets, *flood], key=lambda item: item[0].arrival_ns))
+    assert len(table) == 1
+
+
+def test_idle_streams_end_and_their_rows_serve_again() -> None:
+    table = StreamTable(StreamSettings(streams=16, idle_ns=30 * S_NS), seed=1)
+    feed_many(table, many(100, 60))
+    feed_many(table, many(100, 60, at_ns=START_NS + 45 * S_NS, first_ssrc=500))
+    feed_many(table, many(1, 60, at_ns=START_NS + 95 * S_NS, first_ssrc=5000))
+    feed_many(table, many(1, 60, at_ns=START_NS + 106 * S_NS, first_ssrc=5000))
+    assert len(table) == 1
+    assert 200 == sum(len(e) for e in table.take_ended())
+    assert len(table._memory.rows) >= table._memory.used
+    assert table._memory.used <= 200
+
+
+def test_intervals_are_aligned_and_add_up() -> None:
+    table = StreamTable(StreamSettings(need_unknown=1), seed=1)
+    packets = [p for p in voice(3000) if p.seq % 97]
+    feed(table, packets)
+    totals = ended(table)
+    intervals = np.concatenate(table.take_intervals())
+    assert set(intervals["start_ns"] % (10 * S_NS)) == {0}
+    assert len(intervals) in (6, 7)
+    for name in ("unique", "lost", "bytes", "jitter_count"):
+        assert intervals[name].sum() == totals[name][0]
+    assert totals["lost"][0] == sum(1 for s in range(3000) if s % 97 == 0) - 1  # the first was never missed
+
+
+def test_late_announcement_explains_a_running_stream() -> None:
+    table = StreamTable(StreamSettings(), seed=1)
+    feed(table, voice(10, payload_type=96))
+    table.announce(TARGET, 5000, {96: Codec("opus", 48000, 2)})
+    feed(table, [Sent(10 + i, i * 960, START_NS + S_NS + i * 20_000_000, 96) for i in range(100)])
+    total = ended(table)[0]
+    assert 48_000 == round(1e6 / total["tick_us"])
+    assert total["jitter_max_us"] < 1
+    assert {96: Codec("opus", 48000, 2)} == table.codecs_of(int(total["profile"]))
+
+
+def ring_block(packets: list[Sent], ssrc: int, *, outgoing: bool = False) -> npt.NDArray[np.uint8]:
+    """Return a TPACKET_V3 block as the kernel would fill it."""
+    body = bytearray(48)
+    for i, packet in enumerate(packets):
+        frame = ethernet(ipv4(udp(rtp(packet, ssrc)), tos=packet.dscp << 2))
+        size = (82 + len(frame) + 15) // 16 * 16
+        seconds, nanoseconds = divmod(packet.arrival_ns, S_NS)
+        following = 0 if i == len(packets) - 1 else size
+        head = struct.pack("<6I2H", following, seconds, nanoseconds, len(frame), len(frame), 1, 82, 96)
+        address = bytes(10) + bytes([4 if outgoing else 0])
+        body += (head.ljust(48, b"\0") + address).ljust(82, b"\0") + frame + bytes(size - 82 - len(frame))
+    body[12:20] = struct.pack("<2I", len(packets), 48)
+    return np.frombuffer(bytes(body) + bytes(2048), np.uint8)
+
+
+def test_ring_blocks_and_listed_frames_count_alike() -> None:
+    packets = [p for p in voice(150) if p.seq not in (20, 21, 60)]
+    listed = StreamTable(StreamSettings(), seed=1)
+    feed(listed, packets)
+    walked = StreamTable(StreamSettings(), seed=1)
+    block = ring_block(packets, 0x1234)
+    memory = walked._memory
+    memory.set("cursor", block.ctypes.data + 48)
+    taken = take_frames(
+        U(memory.address), U(block.ctypes.data), U(0), U(0), U(len(packets)), U(START_NS + 100 * S_NS)
+    )
+    assert len(packets) == taken
+    row, other = listed._memory.rows[0], walked._memory.rows[0]
+    assert row.tobytes() == other.tobytes()
+
+
+def test_what_this_host_sends_over_loopback_counts_once() -> None:
+    table = StreamTable(StreamSettings(need_unknown=1), seed=1)
+    block = ring_block(voice(10), 1, outgoing=True)
+    memory = table._memory
+    memory.set("skip_outgoing", 1)
+    memory.set("cursor", block.ctypes.data + 48)
+    take_frames(U(memory.address), U(block.ctypes.data), U(0), U(0), U(10), U(START_NS + 100 * S_NS))
+    assert {"outgoing": 10} == dict(table.frames_by_kind())
