@@ -4,12 +4,12 @@ A verdict names the reason beside the figure; `EXCUSE_LOSS` says which of them k
 its rating. Nothing here changes a count.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from collectors.facts import CallAnswered, MediaDescription
+from collectors.facts import CallAnswered, CallEnded, MediaDescription
 from telephony.model import INTERVAL_NS, Verdict
 
 _S_NS = 1_000_000_000
@@ -64,6 +64,10 @@ class StreamMemo:
     drifts: bool = False
 
 
+_KEEP_ENDED_NS = 60_000_000_000
+"""How long what was said of a call is kept after its end."""
+
+
 @dataclass(slots=True)
 class _CallMedia:
     descriptions: list[tuple[int, bool, str, str, bool]] = field(default_factory=list)
@@ -76,6 +80,7 @@ class CallContext:
 
     def __init__(self) -> None:
         self._calls: OrderedDict[str, _CallMedia] = OrderedDict()
+        self._ended: deque[tuple[int, str]] = deque()
 
     def feed(self, events: Iterable[object]) -> None:
         """Take dialog events; those that say nothing of media are left to others."""
@@ -88,6 +93,14 @@ class CallContext:
                     )
             elif isinstance(event, CallAnswered):
                 self._call(event.call.call_id).answered_ns = event.call.answered_ns
+            elif isinstance(event, CallEnded):
+                self._ended.append((event.call.ended_ns or event.call.last_seen_ns, event.call.call_id))
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of calls that ended a while before the newest that ended: their last intervals are judged."""
+        while self._ended and self._ended[0][0] < self._ended[-1][0] - _KEEP_ENDED_NS:
+            self._calls.pop(self._ended.popleft()[1], None)
 
     def _call(self, call_id: str) -> _CallMedia:
         call = self._calls.get(call_id)
