@@ -134,7 +134,6 @@ class CallTable:
             ptime = next((s.ptime_ms for s in call.sides if s.is_answer and s.ptime_ms), 20)
             call.packets_per_second = 2 * 1000 / ptime
             call.load_key = call.key
-            call.counted_up = True
             self.concurrency.change(call.load_key, sip.answered_ns, +1, call.packets_per_second)
 
     def _ended(self, sip: SipCall) -> None:
@@ -153,7 +152,7 @@ class CallTable:
         self.stats.ended += 1
         if call.answered:
             call.outcome = Outcome.ANSWERED
-            if call.counted_up and call.load_key is not None:
+            if call.load_key is not None:
                 self.concurrency.change(call.load_key, at_ns, -1, -call.packets_per_second)
                 holding_s = max(at_ns - sip.answered_ns, 0) / 1e9
                 self._rollups.load.row(at_ns, *call.load_key).count("holding_time_histogram", holding_s)

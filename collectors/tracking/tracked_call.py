@@ -42,8 +42,8 @@ class TrackedCall:
     matches: dict[tuple[Endpoint, Endpoint], StreamMatch] = field(default_factory=dict)
     """The streams that reports spoke of, by reporter and far end; forgotten when SDP says something new."""
     answered: bool = False
-    counted_up: bool = False
     load_key: LoadKey | None = None
+    """Where it is counted as up; None where it is not."""
     packets_per_second: float = 0.0
     outcome: Outcome | None = None
     ended_ns: int = 0
