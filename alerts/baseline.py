@@ -19,6 +19,7 @@ from forecast.series import State
 _HOURS = (0.5, 2.0)
 _DAYS = (0.5, 2.0, 6.0)
 """Half-lives of the running levels: hours and days of measured slots."""
+_SCALED_BY_DAYS = 28
 _NEAR_S = 3600
 """Ratios are profiled over this much to both sides of a slot."""
 _RATIO_WEEKS = 6
@@ -101,8 +102,10 @@ def _levels(observed: Floats, expected: Floats, weight: Floats, usable: Bools, d
     most = expected + 4 * np.sqrt(expected) + 4
     excess = np.where(usable, np.clip(observed - expected, -expected, most), 0.0)
     mass = np.where(usable, weight, 0.0)
-    usual = 2 * float(mass[usable].mean()) if usable.any() else 1.0
-    open_per_day = max(1.0, usable.sum() / max(1, np.unique(day[usable]).size))
+    # From the first weeks, so that what comes later changes no level of before.
+    early = usable & (day < _SCALED_BY_DAYS)
+    usual = 2 * float(mass[early].mean()) if early.any() else 1.0
+    open_per_day = max(1.0, early.sum() / max(1, np.unique(day[early]).size))
     lives = [*(hours * per_day / 24 for hours in _HOURS), *(days * open_per_day for days in _DAYS)]
     places = np.flatnonzero(usable)
     at = np.searchsorted(places, np.arange(usable.size), side="right")
@@ -138,8 +141,9 @@ def _rates(signal: Signal, usable: Bools) -> Floats:
     np.add.at(under, (day[usable], grid.slot[usable]), base[usable])
     reach = max(1, _NEAR_S // signal.series.slot_s)
     near_over, near_under = _pooled(over, reach), _pooled(under, reach)
-    tops, bottoms = np.nan_to_num(past_weeks(near_over, _RATIO_WEEKS)), np.nan_to_num(
-        past_weeks(near_under, _RATIO_WEEKS)
+    tops, bottoms = (
+        np.nan_to_num(past_weeks(near_over, _RATIO_WEEKS)),
+        np.nan_to_num(past_weeks(near_under, _RATIO_WEEKS)),
     )
     keep = _trimmed(tops, bottoms)
     top, bottom = (tops * keep).sum(axis=0), (bottoms * keep).sum(axis=0)
@@ -154,7 +158,7 @@ def _rates(signal: Signal, usable: Bools) -> Floats:
 
 
 def _trimmed(tops: Floats, bottoms: Floats) -> Floats:
-    """Return 1 for the weeks to take and 0 for the best and the worst ratio of each time, where there are enough."""
+    """Return 1 for the weeks to take, 0 for the best and the worst of each time where there are enough."""
     known = bottoms > 0
     ratio = np.where(known, tops / np.maximum(bottoms, 1e-9), np.nan)
     many = known.sum(axis=0) >= _LEAST_WEEKS_TO_TRIM

@@ -13,7 +13,7 @@ import numpy as np
 
 from alerts.baseline import Baseline
 from alerts.signals import BOTH, Direction, Kind
-from forecast.localtime import Bools, Floats
+from forecast.localtime import Bools, Floats, Ints
 
 POOLS = (1, 3, 6, 12, 24, 48)
 """Slots pooled."""
@@ -37,6 +37,7 @@ _LEAST_SCALE = 0.7
 """Of the scatter that chance alone makes (1)."""
 _LEAST_PART = 20
 _LEAST_THRESHOLD = 5.0
+_MANY, _MANY_TIMES = 10, 4
 _MARGIN = 0.7
 """Share of the budget spent on the history: another time holds surprises of its own."""
 REJOIN_S = 2 * 3600
@@ -62,9 +63,11 @@ class Pool:
     def surprise(self, scores: Floats, side: Direction) -> Floats:
         """Return about minus the log of how often such a score comes by itself."""
         signed = scores if side is Direction.UP else -scores
-        return -log(1 - _TAIL) + _LONG_POOL_BONUS * log(self.slots) + (
-            signed - self.tail_from[side]
-        ) / self.tail_mean[side]
+        return (
+            -log(1 - _TAIL)
+            + _LONG_POOL_BONUS * log(self.slots)
+            + (signed - self.tail_from[side]) / self.tail_mean[side]
+        )
 
     def score_at(self, surprise: float, side: Direction) -> float:
         """Return the unsigned score that surprises this much."""
@@ -87,7 +90,7 @@ class Evidence:
     """Surprise of every slot; arrays are [side, slot], sides in the order up, down."""
 
     surprise: Floats
-    pool: Floats
+    pool: Ints
     """Which pool surprises most."""
 
 
@@ -126,7 +129,7 @@ def calibrate(
     weeks = float(train.sum()) / max(per_week, 1.0)
     if threshold is None:
         surprise = np.where(train, evidence(known, pools).surprise, -np.inf)
-        threshold = _threshold(surprise, train, int(budget_per_week * weeks * _MARGIN), REJOIN_S // slot_s)
+        threshold = _threshold(surprise, train, budget_per_week * weeks * _MARGIN, REJOIN_S // slot_s)
     return Calibration(pools, threshold, weeks)
 
 
@@ -147,7 +150,7 @@ def _learn_pool(known: Baseline, length: int, train: Bools) -> Pool:
     before = _levels_before(known, length)[:, thin]
     square = (before * weight) @ before.T
     ridge = _RIDGE * float(np.trace(square)) / len(square) + 1e-12
-    gain = np.linalg.solve(square + ridge * np.eye(len(square)), (before * weight) @ shift)
+    gain: Floats = np.linalg.solve(square + ridge * np.eye(len(square)), (before * weight) @ shift)
     stray = _stray(known, length, gain)
     middle, scale = _by_hour(stray, known, places, length)
     scores = ((stray - middle[known.hour]) / scale[known.hour])[places]
@@ -156,11 +159,12 @@ def _learn_pool(known: Baseline, length: int, train: Bools) -> Pool:
         signed = scores if side is Direction.UP else -scores
         tail_from[side] = float(np.quantile(signed, _TAIL))
         beyond = signed[signed > tail_from[side]] - tail_from[side]
-        tail_mean[side] = max(_LEAST_TAIL, float(beyond.mean()) if beyond.size else 0.0)
+        # By a quantile: an incident that nobody noticed lies far out and must not make the tail long.
+        tail_mean[side] = max(_LEAST_TAIL, float(np.quantile(beyond, 0.75)) / log(4) if beyond.size else 0.0)
     return Pool(length, gain, middle, scale, tail_from, tail_mean)
 
 
-def _by_hour(stray: Floats, known: Baseline, places: Floats, length: int) -> tuple[Floats, Floats]:
+def _by_hour(stray: Floats, known: Baseline, places: Ints, length: int) -> tuple[Floats, Floats]:
     """Return median and scaled MAD per local hour with its neighbours, shrunk to those of all hours."""
     values, hours = stray[places], known.hour[places]
     middle_all = float(np.median(values))
@@ -226,7 +230,7 @@ def stray(kind: Kind, observed: Floats, expected: Floats, base: Floats) -> Float
     """Return (observed - expected) on the scale where chance has a variance of about 1 (Anscombe).
 
     >>> stray(Kind.COUNT, np.array([0.0, 100.0]), np.array([25.0, 100.0]), np.ones(2)).round(1)
-    array([-8.9,  0. ])
+    array([-8.8,  0. ])
     """
     if kind is Kind.COUNT:
         return np.asarray(2 * (np.sqrt(observed + 0.375) - np.sqrt(expected + 0.375)))
@@ -242,11 +246,12 @@ def stray(kind: Kind, observed: Floats, expected: Floats, base: Floats) -> Float
 def amount_at(kind: Kind, value: float, expected: float, base: float) -> float:
     """Return the observed amount that strays by `value`: the inverse of `stray`, never negative.
 
-    >>> amount_at(Kind.COUNT, 0.0, 25.0, 1.0)
+    >>> round(amount_at(Kind.COUNT, 0.0, 25.0, 1.0), 6)
     25.0
     """
     if kind is Kind.COUNT:
-        return max(0.0, max(0.0, (expected + 0.375) ** 0.5 + value / 2) ** 2 - 0.375)
+        root = max(0.0, float(expected + 0.375) ** 0.5 + value / 2)
+        return max(0.0, root * root - 0.375)
     if kind is Kind.RATIO:
         due = np.arcsin(np.sqrt(np.clip((expected + 0.375) / (base + 0.75), 0.0, 1.0)))
         angle = float(np.clip(due + value / (2 * (base + 0.5) ** 0.5), 0.0, np.pi / 2))
@@ -285,16 +290,30 @@ def detectable_change(known: Baseline, calibration: Calibration, slot: int) -> f
     return float(least)
 
 
-def _threshold(surprise: Floats, train: Bools, allowed: int, rejoin: int) -> float:
-    """Return the least threshold at which the history would have had no more than `allowed` alerts."""
-    low, high = _LEAST_THRESHOLD, max(_LEAST_THRESHOLD, float(surprise[np.isfinite(surprise)].max(initial=0.0))) + 1
+def _threshold(surprise: Floats, train: Bools, allowed: float, rejoin: int) -> float:
+    """Return the threshold at which such a history has `allowed` alerts.
+
+    The few that the budget allows are a poor sample; the rate at which alerts thin out with the threshold, seen at
+    several times as many, says the same with less chance in it. The more careful of both holds.
+    """
+    counted = _threshold_of(surprise, train, int(allowed), rejoin)
+    many = max(_MANY, int(_MANY_TIMES * allowed))
+    few = max(1, int(allowed))
+    low, high = _threshold_of(surprise, train, many, rejoin), _threshold_of(surprise, train, few, rejoin)
+    slope = max(high - low, 0.0) / log(many / few)
+    return max(counted, low + slope * log(many / max(allowed, 0.5)), low + log(many / max(allowed, 0.5)))
+
+
+def _threshold_of(surprise: Floats, train: Bools, count: int, rejoin: int) -> float:
+    """Return the least threshold at which the history would have had no more than `count` alerts."""
+    low, high = 0.0, max(_LEAST_THRESHOLD, float(surprise[np.isfinite(surprise)].max(initial=0.0))) + 1
     while high - low > 0.01:
         middle = (low + high) / 2
-        if _count(surprise, train, middle, rejoin) <= allowed:
+        if _count(surprise, train, middle, rejoin) <= count:
             high = middle
         else:
             low = middle
-    return high
+    return max(high, _LEAST_THRESHOLD)
 
 
 def _count(surprise: Floats, train: Bools, threshold: float, rejoin: int) -> int:
@@ -306,4 +325,3 @@ def _count(surprise: Floats, train: Bools, threshold: float, rejoin: int) -> int
         at = places[over & np.r_[False, over[:-1]]]
         count += int((np.diff(at) > rejoin).sum()) + 1 if at.size else 0
     return count
-

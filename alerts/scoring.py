@@ -16,13 +16,13 @@ PROBATION_SHARE, PROBATION_MOST = 0.15, 750
 def nab_score(
     alerts: Sequence[int], windows: Sequence[tuple[int, int]], rows: int, *, a_false: float = A_FALSE
 ) -> float:
-    """Return the normalised score, 100 for all found at once and 0 for an detector that never speaks.
+    """Return the normalised score, 100 for all found at once and 0 for a detector that never speaks.
 
     `alerts` are rows, `windows` the first and last row of each anomaly. Of the alerts in a window the earliest
     counts, by a sigmoid of its place in it; each alert outside costs up to `a_false`, more the farther it comes
     after the last window (Lavin and Ahmad 2015, and the benchmark's own scorer).
 
-    >>> nab_score([100], [(100, 120)], 1000)
+    >>> nab_score([200], [(200, 220)], 1000)
     100.0
     >>> nab_score([], [(200, 220)], 1000)
     0.0

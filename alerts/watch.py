@@ -1,4 +1,4 @@
-"""Follows one signal slot by slot: learning, normal, pending, firing, no data. The same walk live and in a backtest.
+"""Follows one signal slot by slot: learning, normal, pending, firing, no data; live and in a backtest alike.
 
 An alert is raised at its onset only, after two slots in a row; it ends when half of the shift is gone. Its slots
 teach nothing, unless it lasts so long that it is the new normal. Time comes with the slots; no clock is read.
@@ -157,8 +157,8 @@ class Watch:
         self._calibrated_day = int(days[min(upto, len(signal) - 1)] - days[0])
         if not upto:
             return
-        past = signal.until(upto)
         self._teach_recurring(7 * DAY_S // signal.series.slot_s)
+        past = signal.until(upto)
         known = baseline(past, self.holiday, self._excluded[:upto])
         settled = self.calibration if self.calibration and self.calibration.weeks >= _SETTLED_WEEKS else None
         try:

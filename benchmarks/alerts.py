@@ -114,9 +114,7 @@ def grafana_adaptive(y: Floats, worked: Bools, slot_s: int) -> Floats:
     hour, long = max(1, 3600 // slot_s), 26 * 3600 // slot_s
     known, amount = worked.astype(np.float64), np.where(worked, y, 0.0)
     mean = pooled(amount, hour) / np.maximum(pooled(known, hour), 1)
-    deviation = np.sqrt(
-        np.maximum(pooled(amount**2, hour) / np.maximum(pooled(known, hour), 1) - mean**2, 0.0)
-    )
+    deviation = np.sqrt(np.maximum(pooled(amount**2, hour) / np.maximum(pooled(known, hour), 1) - mean**2, 0.0))
     smooth = pooled(deviation * known, long) / np.maximum(pooled(known, long), 1)
     return np.abs(y - mean) / np.maximum(2 * smooth, 0.5 * mean + 1e-9)
 
@@ -208,9 +206,7 @@ def contest(series: Series, train_days: int, budget: float, seeds: int, per_week
 def nab(path: Path, budget: float) -> dict[str, object]:
     """Return the standard Numenta score of the alerts on the taxi rides; learning ends with the probation."""
     series = read_csv(path, None, default_slot_s=300)
-    windows = [
-        (_row(series, first), _row(series, last)) for first, last in NAB_TAXI
-    ]
+    windows = [(_row(series, first), _row(series, last)) for first, last in NAB_TAXI]
     report = backtest(series, train_days=16, budget_per_week=budget)
     starts = [alert.start for alert in report.alerts]
     return {
@@ -237,9 +233,7 @@ def main() -> None:
     figures: dict[str, object] = {}
     for path in asked.series:
         series = mark_closed(read_csv(path, None, default_slot_s=300))
-        figures[path.stem] = contest(
-            series, asked.train_days, asked.budget_per_week, asked.seeds, asked.per_week
-        )
+        figures[path.stem] = contest(series, asked.train_days, asked.budget_per_week, asked.seeds, asked.per_week)
     if asked.nab_taxi:
         figures["nab_taxi"] = nab(asked.nab_taxi, asked.budget_per_week)
     print(json.dumps(figures, indent=1))
