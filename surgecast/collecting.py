@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 import structlog
 
 from collectors.capture.base import BatchQueue, CaptureError, Source, SourceStats
+from collectors.capture.interfaces import open_interfaces
 from collectors.capture.listeners import open_listeners
 from collectors.pipeline import Pipeline, PipelineSettings
 from collectors.publish import StoreSink
@@ -72,6 +73,7 @@ def pipeline_settings(
     return PipelineSettings(
         trust_capture_clock=trust_capture_clock,
         stream_idle_ns=_FOREVER_NS if trust_capture_clock else _STREAM_IDLE_NS,
+        rtp_tables=1 if trust_capture_clock else max(sum(i.rings for i in settings.interfaces), 1),
         calls=CallSettings(
             privacy=NumberPrivacy(settings.mask_numbers), hash_salt=settings.hash_salt.get_secret_value().encode()
         ),
@@ -168,7 +170,7 @@ def collecting(settings: CollectorSettings, storage: StorageSettings) -> Iterato
     """Open everything a collector needs, and close it in order.
 
     Raises:
-        CaptureError: A listener cannot be opened.
+        CaptureError: A listener cannot be opened, or an interface not be captured from.
         StoreError: The store cannot be opened for writing.
     """
     with ExitStack() as opened:
@@ -176,10 +178,13 @@ def collecting(settings: CollectorSettings, storage: StorageSettings) -> Iterato
         opened.callback(store.close)
         writer = store.writer(WRITER_NAME)
         opened.callback(writer.close)
-        sources = open_listeners(settings)
-        for source in sources:
-            opened.callback(source.close)
+        listeners = open_listeners(settings)
+        for listener in listeners:
+            opened.callback(listener.close)
         sink = StoreSink(writer, time.monotonic)
         labeller = labeller_of(settings)
         pipeline = Pipeline(labeller, pools_of(settings), sink, pipeline_settings(settings, labeller))
-        yield Collector(sources, pipeline, sink, store.maintain)
+        interfaces = open_interfaces(settings.interfaces, pipeline.rtp.tables)
+        for interface in interfaces:
+            opened.callback(interface.close)
+        yield Collector([*listeners, *interfaces], pipeline, sink, store.maintain)
