@@ -12,7 +12,7 @@ Network = IPv4Network | IPv6Network
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
 _NETWORKS = [["192.0.2.0/24", "2001:db8::/32"]]
-_MAX_RING_BYTES = 16 << 30
+_MAX_RING_BYTES = 8 << 30
 
 Ports = Annotated[
     str,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
@@ -110,6 +110,8 @@ def _takes(info: FieldInfo) -> str:
 
 def _word(annotation: Any) -> str:
     origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _word(inner[0])
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in inner)
     if origin is tuple:

@@ -15,6 +15,7 @@ import struct
 import sys
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,8 @@ from collectors.capture.base import CaptureError, RingDrops, RingReader, RingSta
 from collectors.capture.bpf import FilterTooLong, FrameFilter, build_filter, pack, reject_all
 from collectors.facts import FramesTaken
 from collectors.kernels.ring import RING
+
+MEMINFO = Path("/proc/meminfo")
 
 _SOL_PACKET = 263
 _ADD_MEMBERSHIP, _RX_RING, _STATISTICS, _VERSION, _FANOUT, _IGNORE_OUTGOING = 1, 5, 6, 10, 18, 23
@@ -92,6 +95,15 @@ def is_up(interface: str) -> bool:
     return bool(flags & _IFF_UP)
 
 
+def available_memory(path: Path = MEMINFO) -> int | None:
+    """Return the bytes that the machine can still give; None where unknown."""
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+
+
 def _hardware(interface: str) -> int:
     (kind,) = struct.unpack_from("=H", _ask(_SIOCGIFHWADDR, interface), 16)
     return int(kind)
@@ -113,6 +125,13 @@ def open_rings(settings: RingSettings) -> list["TpacketRing"]:
         raise CaptureError(capability_help(name))
     if wrong := missing_interface(name):
         raise CaptureError(wrong)
+    # The kernel would take the last page for a ring, and then kill processes.
+    wanted, free = settings.rings * settings.blocks * settings.block_bytes, available_memory()
+    if free is not None and 2 * wanted > free:
+        raise CaptureError(
+            f"{name}: rings of {wanted >> 20} MiB are more than half of the {free >> 20} MiB of memory left: "
+            "lower blocks, block_bytes or rings"
+        )
     try:
         program = pack(build_filter(settings.frames))
     except FilterTooLong as error:

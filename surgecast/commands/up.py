@@ -43,6 +43,9 @@ def _announce(settings: Settings, names: list[str]) -> None:
     if "collect" in names:
         for listener in settings.collect.listeners:
             stderr.print(f"HEP: {listener.transport}://{listener.host}:{listener.port}", markup=False)
+        for interface in settings.collect.interfaces:
+            media = ", ".join(interface.ports) or "all"
+            stderr.print(f"interface: {interface.name}, media ports {media}", markup=False)
         if settings.metrics.enabled:
             stderr.print(f"metrics: http://{settings.metrics.host}:{settings.metrics.port}/metrics", markup=False)
     if "web" in names:

@@ -155,7 +155,9 @@ def test_an_extension_header_of_ipv6_is_skipped() -> None:
     assert SNAP == kept(MEDIA, ethernet(ipv6(extension + udp(VOICE, 12_000, 9), following=0), 0x86DD))
 
 
-@pytest.mark.parametrize(("flags", "proto", "expected"), [(0x2000, 17, WHOLE), (0x0010, 17, WHOLE), (0x2000, 6, 0)])
+@pytest.mark.parametrize(
+    ("flags", "proto", "expected"), [(0x2000, 17, WHOLE), (0x0010, 17, WHOLE), (0x2000, 6, 0)]
+)
 def test_pieces_of_datagrams_come_whole(flags: int, proto: int, expected: int) -> None:
     packet = bytearray(ipv4(bytes(24), proto=proto))
     packet[6:8] = flags.to_bytes(2, "big")
