@@ -80,6 +80,9 @@ class Panel:
         if self.events.events:
             self._take_out_events()
         self.y: Floats = self.usual.copy()
+        self.closed: Bools = np.zeros(self.day.size, np.bool_)
+        if series.closed_times is not None:
+            self.closed = series.closed_times[grid.weekday, grid.slot]
         self._build_profiles()
         dead = outages(self.y, from_root(self.base[self.day, self.slot]))
         self.outage: Bools = dead
@@ -267,6 +270,14 @@ class Panel:
         late: Ints = np.maximum(target - made, 0) // WEEK
         row: Ints = np.maximum(target - WEEK * late, 0)
         return row
+
+    def counts(self, origins: Ints, targets: Ints, quantiles: Floats) -> Floats:
+        """Return quantiles of counts from those in z [rows, levels]: with events, and nothing while closed.
+
+        Closed slots were never learned from, and get no borrowed level.
+        """
+        lifted = self.events.lift(self.day[origins], targets, from_root(quantiles))
+        return np.where(self.closed[targets, None], 0.0, lifted)
 
     @cached_property
     def measured_days(self) -> Ints:

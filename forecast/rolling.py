@@ -13,7 +13,7 @@ from forecast.intervals import Bands, Outcomes
 from forecast.ladder import Chosen, Ladder
 from forecast.leads import LeadBins
 from forecast.localtime import Bools, Floats, Ints
-from forecast.panel import Panel, from_root, to_root
+from forecast.panel import Panel, to_root
 
 _SAMPLES = 4
 """Leads of each bin and origin whose outcomes are learned from: neighbouring leads err alike."""
@@ -65,8 +65,8 @@ class Rolling:
     def quantiles(self, origins: Ints, targets: Ints) -> Floats:
         """Return [rows, levels] of counts for target slots seen from the ends of origin slots of this day."""
         forecast = self._today().predict(origins, targets)
-        usual = from_root(self.bands.quantiles(self.bins.of(targets - origins), forecast))
-        return self.panel.events.lift(self.panel.day[origins], targets, usual)
+        bands = self.bands.quantiles(self.bins.of(targets - origins), forecast)
+        return self.panel.counts(origins, targets, bands)
 
     def rehearse(self) -> None:
         """Forecast a sample of leads from every slot of this day, to be learned from when they have come."""
