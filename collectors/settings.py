@@ -217,8 +217,9 @@ class CollectorSettings(_Section):
         examples=[[{"name": "media-eu", "regions": ["eu-west"]}]],
     )
     packet_buffer: PacketBufferSettings = Field(
-        default=PacketBufferSettings(),
+        default_factory=PacketBufferSettings,
         description="Packets kept on disk, so that a call can be saved and looked at; SIP is kept as it was sent.",
+        examples=[{"directory": "/var/lib/surgecast/packets"}],
     )
     mask_numbers: Literal["mask", "hash", "none"] = Field(
         default="mask",

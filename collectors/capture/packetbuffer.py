@@ -11,14 +11,13 @@ import os
 import struct
 import threading
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from collectors.capture.base import CaptureError, FrameReader, Sink, Source, SourceStats
+from collectors.capture.base import CaptureError, FrameReader, PacketBufferStats, Sink, Source, SourceStats
 from collectors.capture.pcapfile import INTERFACE, SECTION
 from collectors.facts import DATAGRAM, DatagramBatch, FramesTaken
 from collectors.kernels.memory import U
@@ -41,22 +40,6 @@ _NAME_DIGITS = 20
 _SNAP_BYTES = 262_144
 _RAW = 101
 _OPTION_END, _OPTION_NAME, _OPTION_RESOLUTION = 0, 2, 9
-
-
-@dataclass(slots=True)
-class PacketBufferStats:
-    """What the buffer did since it was opened, and what it holds."""
-
-    packets: int = 0
-    """Written."""
-    dropped: int = 0
-    """Left out because the disk was slower than the traffic."""
-    write_failures: int = 0
-    """Writes that the disk refused; their packets count as dropped."""
-    bytes: int = 0
-    """On disk now, those of earlier runs among them."""
-    oldest_ns: int = 0
-    """Capture time of the first packet on disk, 0 where there is none."""
 
 
 class _Chunk(NamedTuple):
