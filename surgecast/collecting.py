@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 
 import structlog
 
-from collectors.capture.base import BatchQueue, CaptureError, Source, SourceStats
+from collectors.capture.base import BatchQueue, CaptureError, PacketBufferStats, RingTap, Source, SourceStats
 from collectors.capture.interfaces import open_interfaces
 from collectors.capture.listeners import open_listeners
 from collectors.pipeline import Pipeline, PipelineSettings
@@ -93,8 +93,11 @@ class Collector:
         pipeline: Pipeline,
         sink: StoreSink,
         maintain: Callable[[int], None] = lambda now_ns: None,
+        kept: Callable[[], PacketBufferStats] = PacketBufferStats,
     ) -> None:
         self.pipeline = pipeline
+        self.kept = kept
+        """The figures of the packet buffer; zeros where there is none."""
         self.sink = sink
         self._sources = sources
         self._maintain = maintain
@@ -170,7 +173,7 @@ def collecting(settings: CollectorSettings, storage: StorageSettings) -> Iterato
     """Open everything a collector needs, and close it in order.
 
     Raises:
-        CaptureError: A listener cannot be opened, or an interface not be captured from.
+        CaptureError: A listener or the packet buffer cannot be opened, or an interface not be captured from.
         StoreError: The store cannot be opened for writing.
     """
     with ExitStack() as opened:
@@ -181,10 +184,22 @@ def collecting(settings: CollectorSettings, storage: StorageSettings) -> Iterato
         listeners = open_listeners(settings)
         for listener in listeners:
             opened.callback(listener.close)
+        sources: Sequence[Source] = listeners
+        kept: Callable[[], PacketBufferStats] = PacketBufferStats
+        tap: RingTap | None = None
+        if settings.packet_buffer.directory is not None:
+            # Here and not above: its kernels compile when they are imported, and most installations do without.
+            from collectors.capture.packetbuffer import BufferedSource, PacketBuffer
+
+            buffer = PacketBuffer(settings.packet_buffer.directory, settings.packet_buffer)
+            opened.callback(buffer.close)
+            sources = [BufferedSource(listener, buffer) for listener in listeners]
+            kept = buffer.stats
+            tap = buffer.take_ring_block
         sink = StoreSink(writer, time.monotonic)
         labeller = labeller_of(settings)
         pipeline = Pipeline(labeller, pools_of(settings), sink, pipeline_settings(settings, labeller))
-        interfaces = open_interfaces(settings.interfaces, pipeline.rtp.tables)
+        interfaces = open_interfaces(settings.interfaces, pipeline.rtp.tables, tap)
         for interface in interfaces:
             opened.callback(interface.close)
-        yield Collector([*listeners, *interfaces], pipeline, sink, store.maintain)
+        yield Collector([*sources, *interfaces], pipeline, sink, store.maintain, kept)

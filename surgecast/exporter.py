@@ -22,7 +22,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from collectors.capture.base import SourceStats
+from collectors.capture.base import PacketBufferStats, SourceStats
 from collectors.kernels.frames import KINDS
 from collectors.pipeline import Pipeline
 from collectors.publish import StoreSink
@@ -38,10 +38,17 @@ OTHER = "other"
 class CollectorMetrics(Collector):
     """The metrics of a collector process."""
 
-    def __init__(self, pipeline: Pipeline, sink: StoreSink, capture: Callable[[], SourceStats]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        sink: StoreSink,
+        capture: Callable[[], SourceStats],
+        kept: Callable[[], PacketBufferStats] = PacketBufferStats,
+    ) -> None:
         self._pipeline = pipeline
         self._sink = sink
         self._capture = capture
+        self._kept = kept
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family; called at each scrape."""
@@ -54,6 +61,7 @@ class CollectorMetrics(Collector):
         yield from self._media()
         yield from self._hep()
         yield from self._bounds()
+        yield from self._packet_buffer()
         yield from self._store()
 
     def _sip(self) -> Iterator[Metric]:
@@ -73,6 +81,25 @@ class CollectorMetrics(Collector):
         for value, count in sorted(dict(counters.registrations).items()):
             registrations.add_metric([value], count)
         yield registrations
+        stats = self._pipeline.dialogs.stats
+        yield CounterMetricFamily("surgecast_sip_messages", "SIP messages taken.", value=stats.messages)
+        rejected = CounterMetricFamily(
+            "surgecast_sip_rejected", "Messages that are not SIP we can read.", labels=["reason"]
+        )
+        for reason, count in sorted(stats.rejected_by_reason().items()):
+            rejected.add_metric([reason], count)
+        yield rejected
+        set_aside = CounterMetricFamily(
+            "surgecast_sip_set_aside", "SIP messages that count for no new event.", labels=["reason"]
+        )
+        for reason, count in (
+            ("retransmission", stats.retransmissions),
+            ("duplicate", stats.duplicates),
+            ("late", stats.late),
+            ("without_invite", stats.without_invite),
+        ):
+            set_aside.add_metric([reason], count)
+        yield set_aside
         active = GaugeMetricFamily("surgecast_active_calls", "Answered calls up now.", labels=["node"])
         by_node: dict[str, int] = {}
         for (_, _, _, node), calls in list(self._pipeline.calls.concurrency.current().items()):
@@ -150,11 +177,16 @@ class CollectorMetrics(Collector):
         offset = GaugeMetricFamily(
             "surgecast_agent_clock_offset_seconds", "Receipt minus capture time, newest datagram.", labels=["node"]
         )
+        skewed = CounterMetricFamily(
+            "surgecast_agent_clock_skewed", "Datagrams whose capture time was not believed.", labels=["node"]
+        )
         for name, agent in sorted(newest.items()):
             seen.add_metric([name], agent.last_seen_ns / 1e9)
             offset.add_metric([name], agent.clock_offset_ms / 1e3)
+            skewed.add_metric([name], agent.clock_skewed)
         yield seen
         yield offset
+        yield skewed
 
     def _wire(self, capture: SourceStats) -> Iterator[Metric]:
         interfaces = GaugeMetricFamily(
@@ -183,6 +215,25 @@ class CollectorMetrics(Collector):
         for table, count in sorted(self._pipeline.sizes().items()):
             sizes.add_metric([table], count)
         yield sizes
+
+    def _packet_buffer(self) -> Iterator[Metric]:
+        kept = self._kept()
+        yield CounterMetricFamily(
+            "surgecast_packet_buffer_packets", "Packets written to the packet buffer.", value=kept.packets
+        )
+        yield CounterMetricFamily(
+            "surgecast_packet_buffer_dropped",
+            "Packets left out of the packet buffer because the disk was too slow or full.",
+            value=kept.dropped,
+        )
+        yield GaugeMetricFamily(
+            "surgecast_packet_buffer_bytes", "Bytes of kept packets on disk.", value=kept.bytes
+        )
+        yield GaugeMetricFamily(
+            "surgecast_packet_buffer_oldest_timestamp_seconds",
+            "Capture time of the oldest kept packet.",
+            value=kept.oldest_ns / 1e9,
+        )
 
     def _store(self) -> Iterator[Metric]:
         sink = self._sink

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from collectors.capture.base import PacketRing, RingReader
+from collectors.capture.base import PacketRing, RingReader, RingTap
 from collectors.capture.bpf import FrameFilter
 from collectors.capture.ring import RingSource
 from collectors.capture.softnet import SoftnetDrops
@@ -31,9 +31,14 @@ def ring_settings(interface: InterfaceSettings) -> RingSettings:
 
 
 def open_interfaces(
-    interfaces: Sequence[InterfaceSettings], readers: Sequence[RingReader]
+    interfaces: Sequence[InterfaceSettings], readers: Sequence[RingReader], tap: RingTap | None = None
 ) -> Sequence[RingSource]:
-    """Open the rings of every interface; each ring gets one of the `readers`, of which there are enough.
+    """Open the rings of every interface.
+
+    Args:
+        interfaces: What to capture from.
+        readers: One for each ring of all interfaces.
+        tap: Sees every block before it is read.
 
     Raises:
         CaptureError: One cannot be captured from; none is left open.
@@ -44,13 +49,13 @@ def open_interfaces(
     with ExitStack() as opened:
         for interface in interfaces:
             own, left = left[: interface.rings], left[interface.rings :]
-            source = RingSource(interface.name, _opener(interface), own, softnet)
+            source = RingSource(interface.name, _opener(interface, tap), own, softnet)
             opened.callback(source.close)
             sources.append(source)
         opened.pop_all()
     return sources
 
 
-def _opener(interface: InterfaceSettings) -> Callable[[], Sequence[PacketRing]]:
+def _opener(interface: InterfaceSettings, tap: RingTap | None) -> Callable[[], Sequence[PacketRing]]:
     settings = ring_settings(interface)
-    return lambda: open_rings(settings)
+    return lambda: open_rings(settings, tap)

@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from collectors.capture.base import CaptureError, RingDrops, RingReader, RingState
+from collectors.capture.base import CaptureError, RingDrops, RingReader, RingState, RingTap
 from collectors.capture.bpf import FilterTooLong, FrameFilter, build_filter, pack, reject_all
 from collectors.facts import FramesTaken
+from collectors.kernels.frames import FRAME
 from collectors.kernels.ring import RING
 
 MEMINFO = Path("/proc/meminfo")
@@ -38,6 +39,9 @@ _SIOCGIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8927
 _IFF_UP = 1
 _ARPHRD_ETHER, _ARPHRD_LOOPBACK = 1, 772
 _FRAME_BYTES = 2048
+_TO_USER = 1
+_BLOCKS_AT_ONCE = 32
+"""Read in one call, so that others who want the table do not wait long."""
 _RETIRE_MS = 20
 """After which a block is handed over though it is not full."""
 _NO_ROOM = (errno.ENOMEM, errno.EINVAL, errno.ENOBUFS)
@@ -114,8 +118,8 @@ def _ask(request: int, interface: str) -> bytes:
         return fcntl.ioctl(any_socket, request, struct.pack("40s", interface.encode()))
 
 
-def open_rings(settings: RingSettings) -> list["TpacketRing"]:
-    """Open the rings of an interface.
+def open_rings(settings: RingSettings, tap: RingTap | None = None) -> list["TpacketRing"]:
+    """Open the rings of an interface; `tap` sees every block before it is read.
 
     Raises:
         CaptureError: We may not, there is no such interface, or the kernel refuses; it says why and what to do.
@@ -144,7 +148,8 @@ def open_rings(settings: RingSettings) -> list["TpacketRing"]:
             rings: list[TpacketRing] = []
             group: int | None = None
             for _ in range(settings.rings):
-                ring = TpacketRing(settings, skip_outgoing=kind == _ARPHRD_LOOPBACK or settings.ignore_outgoing)
+                deaf = kind == _ARPHRD_LOOPBACK or settings.ignore_outgoing
+                ring = TpacketRing(settings, tap, skip_outgoing=deaf)
                 opened.callback(ring.close)
                 rings.append(ring)
                 if settings.rings > 1:
@@ -157,11 +162,24 @@ def open_rings(settings: RingSettings) -> list["TpacketRing"]:
     return rings
 
 
+class _BlockHead(ctypes.Structure):
+    """The parts of struct tpacket_block_desc that are read here."""
+
+    _fields_ = (
+        ("_version", ctypes.c_uint32 * 2),
+        ("status", ctypes.c_uint32),
+        ("_counts", ctypes.c_uint32 * 5),
+        ("first_seconds", ctypes.c_uint32),
+        ("first_nanoseconds", ctypes.c_uint32),
+    )
+
+
 class TpacketRing:
     """One ring; bound when made, deaf until a filter is attached."""
 
-    def __init__(self, settings: RingSettings, *, skip_outgoing: bool) -> None:
+    def __init__(self, settings: RingSettings, tap: RingTap | None, *, skip_outgoing: bool) -> None:
         self._name = settings.interface
+        self._tap = tap
         self._deaf_to_outgoing = self._skip_outgoing = False
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         try:
@@ -198,11 +216,13 @@ class TpacketRing:
                 f"{self._name}: no ring of {size >> 20} MiB ({error.strerror}): lower blocks, block_bytes or rings"
             ) from error
         # The array must go before the map can: what stays is its address.
-        base = np.frombuffer(self._memory, np.uint8).ctypes.data
+        self._address = np.frombuffer(self._memory, np.uint8).ctypes.data
+        self._block_bytes = settings.block_bytes
         self._copies = np.empty(2 * settings.block_bytes, np.uint8)
         self._state = np.zeros(1, RING)
-        self._state["base"], self._state["block_bytes"] = base, settings.block_bytes
+        self._state["base"], self._state["block_bytes"] = self._address, settings.block_bytes
         self._state["blocks"] = settings.blocks
+        self._state["at_once"] = _BLOCKS_AT_ONCE if self._tap is None else 1
         self._state["copies"], self._state["copies_bytes"] = self._copies.ctypes.data, len(self._copies)
 
     def _ignore_outgoing(self) -> None:
@@ -232,7 +252,20 @@ class TpacketRing:
         """Let `reader` take what is ready (`collectors.capture.base.PacketRing`)."""
         if self._skip_outgoing:
             reader.skip_outgoing()
+        if self._tap is not None and not self._show_block(self._tap):
+            return self._copies, FramesTaken(0, 0, np.zeros(0, FRAME), False)
         return self._copies, reader.take_ring(self._state, now_ns)
+
+    def _show_block(self, tap: RingTap) -> bool:
+        """Show the next block where that was not begun; return whether there is one to read."""
+        if self._state["left"][0]:
+            return True
+        address = self._address + int(self._state["number"][0]) * self._block_bytes
+        head = _BlockHead.from_address(address)
+        if not head.status & _TO_USER:
+            return False
+        tap(address, self._block_bytes, head.first_seconds * 1_000_000_000 + head.first_nanoseconds)
+        return True
 
     def wait(self, timeout_seconds: float) -> RingState:
         """Wait until a block is ready, at most so long."""

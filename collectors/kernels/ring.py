@@ -34,6 +34,7 @@ RING = np.dtype(
             "copies",  # address of room for the frames that are handed back
             "copies_bytes",  # of that room; at least two blocks, so that one block always fits
             "copied",  # bytes in use
+            "at_once",  # blocks that one call finishes at most
             "next_ns",  # when the next frame of the block at hand was captured
         )
     ]
@@ -45,8 +46,6 @@ PIECE = 4096
 _PIECE = U(PIECE)
 _ONE = U(1)
 _TO_USER = U(1)
-_MOST_BLOCKS = U(32)
-"""In one call, so that others who want the table do not wait long."""
 _FRAME_BYTES = U(FRAME.itemsize)
 _frame = positions(FRAME)
 ring = positions(RING)
@@ -111,9 +110,10 @@ def take_ring(table, state, until_ns):
     room = load_u64(state + ring.copies_bytes) - block_bytes
     number = load_u64(state + ring.number)
     left = load_u64(state + ring.left)
+    at_once = load_u64(state + ring.at_once)
     total = U(0)
     done = U(0)
-    while done < _MOST_BLOCKS:
+    while done < at_once:
         block = base + number * block_bytes
         if left == U(0):
             if _load_acquire(block + BLOCK_STATUS) & _TO_USER == U(0):

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from collectors.capture.base import CaptureError, SourceStats
+from collectors.capture.base import CaptureError, RingTap, SourceStats
 from collectors.capture.bpf import FrameFilter
 from collectors.capture.ring import RingSource
 from collectors.capture.softnet import SoftnetDrops
@@ -42,10 +42,18 @@ def rtp(seq: int, ssrc: int) -> bytes:
 class Capture:
     """A source on an interface, running in threads of its own."""
 
-    def __init__(self, interface: str, rings: int = 1, frames: FrameFilter = MEDIA, **settings: bool) -> None:
+    def __init__(
+        self,
+        interface: str,
+        rings: int = 1,
+        frames: FrameFilter = MEDIA,
+        *,
+        tap: RingTap | None = None,
+        ignore_outgoing: bool = False,
+    ) -> None:
         self.tables = [StreamTable(StreamSettings(need_unknown=2, candidates=65_536)) for _ in range(rings)]
-        wanted = RingSettings(interface, frames, rings=rings, blocks=8, **settings)
-        self.source = RingSource(interface, lambda: open_rings(wanted), self.tables, SoftnetDrops())
+        wanted = RingSettings(interface, frames, rings=rings, blocks=8, ignore_outgoing=ignore_outgoing)
+        self.source = RingSource(interface, lambda: open_rings(wanted, tap), self.tables, SoftnetDrops())
         self.rows: list[tuple[int, bytes]] = []
         self.stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -223,6 +231,19 @@ def test_over_loopback_each_packet_counts_once(namespace: Namespace, rings: int)
             media.sendto(rtp(seq, 5), ("127.0.0.1", 40_002))
         capture.until(lambda: capture.stats().frames == 100)
     assert {"streams": 1, "unique": 100, "lost": 0, "duplicates": 0, "reordered": 0} == capture.sums()
+
+
+def test_a_tap_sees_every_block_before_it_is_read(namespace: Namespace) -> None:
+    seen: list[int] = []
+
+    def tap(address: int, size: int, first_ns: int) -> None:
+        assert abs(time.time_ns() - first_ns) < 60 * 10**9
+        seen.append(ctypes.c_uint32.from_address(address + 12).value)
+
+    with Sender() as sender, Capture("far", tap=tap) as capture:
+        sender.send(5, 100)
+        capture.until(lambda: capture.stats().frames == 500)
+    assert 500 == sum(seen)
 
 
 def test_an_interface_that_goes_down_and_comes_up_is_read_on(namespace: Namespace) -> None:

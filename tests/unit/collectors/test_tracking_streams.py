@@ -170,6 +170,7 @@ def ring_of(
     state = np.zeros(1, RING)
     state["base"], state["block_bytes"], state["blocks"] = memory.ctypes.data, RING_BLOCK, len(blocks)
     state["copies"], state["copies_bytes"] = copies.ctypes.data, len(copies)
+    state["at_once"] = 2
     return copies, state, memory
 
 
