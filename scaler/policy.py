@@ -143,12 +143,10 @@ def _limits(
             Limit.STEP_DOWN, target, current - pool.step_down, f"at most {pool.step_down} removed at once"
         )
         target = current - pool.step_down
-    if target > max(pool.affordable, pool.minimum):
-        after = max(pool.affordable, pool.minimum)
-        yield Applied(
-            Limit.BUDGET, target, after, f"{pool.budget_per_hour:g} an hour pay for {pool.affordable} pods"
-        )
-        target = after
+    if pool.affordable is not None and target > pool.affordable:
+        why = f"{pool.budget_per_hour:g} an hour at {pool.cost_per_pod_hour:g} a pod"
+        yield Applied(Limit.BUDGET, target, pool.affordable, why)
+        target = pool.affordable
     if target > pool.maximum:
         yield Applied(Limit.MAXIMUM, target, pool.maximum, f"at most {pool.maximum}")
 

@@ -59,13 +59,14 @@ def seasonal_quantile(load: Floats, slots_per_week: int, ahead: int) -> Floats:
     ordered = np.sort(weeks, axis=0)  # NaN last
     known = np.isfinite(weeks).sum(axis=0)
     place = np.clip(np.ceil(HYBRID_QUANTILE * known) - 1, 0, HYBRID_WEEKS - 1).astype(np.int64)
-    return np.where(known > 0, np.take_along_axis(ordered, place[None], axis=0)[0], 0.0)
+    high: Floats = np.where(known > 0, np.take_along_axis(ordered, place[None], axis=0)[0], 0.0)
+    return high
 
 
 def hybrid(
     load: Floats, pod_calls: float, slots_per_week: int, ahead: int, utilisation: float = HYBRID_UTILISATION
 ) -> Ints:
-    """Return the larger of the seasonal quantile over the lead time and of the load now, both at one utilisation."""
+    """Return the larger of the seasonal quantile over the lead time and of the load now."""
     coming = np.max([seasonal_quantile(load, slots_per_week, lead) for lead in range(ahead + 1)], axis=0)
     return pods(np.maximum(coming, np.nan_to_num(_seen(load))), pod_calls, utilisation)
 

@@ -132,11 +132,11 @@ class PoolSettings(_Section):
         return self
 
     @property
-    def affordable(self) -> int:
-        """Pods that the budget pays for; the maximum where there is none."""
+    def affordable(self) -> int | None:
+        """Pods that the budget pays for, at least the minimum; None where there is no budget."""
         if self.budget_per_hour is None:
-            return self.maximum
-        return int(self.budget_per_hour / self.cost_per_pod_hour + 1e-9)
+            return None
+        return max(int(self.budget_per_hour / self.cost_per_pod_hour + 1e-9), self.minimum)
 
 
 class ScalerSettings(_Section):

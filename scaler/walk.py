@@ -11,6 +11,7 @@ import numpy as np
 
 from forecast.accuracy import LEVELS
 from forecast.calendar import holiday_days
+from forecast.events import Event
 from forecast.leads import lead_bins
 from forecast.localtime import Floats, Ints
 from forecast.panel import Panel
@@ -38,13 +39,14 @@ class Setup:
     history_days: int | None = None
     """Days before the first judged one; eight weeks, or half of a shorter series."""
     country: str | None = None
+    events: tuple[Event, ...] = ()
     quantile: float | None = None
     utilisation: float | None = None
     """Of the forecast; both default to the pool's."""
 
 
 def walk(series: Series, load: Floats, before: int, ahead: int, setup: Setup) -> Ints:
-    """Return pods asked for by the policy at the start of each slot from `before`; ahead of it, by the load alone."""
+    """Return pods asked for at the start of each slot: by the policy from `before`, earlier by the load."""
     settings = _pool(series, setup)
     levels = [LEVELS.index(settings.forecast_quantile), LEVELS.index(0.5)]
     per_call = setup.hold_s / series.slot_s
@@ -67,33 +69,35 @@ def walk(series: Series, load: Floats, before: int, ahead: int, setup: Setup) ->
 
 
 def _pool(series: Series, setup: Setup) -> PoolSettings:
-    chosen = {"forecast_quantile": setup.quantile, "forecast_utilisation": setup.utilisation}
-    return PoolSettings(
+    pool = PoolSettings(
         name="backtest",
         pod=PodCapacity(sessions=setup.pod_calls),
         maximum=_NO_LIMIT,
         step_up=_NO_LIMIT,
         step_down=_NO_LIMIT,
-        **{name: value for name, value in chosen.items() if value is not None},
     )
+    chosen = {"forecast_quantile": setup.quantile, "forecast_utilisation": setup.utilisation}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    return PoolSettings.model_validate(pool.model_dump() | given)
 
 
 def _forecast(calls: list[list[float]], now_s: float, slot_s: int) -> Forecast:
     """Return [lead][high, median] calls as the forecast issued now."""
+    starts_s = (now_s + lead * slot_s for lead in range(len(calls)))
     slots = tuple(
-        ForecastSlot(now_s + lead * slot_s, now_s + (lead + 1) * slot_s, Load(sessions=high), Load(sessions=median))
-        for lead, (high, median) in enumerate(calls)
+        ForecastSlot(start_s, start_s + slot_s, Load(sessions=high), Load(sessions=median))
+        for start_s, (high, median) in zip(starts_s, calls, strict=True)
     )
     return Forecast("", now_s, slots)
 
 
 def _forecasts(series: Series, before: int, ahead: int, setup: Setup) -> Iterator[tuple[Ints, Floats]]:
-    """Yield for each judged day its slots [n] and, seen from the slot before each, quantiles [n, leads, levels]."""
+    """Yield each judged day's slots [n] and, seen from the slot before each, quantiles [n, leads, levels]."""
     first_day, last_day = int(series.grid.day[0]), int(series.grid.day[-1])
     country = setup.country
     holiday = holiday_days(country, first_day - 1, last_day + 2) if country else frozenset()
     leads = ahead + 1
-    panel = Panel(series, leads, holiday)
+    panel = Panel(series, leads, holiday, setup.events)
     rolling = Rolling(panel, lead_bins(series.slot_s, leads, tuple(range(1, leads + 1))))
     judged = int(panel.day[before])
     for day in range(max(0, judged - _LEARN_DAYS), last_day - first_day + 1):

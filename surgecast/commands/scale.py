@@ -7,12 +7,16 @@ from typing import Annotated, Any
 import typer
 
 from forecast.calendar import UnknownCountry
+from forecast.events import BadEvents, event_of
+from forecast.masks import mask_of, masked_by
 from forecast.points import read_csv
 from forecast.series import BadSeries
+from forecast.settings import ForecastSettings
 from scaler.backtest import POLICIES, Report, backtest
 from scaler.walk import Setup
-from surgecast.commands.forecast import seconds_of, zone_of
+from surgecast.commands.forecast import declared_in
 from surgecast.commands.output import AsJson, print_json, print_table, stderr
+from surgecast.commands.times import seconds_of, zone_of
 from surgecast.errors import CommandError, Exit
 from telephony.durations import format_duration
 
@@ -43,6 +47,7 @@ def backtest_command(
         float | None, typer.Option(help="How full pods may be at that quantile; the pools' default.")
     ] = None,
     country: Annotated[str | None, typer.Option(help="Public holidays: US, GB, DE-BY, ...")] = None,
+    events: Annotated[Path | None, typer.Option(help="YAML file with the keys events and masks.")] = None,
     tz: Annotated[str, typer.Option(help="Local zone, and that of stamps without an offset.")] = "UTC",
     as_json: AsJson = False,
 ) -> None:
@@ -50,31 +55,37 @@ def backtest_command(
 
     static keeps the peak of the history; reactive is a HorizontalPodAutoscaler at 80 %; naive_hybrid is the larger
     of the q0.9 of the same slot over eight weeks and of the load now, at 85 %, and once more at the utilisation at
-    which it costs what surgecast does; oracle knows the future. theta_u and theta_o are percent of the pods needed,
-    the other figures are ratios, minutes and counts.
+    which it costs what surgecast does; oracle knows the future. theta_u and theta_o are percent of the pods
+    needed, the other figures are ratios, minutes and counts.
 
     Example: surgecast scale backtest --series calls.csv --lead 20m --hold 4m --pod-calls 100
     """
     asked = set(policy or POLICIES)
     if unknown := asked - set(POLICIES):
-        raise CommandError(f"--policy: no {', '.join(sorted(unknown))}; there are {', '.join(POLICIES)}", Exit.USAGE)
+        raise CommandError(
+            f"--policy: no {', '.join(sorted(unknown))}; there are {', '.join(POLICIES)}", Exit.USAGE
+        )
     if not 0 < pod_calls < 1e9:
         raise CommandError("--pod-calls must be a positive number, for example 100", Exit.USAGE)
-    setup = Setup(
-        lead_s=seconds_of("--lead", lead),
-        hold_s=seconds_of("--hold", hold),
-        pod_calls=pod_calls,
-        history_days=history,
-        country=country,
-        quantile=quantile,
-        utilisation=utilisation,
-    )
+    zone = zone_of(tz)
+    declared = ForecastSettings() if events is None else declared_in(events)
     try:
-        points = read_csv(series, None if slot is None else seconds_of("--slot", slot), zone_of(tz), _FINEST_S)
+        setup = Setup(
+            lead_s=seconds_of("--lead", lead),
+            hold_s=seconds_of("--hold", hold),
+            pod_calls=pod_calls,
+            history_days=history,
+            country=country,
+            events=tuple(event_of(event, zone) for event in declared.events),
+            quantile=quantile,
+            utilisation=utilisation,
+        )
+        points = read_csv(series, None if slot is None else seconds_of("--slot", slot), zone, _FINEST_S)
+        points = masked_by(points, (mask_of(mask, zone) for mask in declared.masks))
         report = backtest(points, setup, asked)
     except OSError as error:
         raise CommandError(f"--series {series}: {error.strerror}", Exit.NOT_FOUND) from error
-    except (BadSeries, UnknownCountry) as error:
+    except (BadSeries, UnknownCountry, BadEvents) as error:
         raise CommandError(f"--series {series.name}: {error}", Exit.USAGE) from error
     except ValueError as error:
         raise CommandError(f"--quantile, --utilisation: {error}", Exit.USAGE) from error
@@ -99,7 +110,17 @@ def _as_json(report: Report, setup: Setup) -> dict[str, Any]:
 
 
 def _print(report: Report, setup: Setup) -> None:
-    columns = ["policy", "time under", "calls under", "minutes under", "cost", "theta U", "theta O", "tau O", "scalings"]
+    columns = [
+        "policy",
+        "time under",
+        "calls under",
+        "minutes under",
+        "cost",
+        "theta U",
+        "theta O",
+        "tau O",
+        "scalings",
+    ]
     rows = [
         [
             name,
