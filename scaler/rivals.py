@@ -59,8 +59,7 @@ def seasonal_quantile(load: Floats, slots_per_week: int, ahead: int) -> Floats:
     ordered = np.sort(weeks, axis=0)  # NaN last
     known = np.isfinite(weeks).sum(axis=0)
     place = np.clip(np.ceil(HYBRID_QUANTILE * known) - 1, 0, HYBRID_WEEKS - 1).astype(np.int64)
-    high: Floats = np.where(known > 0, np.take_along_axis(ordered, place[None], axis=0)[0], 0.0)
-    return high
+    return np.where(known > 0, np.take_along_axis(ordered, place[None], axis=0)[0], 0.0)
 
 
 def hybrid(
@@ -78,4 +77,5 @@ def oracle(load: Floats, pod_calls: float) -> Ints:
 
 def _seen(load: Floats) -> Floats:
     """Return at each slot the load of the one before."""
-    return np.r_[load[:1], load[:-1]]
+    seen: Floats = np.r_[load[:1], load[:-1]]
+    return seen
