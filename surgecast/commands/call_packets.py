@@ -89,8 +89,16 @@ def _print_dive(dive: DeepDive) -> None:
     print_table(("no.", "time", "hop", "message", "cseq", ""), rows, title=f"{dive.tool}: SIP")
     print_table(("no.", "from", "line"), [(s.number, s.src, s.text) for s in dive.sdp], title="SDP")
     rows = [
-        (f"{s.src} > {s.dst}", f"0x{s.ssrc:08x}", s.payload, s.packets, s.lost)
-        + (s.mean_jitter_ms, s.max_jitter_ms, s.max_delta_ms)
+        (
+            f"{s.src} > {s.dst}",
+            f"0x{s.ssrc:08x}",
+            s.payload,
+            s.packets,
+            s.lost,
+            s.mean_jitter_ms,
+            s.max_jitter_ms,
+            s.max_delta_ms,
+        )
         for s in dive.streams
     ]
     columns = ("stream", "ssrc", "payload", "packets", "lost", "jitter mean ms", "max ms", "delta max ms")
