@@ -76,6 +76,11 @@ class Panel:
             self._build_profiles()
         self._build_residuals()
 
+    @classmethod
+    def none(cls) -> "Panel":
+        """Return what stands in where a fit is kept without the history it came from; it knows nothing."""
+        return cls.__new__(cls)
+
     def _build_profiles(self) -> None:
         table = np.full((self.days, self.slots_per_day), np.nan)
         self.z: Floats = to_root(self.y)

@@ -30,6 +30,22 @@ class _Issued:
     quantiles: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class Night:
+    """What a night's fit leaves: enough to forecast until the next, a few kilobytes."""
+
+    day: int
+    """The local day it is for, from the epoch."""
+    chosen: Chosen
+    bands: Bands
+    bins: LeadBins
+
+    def quantiles(self, panel: Panel, origins: Ints, targets: Ints) -> Floats:
+        """Return [rows, levels] of counts over a panel of the same series, which may know more slots by now."""
+        forecast = self.chosen.on(panel).predict(origins, targets)
+        return from_root(self.bands.quantiles(self.bins.of(targets - origins), forecast))
+
+
 class Rolling:
     """The forecasts of one series, one local day at a time; days are numbered as in the panel."""
 
@@ -66,6 +82,11 @@ class Rolling:
         """Return [rows, levels] of counts for target slots seen from the ends of origin slots of this day."""
         forecast = self._today().predict(origins, targets)
         return from_root(self.bands.quantiles(self.bins.of(targets - origins), forecast))
+
+    def night(self) -> Night:
+        """Return what this day's fit is, to be kept without the history."""
+        chosen = self._today().on(Panel.none())
+        return Night(self._day + self.panel.first_day, chosen, self.bands.settled(), self.bins)
 
     def rehearse(self) -> None:
         """Forecast a sample of leads from every slot of this day, to be learned from when they have come."""
