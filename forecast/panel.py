@@ -68,6 +68,9 @@ class Panel:
         self.observed: Floats = np.full(self.day.size, np.nan)
         self.observed[: self.known] = series.learned
         self.y: Floats = self.observed.copy()
+        self.closed: Bools = np.zeros(self.day.size, np.bool_)
+        if series.closed_times is not None:
+            self.closed = series.closed_times[grid.weekday, grid.slot]
         self._build_profiles()
         dead = outages(self.y, from_root(self.base[self.day, self.slot]))
         self.outage: Bools = dead

@@ -79,9 +79,13 @@ class Rolling:
         self.fit_seconds.append(process_time() - began)
 
     def quantiles(self, origins: Ints, targets: Ints) -> Floats:
-        """Return [rows, levels] of counts for target slots seen from the ends of origin slots of this day."""
+        """Return [rows, levels] of counts for target slots seen from the ends of origin slots of this day.
+
+        Nothing is expected while closed: such slots were never learned from, and get no borrowed level.
+        """
         forecast = self._today().predict(origins, targets)
-        return from_root(self.bands.quantiles(self.bins.of(targets - origins), forecast))
+        counts = from_root(self.bands.quantiles(self.bins.of(targets - origins), forecast))
+        return np.where(self.panel.closed[targets, None], 0.0, counts)
 
     def night(self) -> Night:
         """Return what this day's fit is, to be kept without the history."""

@@ -37,7 +37,7 @@ def mark_closed(series: Series, *, history: int | None = None, closed_days: Coll
     idle = ~(np.nan_to_num(series.y) > 0)
     state = series.state.copy()
     state[closed & idle & (state != State.MASKED)] = State.CLOSED
-    return replace(series, state=state)
+    return replace(series, state=state, closed_times=closed_key)
 
 
 def _closed_times(history: Series) -> Bools:

@@ -99,6 +99,43 @@ class CallTrace:
     """`finding` rows."""
 
 
+@dataclass(frozen=True, slots=True)
+class CallMatch:
+    """What a `call` row must hold beside its tags; the default matches every call. Texts do not mind case."""
+
+    contains: str = ""
+    """Part of call_id, destination or a masked number."""
+    number: str = ""
+    """Part of a masked number of either party."""
+    destination: str = ""
+    """Part of the destination."""
+    sip_codes: tuple[int, ...] = ()
+    """The final code is one of these; none is any."""
+    mos_below: float | None = None
+    """`mos_min` is below this; calls without a MOS do not match."""
+
+
+EVERY_CALL = CallMatch()
+
+
+@dataclass(frozen=True, slots=True)
+class CallPage:
+    """One page of a search for calls."""
+
+    rows: pa.Table
+    """`call` rows."""
+    total: int
+    """Calls that match, of which `rows` are some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """The `count` groups with the greatest total of a field over the window, ties by the names of the tags."""
+
+    field: str
+    count: int
+
+
 class Reader(Protocol):
     """Named queries, every one limited to the reader's scope. `where` maps tag names to the allowed values.
 
@@ -128,15 +165,58 @@ class Reader(Protocol):
         step_seconds: int,
         by: Sequence[str] = (),
         where: Mapping[str, Sequence[str]] | None = None,
+        fields: Sequence[str] | None = None,
+        top: Top | None = None,
     ) -> pa.Table:
-        """Return every integer, float and histogram field summed per step and `by` tags.
+        """Return integer, float and histogram fields (those named, else all) summed per step and `by` tags.
 
-        Columns: `time` (start of the step), the `by` tags, the fields. A step of 0 is the whole window in one row
-        per `by` group. Only for fields that sum (session, quality, registration, trunk, load minutes).
+        Columns: `time` (start of the step), the `by` tags, the fields in the schema's order. A step of 0 is the
+        whole window in one row per `by` group. Only for fields that sum (session, quality, registration, trunk
+        minutes, counts of load minutes, forecast_accuracy). `top` leaves only the groups it names, at every step.
+        Quantiles of histograms: `storage.quantiles`.
         """
 
-    def latest(self, measurement: str, window: Window, *, by: Sequence[str]) -> pa.Table:
-        """Return the newest row of each combination of the `by` tags in the window."""
+    def load(
+        self,
+        window: Window,
+        *,
+        step_seconds: int,
+        by: Sequence[str] = (),
+        where: Mapping[str, Sequence[str]] | None = None,
+    ) -> pa.Table:
+        """Return the levels of `load_minute` per step and `by` tags; a step of 0 is the whole window.
+
+        Columns: `time`, the `by` tags, minutes (with at least one row: the others are gaps, not zeros), arrivals
+        (sum), concurrent_mean, packets_per_second, erlangs (mean over those minutes of the sum over rows),
+        concurrent_max, cps_max (greatest of a minute's sum over rows: where rows of several tenants, pools or
+        nodes are added, whose peaks need not coincide, an upper bound).
+        """
+
+    def latest(
+        self,
+        measurement: str,
+        window: Window,
+        *,
+        by: Sequence[str],
+        where: Mapping[str, Sequence[str]] | None = None,
+    ) -> pa.Table:
+        """Return the newest row of each combination of the `by` columns (tags, text or time fields) in the window.
+
+        So `by=["tenant", "incident_id"]` of `alert_event` is the state of every incident, `by=["pool"]` of
+        `replica_decision` the last decision, `by=["action_id"]` of `operator_action` what people told last.
+        """
+
+    def forecasts(
+        self,
+        slots: Window,
+        *,
+        where: Mapping[str, Sequence[str]] | None = None,
+        issued_until_ns: int | None = None,
+    ) -> pa.Table:
+        """Return the newest `forecast` of each slot that starts in the window, per tags, in order of slot.
+
+        With `issued_until_ns`, as believed then: what was issued after it is as if it were not there.
+        """
 
     def worst_calls(
         self, window: Window, *, limit: int = 50, where: Mapping[str, Sequence[str]] | None = None
@@ -153,16 +233,23 @@ class Reader(Protocol):
         window: Window,
         *,
         where: Mapping[str, Sequence[str]] | None = None,
-        contains: str = "",
+        match: CallMatch = EVERY_CALL,
         limit: int = 100,
         offset: int = 0,
-    ) -> pa.Table:
-        """Return `call` rows, newest first; `contains` matches call_id, destination or a masked number."""
+    ) -> CallPage:
+        """Return the calls that match, newest first (equal times by call_id and tags: pages never overlap)."""
 
     def call(self, call_id: str) -> CallTrace:
         """Return all that is stored of one call; raises OutOfScope where nothing of it is in the scope."""
 
-    def tag_values(self, measurement: str, tag: str, window: Window) -> list[str]:
+    def tag_values(
+        self,
+        measurement: str,
+        tag: str,
+        window: Window,
+        *,
+        where: Mapping[str, Sequence[str]] | None = None,
+    ) -> list[str]:
         """Return the sorted values of a tag in the window, within the scope."""
 
 

@@ -17,6 +17,7 @@ _KEEP = {
     "call_now": "1h",
     "call": "90d",
     "finding": "30d",
+    "forecast": "90d",
 }
 _KEEP_OTHERS = "400d"
 _GIB = 1024**3

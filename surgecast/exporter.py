@@ -72,6 +72,25 @@ class CollectorMetrics(Collector):
         for value, count in sorted(dict(counters.registrations).items()):
             registrations.add_metric([value], count)
         yield registrations
+        stats = self._pipeline.dialogs.stats
+        yield CounterMetricFamily("surgecast_sip_messages", "SIP messages taken.", value=stats.messages)
+        rejected = CounterMetricFamily(
+            "surgecast_sip_rejected", "Messages that are not SIP we can read.", labels=["reason"]
+        )
+        for reason, count in sorted(stats.rejected_by_reason().items()):
+            rejected.add_metric([reason], count)
+        yield rejected
+        set_aside = CounterMetricFamily(
+            "surgecast_sip_set_aside", "SIP messages that count for no new event.", labels=["reason"]
+        )
+        for reason, count in (
+            ("retransmission", stats.retransmissions),
+            ("duplicate", stats.duplicates),
+            ("late", stats.late),
+            ("without_invite", stats.without_invite),
+        ):
+            set_aside.add_metric([reason], count)
+        yield set_aside
         active = GaugeMetricFamily("surgecast_active_calls", "Answered calls up now.", labels=["node"])
         by_node: dict[str, int] = {}
         for (_, _, _, node), calls in list(self._pipeline.calls.concurrency.current().items()):
@@ -146,11 +165,16 @@ class CollectorMetrics(Collector):
         offset = GaugeMetricFamily(
             "surgecast_agent_clock_offset_seconds", "Receipt minus capture time, newest datagram.", labels=["node"]
         )
+        skewed = CounterMetricFamily(
+            "surgecast_agent_clock_skewed", "Datagrams whose capture time was not believed.", labels=["node"]
+        )
         for name, agent in sorted(newest.items()):
             seen.add_metric([name], agent.last_seen_ns / 1e9)
             offset.add_metric([name], agent.clock_offset_ms / 1e3)
+            skewed.add_metric([name], agent.clock_skewed)
         yield seen
         yield offset
+        yield skewed
 
     def _bounds(self) -> Iterator[Metric]:
         shed = CounterMetricFamily(

@@ -46,6 +46,7 @@ def everything() -> CollectorMetrics:
     """Return metrics of which every family has a sample."""
     traffic = HepTraffic({"node_id": 1}).answered_call(loss=5)
     traffic.send(40, CALLER, CALLEE, b"nonsense", payload_type=Payload.RTCP_JSON)
+    traffic.send(40, CALLER, CALLEE, b"neither a request nor a response")
     for start in ("REGISTER sip:a.example SIP/2.0", "SIP/2.0 200 OK"):
         traffic.send(41, CALLER, CALLEE, _register(start))
     return metrics_of(traffic, SourceStats(errors=Counter(bad_magic=2), kernel_drops=3, connections_refused=1))
@@ -148,6 +149,21 @@ def test_active_calls_are_those_up_now() -> None:
     pipeline.feed(batch_of(HepTraffic({"node_id": 4}).invite(0).answer(1, 200).datagrams), START_NS)
     metrics = CollectorMetrics(pipeline, StoreSink(NoWriter(), lambda: 0.0), SourceStats)
     assert 1.0 == value(metrics, "surgecast_active_calls", node="agent-4")
+
+
+def test_sip_that_cannot_be_read_is_counted_by_reason() -> None:
+    assert 1.0 == value(everything(), "surgecast_sip_rejected_total", reason="not_sip")
+
+
+def test_a_retransmitted_request_is_set_aside() -> None:
+    traffic = HepTraffic()
+    for at_s in (0, 0.5):
+        traffic.send(at_s, CALLER, CALLEE, sip("INVITE sip:b.example SIP/2.0", "1 INVITE", call_id="i"))
+    metrics = metrics_of(traffic)
+    assert [2.0, 1.0] == [
+        value(metrics, "surgecast_sip_messages_total"),
+        value(metrics, "surgecast_sip_set_aside_total", reason="retransmission"),
+    ]
 
 
 def test_the_jitter_histogram_is_cumulative_and_ends_with_all() -> None:
