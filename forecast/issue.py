@@ -95,7 +95,7 @@ def panel_of(series: Series, known: Known, ahead: int) -> Panel:
     first = int(series.grid.day[0])
     last = int(series.grid.day[-1]) + ahead // series.slots_per_day + 2
     holiday = holiday_days(known.country, first, last) if known.country else frozenset[int]()
-    return Panel(series, ahead, holiday)
+    return Panel(series, ahead, holiday, known.events)
 
 
 def ahead_slots(slot_s: int) -> int:

@@ -43,7 +43,13 @@ class Night:
     def quantiles(self, panel: Panel, origins: Ints, targets: Ints) -> Floats:
         """Return [rows, levels] of counts over a panel of the same series, which may know more slots by now."""
         forecast = self.chosen.on(panel).predict(origins, targets)
-        return from_root(self.bands.quantiles(self.bins.of(targets - origins), forecast))
+        return _as_issued(panel, self.bands.quantiles(self.bins.of(targets - origins), forecast), origins, targets)
+
+
+def _as_issued(panel: Panel, quantiles: Floats, origins: Ints, targets: Ints) -> Floats:
+    """Return quantiles in z as counts with what events add, nothing while the line is closed."""
+    counts = panel.events.lift(panel.day[origins], targets, from_root(quantiles))
+    return np.where(panel.closed[targets, None], 0.0, counts)
 
 
 class Rolling:
@@ -84,8 +90,8 @@ class Rolling:
         Nothing is expected while closed: such slots were never learned from, and get no borrowed level.
         """
         forecast = self._today().predict(origins, targets)
-        counts = from_root(self.bands.quantiles(self.bins.of(targets - origins), forecast))
-        return np.where(self.panel.closed[targets, None], 0.0, counts)
+        quantiles = self.bands.quantiles(self.bins.of(targets - origins), forecast)
+        return _as_issued(self.panel, quantiles, origins, targets)
 
     def night(self) -> Night:
         """Return what this day's fit is, to be kept without the history."""
@@ -103,7 +109,7 @@ class Rolling:
             targets = origins + first + 1 + (np.arange(origins.size) * 7919 + self._day) % (last - first)
             held = targets < panel.known
             origins, targets = origins[held], targets[held]
-            held = np.isfinite(panel.observed[targets])
+            held = np.isfinite(panel.usual[targets])
             origins, targets = origins[held], targets[held]
             if not origins.size:
                 continue
@@ -121,7 +127,7 @@ class Rolling:
             return
         bins = np.concatenate([part.bins for part in issued])
         targets = np.concatenate([part.targets for part in issued])
-        came = to_root(self.panel.observed[targets])
+        came = to_root(self.panel.usual[targets])
         forecast = np.concatenate([part.forecast for part in issued])
         quantiles = np.concatenate([part.quantiles for part in issued])
         self.bands.learn(Outcomes(bins, forecast, came - forecast, came[:, None] <= quantiles))

@@ -4,7 +4,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from forecast.calendar import UnknownCountry, holiday_days
 from forecast.settings import Duration, ForecastSettings
 from forecast.targets import KIND_SIGNALS, Kind, SeriesId, Signal
 
@@ -26,6 +25,9 @@ def _zone(value: str) -> str:
 
 def _country(value: str) -> str:
     if value:
+        # Here and not above: the lists of holidays are only needed by who names a country.
+        from forecast.calendar import UnknownCountry, holiday_days
+
         try:
             holiday_days(value, 0, 0)
         except UnknownCountry as error:

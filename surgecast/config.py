@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from collectors.settings import CollectorSettings
 from dashboards.settings import DashboardSettings
+from forecast.service_settings import ForecastServiceSettings
 from storage.settings import StorageSettings
 from surgecast.errors import ConfigError
 
@@ -52,6 +53,9 @@ class Settings(BaseSettings):
 
     collect: CollectorSettings = Field(default_factory=CollectorSettings, description="Where traffic comes from.")
     storage: StorageSettings = Field(default_factory=StorageSettings, description="Where it is kept.")
+    forecast: ForecastServiceSettings = Field(
+        default_factory=ForecastServiceSettings, description="What load is forecast, and what is known of it."
+    )
     web: DashboardSettings = Field(default_factory=DashboardSettings, description="The pages.")
     metrics: MetricsSettings = Field(default_factory=MetricsSettings, description="The Prometheus exporter.")
 
