@@ -12,6 +12,7 @@ from time import process_time
 
 import numpy as np
 
+from forecast.accuracy import Score
 from forecast.calendar import holiday_days
 from forecast.events import Event
 from forecast.horizons import Horizon
@@ -20,7 +21,8 @@ from forecast.leads import lead_bins
 from forecast.localtime import DAY_S, Floats
 from forecast.masks import Mask, masked_by
 from forecast.panel import Panel
-from forecast.rolling import Night, Rolling
+from forecast.rehearsal import Group, Rehearsal
+from forecast.rolling import Night, Rolling, Told
 from forecast.series import BadSeries, Series, State
 from forecast.targets import Kind, SeriesId
 
@@ -52,6 +54,8 @@ class Task:
     horizons: tuple[Horizon, ...]
     night: Night | None
     """The fit in force; None to make tonight's."""
+    rehearsal_days: int = 0
+    """How many of the last days to score as they would have been forecast, with a new fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,8 @@ class Outcome:
     """JSON of what the forecast stands on."""
     fit_seconds: float = 0.0
     """Processor time of the fit, 0 where none was made."""
+    rehearsed: tuple[tuple[int, dict[Group, Score]], ...] = ()
+    """By start of day (UTC second): what a fit's own rehearsal scored."""
     trouble: str = ""
     """Why there is no forecast."""
 
@@ -103,9 +109,9 @@ def ahead_slots(slot_s: int) -> int:
     return Horizon.LONG.reach_s // slot_s
 
 
-def walk(panel: Panel) -> Rolling:
-    """Return the forecasts of a series fitted for the day after its last slot, its errors of eight weeks learned."""
-    rolling = Rolling(panel, lead_bins(panel.series.slot_s, ahead_slots(panel.series.slot_s)))
+def walk(panel: Panel, told: Told | None = None) -> Rolling:
+    """Return the forecasts of a series fitted for the day of its next slot, the errors of eight weeks learned."""
+    rolling = Rolling(panel, lead_bins(panel.series.slot_s, ahead_slots(panel.series.slot_s)), told)
     today = int(panel.day[min(panel.known, panel.day.size - 1)])
     for day in range(max(0, today - WINDOW_DAYS), today):
         rolling.start_day(day)
@@ -129,9 +135,10 @@ def _perform(task: Task) -> Outcome:
         raise BadSeries(f"{task.key}: nothing was measured in {len(series)} slots")
     panel = panel_of(series, task.known, ahead_slots(series.slot_s))
     night, seconds = task.night, 0.0
+    rehearsal = Rehearsal(series, task.rehearsal_days, task.key.signal.is_count)
     if night is None:
         began = process_time()
-        night = walk(panel).night()
+        night = walk(panel, rehearsal if task.rehearsal_days else None).night()
         seconds = process_time() - began
     issues = tuple(_issue(panel, night, horizon) for horizon in task.horizons)
     edges = night.bins.edges[1:]
@@ -144,6 +151,7 @@ def _perform(task: Task) -> Outcome:
         series.start_s + (int(measured[-1]) + 1) * series.slot_s,
         _inputs(series, panel, task.known),
         seconds,
+        rehearsal.days(),
     )
 
 

@@ -1,7 +1,7 @@
 """What is known of each series beside its numbers: clock, holidays, events, masks.
 
-Brings together the configuration, what operators recorded in the store and what alerts found; each series gets what
-concerns it. An event of some tenants moves the pools that carry them by their share of the load there.
+Brings together the configuration, what operators recorded in the store and what alerts found; each series gets
+what concerns it. An event of some tenants moves the pools that carry them by their share of the load there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -92,7 +92,7 @@ def tenant_shares(reader: Reader, now_ns: int) -> Shares:
 
 
 def _incidents(reader: Reader, settings: ForecastServiceSettings, now_ns: int) -> tuple[Mask, ...]:
-    """Return masks of the incidents that are over; one that goes on would move its end, and every fit, each slot."""
+    """Return masks of the incidents that are over: the end of one that goes on moves, and every fit with it."""
     window = Window(now_ns - round(settings.history * SECOND_NS), now_ns + 1)
     table = reader.latest("alert_event", window, by=("tenant", "incident_id"))
     starts = table["started_at"].cast(pa.int64()).to_pylist()

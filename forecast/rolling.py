@@ -6,6 +6,7 @@ The same object serves a backtest, which walks through the past, and the service
 from collections import defaultdict
 from dataclasses import dataclass
 from time import process_time
+from typing import Protocol
 
 import numpy as np
 
@@ -52,15 +53,23 @@ def _as_issued(panel: Panel, quantiles: Floats, origins: Ints, targets: Ints) ->
     return np.where(panel.closed[targets, None], 0.0, counts)
 
 
+class Told(Protocol):
+    """Is told of a day's rehearsed forecasts whose slots have come."""
+
+    def __call__(self, targets: Ints, leads: Ints, model: str, quantiles: Floats, profile: Floats) -> None:
+        """Take slots and leads [rows], the model, its quantiles [rows, levels] and the profile's counts [rows]."""
+
+
 class Rolling:
     """The forecasts of one series, one local day at a time; days are numbered as in the panel."""
 
-    def __init__(self, panel: Panel, bins: LeadBins) -> None:
+    def __init__(self, panel: Panel, bins: LeadBins, told: Told | None = None) -> None:
         self.panel = panel
         self.bins = bins
         self.ladder = Ladder(panel, bins)
         self.bands = Bands(bins.edges[1:] / panel.slots_per_day)
         self.fit_seconds: list[float] = []
+        self._told = told
         self._pending: dict[int, list[_Issued]] = defaultdict(list)
         self._chosen: Chosen | None = None
         self._day = -1
@@ -132,8 +141,11 @@ class Rolling:
         quantiles = np.concatenate([part.quantiles for part in issued])
         self.bands.learn(Outcomes(bins, forecast, came - forecast, came[:, None] <= quantiles))
         own = np.abs(came - np.concatenate([part.own for part in issued]))
-        profile = np.abs(came - np.concatenate([part.profile for part in issued]))
-        self.ladder.learn(bins, own, profile)
+        usual = np.concatenate([part.profile for part in issued])
+        self.ladder.learn(bins, own, np.abs(came - usual))
+        if self._told is not None:
+            leads = targets - np.concatenate([part.origins for part in issued])
+            self._told(targets, leads, self.model, from_root(quantiles), from_root(usual))
 
 
 def _of(issued: _Issued, rows: Bools) -> _Issued:

@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from forecast.horizons import Horizon, due_s
+from forecast.accuracy import LEVELS
+from forecast.horizons import Horizon, due_s, local_midnight_s
 from forecast.issue import Outcome, Task
 from forecast.knowledge import Knowledge, Shares, capture_loss, gather, tenant_shares
 from forecast.localtime import DAY_S, utc_offset_s
 from forecast.masks import LOSS_LIMIT, MaskReason
 from forecast.rolling import Night
-from forecast.series import BadSeries
+from forecast.series import BadSeries, Series
 from forecast.service_settings import ForecastServiceSettings
 from forecast.signals import SECOND_NS, Book, read_into
 from forecast.stored import (
@@ -25,16 +26,24 @@ from forecast.stored import (
     announced_batch,
     forecast_batch,
     last_issues,
+    tenant_of,
 )
 from forecast.targets import Kind, SeriesId, Signal
+from forecast.tracking import accuracy_batch, drifts, last_scored, score_day
+from storage.rows import batch, shard_of
 from storage.schema import ActionKind
-from storage.seam import Reader, StoreError, Window, Writer
+from storage.seam import Reader, Window, Writer
+from telephony.durations import format_duration
 
 Run = Callable[[Iterable[Task]], Iterator[Outcome]]
 _REREAD_SLOTS = 2
 """Slots read again each time: late rows of a minute come within ten minutes."""
 _FLUSH_ROWS = 50_000
 _AUTHOR = "surgecast"
+REHEARSAL_DAYS = 28
+"""Days that the first fit of a series scores as rehearsed."""
+MOST_DAYS_SCORED = 7
+"""Days that a service which was down scores afterwards."""
 _SILENT_S = 14 * DAY_S
 """A series without traffic for this long is not forecast."""
 
@@ -60,6 +69,11 @@ class ServiceStats:
     watermark_s: int = 0
     masked_slots: int = 0
     """Slots masked because capture lost too much."""
+    compared: Counter[str] = field(default_factory=Counter)
+    """Issued forecasts compared with what came, by lead."""
+    covered: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Of these, those where what came lay at or under a quantile, by lead and quantile."""
+    drifting: int = 0
 
 
 class Service:
@@ -78,6 +92,9 @@ class Service:
         self._shares: Shares = {}
         self._shares_day = -1
         self._looked_for_loss_s = 0
+        self._scored: dict[SeriesId, int] | None = None
+        self._drifting: frozenset[tuple[SeriesId, str]] = frozenset()
+        self._drift_day = -1
 
     @property
     def books(self) -> Iterable[Book]:
@@ -99,6 +116,7 @@ class Service:
         self._look_for_loss(now_s, known_s)
         if self._last is None:
             self._last = last_issues(self._reader, now_s)
+            self._scored = last_scored(self._reader, now_s, MOST_DAYS_SCORED)
         knowledge = self._knowledge(now_s)
         issued = 0
         waiting = 0
@@ -113,6 +131,8 @@ class Service:
             if waiting >= _FLUSH_ROWS or issued == 1:
                 self._writer.flush()
                 waiting = 0
+        self._score(known_s, stopped)
+        self._look_for_drift(now_s)
         self._writer.flush()
         return issued
 
@@ -136,9 +156,9 @@ class Service:
         self.stats.shed = sum(book.shed for book in self.books)
         self.stats.watermark_s = max((book.watermark_s() or 0 for book in self.books), default=0)
 
-    def _wanted(self) -> dict[int, dict[Kind, list[Signal]]]:
+    def _wanted(self) -> dict[int, dict[Kind, tuple[Signal, ...]]]:
         """Return kinds and signals by length of slot."""
-        wanted: dict[int, dict[Kind, list[Signal]]] = {}
+        wanted: dict[int, dict[Kind, tuple[Signal, ...]]] = {}
         for kind, signals in self._settings.signals.items():
             wanted.setdefault(self._settings.slot_of(kind), {})[kind] = signals
         return wanted
@@ -197,13 +217,16 @@ class Service:
         try:
             series = self._books[slot_s].series(key, zone)
         except BadSeries:
-            return self._passed_over(key, horizons, known.digest, now_s, "no traffic")
+            self._pass_over(key, horizons, known.digest, now_s, "no traffic")
+            return None
         if not (series.y[-_SILENT_S // slot_s :] > 0).any():
-            return self._passed_over(key, horizons, known.digest, now_s, "silent")
+            self._pass_over(key, horizons, known.digest, now_s, "silent")
+            return None
         today = (known_s + utc_offset_s(known_s, zone)) // DAY_S
         night, digest = self._nights.get(key, (None, ""))
         in_force = night is not None and night.day == today and digest == known.digest
-        return Task(key, series, known, horizons, night if in_force else None)
+        rehearsal_days = 0 if key in (self._scored or {}) else REHEARSAL_DAYS
+        return Task(key, series, known, horizons, night if in_force else None, rehearsal_days)
 
     def _due(self, key: SeriesId, digest: str, known_s: int) -> tuple[Horizon, ...]:
         zone, slot_s = self._settings.zone_of(key), self._settings.slot_of(key.kind)
@@ -216,9 +239,7 @@ class Service:
                 due.append(horizon)
         return tuple(due)
 
-    def _passed_over(
-        self, key: SeriesId, horizons: tuple[Horizon, ...], digest: str, now_s: int, why: str
-    ) -> None:
+    def _pass_over(self, key: SeriesId, horizons: tuple[Horizon, ...], digest: str, now_s: int, why: str) -> None:
         self.stats.troubles[why] += 1
         for horizon in horizons:
             self._remember(key, horizon, now_s, digest)
@@ -233,6 +254,10 @@ class Service:
         if outcome.fit_seconds:
             self.stats.fits += 1
             self.stats.fit_seconds += outcome.fit_seconds
+            self._note_bench(outcome, now_s)
+        if outcome.rehearsed and self._scored is not None:
+            self._writer.write("forecast_accuracy", accuracy_batch(key, outcome.rehearsed))
+            self._scored[key] = outcome.rehearsed[-1][0]
         self._nights[key] = (outcome.night, digest)
         self.stats.models[key] = outcome.model
         self.stats.benched[key] = len(outcome.benched)
@@ -241,14 +266,86 @@ class Service:
             self.stats.last_issue_s[issue.horizon.value] = now_s
             self._remember(key, issue.horizon, now_s, digest)
 
+    # --- what came of it -----------------------------------------------------------------------------
+
+    def _score(self, known_s: int, stopped: Callable[[], bool]) -> None:
+        """Compare what was issued for each local day that is over, once, and for the running one by the hour."""
+        for key in self.keys():
+            if stopped() or self._scored is None:
+                return
+            zone, slot_s = self._settings.zone_of(key), self._settings.slot_of(key.kind)
+            book = self._books[slot_s]
+            today_s, hour_s = local_midnight_s(known_s, zone), known_s // 3600 * 3600
+            last_s = max(self._scored.get(key, 0), today_s - MOST_DAYS_SCORED * DAY_S)
+            if hour_s <= last_s or (self._last or {}).get((key, Horizon.SHORT)) is None:
+                continue
+            self._scored[key] = hour_s
+            try:
+                series = book.series(key, zone)
+            except BadSeries:
+                continue
+            day_s = local_midnight_s(last_s, zone)
+            while day_s < hour_s:
+                next_s = local_midnight_s(day_s + 26 * 3600, zone)
+                self._score_day(key, series, day_s, min(next_s, hour_s), whole=next_s <= hour_s)
+                day_s = next_s
+
+    def _score_day(self, key: SeriesId, series: Series, day_s: int, end_s: int, *, whole: bool) -> None:
+        scores = score_day(self._reader, key, series, day_s, end_s)
+        if not scores:
+            return
+        self._writer.write("forecast_accuracy", accuracy_batch(key, [(day_s, scores)]))
+        if not whole:
+            return
+        for group, score in scores.items():
+            self.stats.compared[group.lead] += score.n
+            for level, covered in zip(LEVELS, score.covered.tolist(), strict=True):
+                self.stats.covered[group.lead, f"{level:g}"] += int(covered)
+
+    def _note_bench(self, outcome: Outcome, now_s: int) -> None:
+        """Record where a model begins to be replaced by the profile, or is trusted again."""
+        before, after = self.stats.benched.get(outcome.key), len(outcome.benched)
+        if before is None or bool(before) == bool(after):
+            return
+        if after:
+            longest = format_duration(max(outcome.benched) * self._settings.slot_of(outcome.key.kind))
+            said = f"lost to the weekly profile over two weeks at leads up to {longest}; the profile stands in"
+        else:
+            said = "beats the weekly profile again at every lead"
+        text = f"{outcome.key}: {outcome.model} {said}"
+        self._find(outcome.key, "forecast_benched", text, now_s)
+
+    def _look_for_drift(self, now_s: int) -> None:
+        """Record once when a series' forecasts become worse than they were; alerts read the findings."""
+        if now_s // DAY_S == self._drift_day:
+            return
+        self._drift_day = now_s // DAY_S
+        found = drifts(self._reader, now_s)
+        for drift in found:
+            if (drift.key, drift.lead) not in self._drifting:
+                self._find(drift.key, "forecast_drift", drift.text, now_s)
+        self._drifting = frozenset((drift.key, drift.lead) for drift in found)
+        self.stats.drifting = len({drift.key for drift in found})
+
+    def _find(self, key: SeriesId, kind: str, text: str, now_s: int) -> None:
+        row = {
+            "time": now_s * SECOND_NS, "tenant": tenant_of(key), "node": _AUTHOR, "kind": kind,
+            "shard": shard_of(str(key)), "subject": str(key), "text": text, "count": 1, "call_id": "",
+        }  # fmt: skip
+        self._writer.write("finding", batch("finding", [row]))
+
     def _remember(self, key: SeriesId, horizon: Horizon, now_s: int, digest: str) -> None:
         if self._last is not None:
             self._last[key, horizon] = LastIssue(now_s, digest)
 
 
 def one_shot(
-    reader: Reader, settings: ForecastServiceSettings, keys: Iterable[SeriesId], now_s: int, horizons: tuple[Horizon, ...]
-) -> Iterator[Task]:  # fmt: skip
+    reader: Reader,
+    settings: ForecastServiceSettings,
+    keys: Iterable[SeriesId],
+    now_s: int,
+    horizons: tuple[Horizon, ...],
+) -> Iterator[Task]:
     """Yield the tasks of a forecast of some series as of now, fitted anew. Raises StoreError, BadSeries."""
     knowledge = gather(reader, settings, now_s * SECOND_NS, tenant_shares(reader, now_s * SECOND_NS))
     books: dict[tuple[Kind, Signal], Book] = {}
@@ -262,6 +359,3 @@ def one_shot(
             read_into(book, reader, window, {key.kind: (key.signal,)})
             books[key.kind, key.signal] = book
         yield Task(key, book.series(key, settings.zone_of(key)), knowledge.of(key), horizons, None)
-
-
-__all__ = ["Run", "Service", "ServiceStats", "StoreError", "one_shot"]

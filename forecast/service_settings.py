@@ -8,10 +8,10 @@ from forecast.settings import Duration, ForecastSettings
 from forecast.targets import KIND_SIGNALS, Kind, SeriesId, Signal
 
 _DAY_S = 86_400
-_DEFAULT_SIGNALS: dict[Kind, list[Signal]] = {
-    Kind.POOL: [Signal.CONCURRENT_MAX, Signal.ARRIVALS, Signal.PACKETS, Signal.CPS_MAX, Signal.TRANSCODES],
-    Kind.TENANT: [Signal.CONCURRENT_MAX, Signal.ARRIVALS],
-    Kind.TRUNK: [Signal.ARRIVALS],
+_DEFAULT_SIGNALS: dict[Kind, tuple[Signal, ...]] = {
+    Kind.POOL: (Signal.CONCURRENT_MAX, Signal.ARRIVALS, Signal.PACKETS, Signal.CPS_MAX, Signal.TRANSCODES),
+    Kind.TENANT: (Signal.CONCURRENT_MAX, Signal.ARRIVALS),
+    Kind.TRUNK: (Signal.ARRIVALS,),
 }
 
 
@@ -42,7 +42,9 @@ class ClockSettings(BaseModel):
 
     kind: Kind = Field(default=Kind.TENANT, description="pool, region, trunk or tenant.", examples=["tenant"])
     name: str = Field(min_length=1, description="Its name.", examples=["acme"])
-    zone: str = Field(default="", description="IANA time zone; the general one when empty.", examples=["Asia/Tokyo"])
+    zone: str = Field(
+        default="", description="IANA time zone; the general one when empty.", examples=["Asia/Tokyo"]
+    )
     country: str = Field(
         default="", description="Public holidays: a country, or country-subdivision.", examples=["DE-BY"]
     )
@@ -67,13 +69,16 @@ class ForecastServiceSettings(ForecastSettings):
     zone: str = Field(
         default="UTC", description="IANA time zone of what `clocks` does not name.", examples=["Europe/Berlin"]
     )
-    country: str = Field(default="", description="Public holidays of what `clocks` does not name.", examples=["GB"])
-    clocks: list[ClockSettings] = Field(
-        default_factory=list, description="Zones and holidays of tenants, pools, regions and trunks.",
+    country: str = Field(
+        default="", description="Public holidays of what `clocks` does not name.", examples=["GB"]
+    )
+    clocks: tuple[ClockSettings, ...] = Field(
+        default=(), description="Zones and holidays of tenants, pools, regions and trunks.",
         examples=[[{"name": "acme", "zone": "Europe/Paris", "country": "FR"}]],
     )  # fmt: skip
-    signals: dict[Kind, list[Signal]] = Field(
-        default_factory=lambda: dict(_DEFAULT_SIGNALS), description="What is forecast of each kind; the first first.",
+    signals: dict[Kind, tuple[Signal, ...]] = Field(
+        default_factory=lambda: dict(_DEFAULT_SIGNALS),
+        description="What is forecast of each kind; the first first.",
         examples=[{"pool": ["concurrent_max", "arrivals"], "tenant": ["arrivals"]}],
     )  # fmt: skip
     workers: int = Field(
@@ -96,7 +101,7 @@ class ForecastServiceSettings(ForecastSettings):
 
     @field_validator("signals")
     @classmethod
-    def _are_kept(cls, value: dict[Kind, list[Signal]]) -> dict[Kind, list[Signal]]:
+    def _are_kept(cls, value: dict[Kind, tuple[Signal, ...]]) -> dict[Kind, tuple[Signal, ...]]:
         for kind, signals in value.items():
             if unknown := [signal.value for signal in signals if signal not in KIND_SIGNALS[kind]]:
                 known = ", ".join(signal.value for signal in KIND_SIGNALS[kind])

@@ -72,9 +72,11 @@ class Book:
         self.start_s += drop * self.slot_s
 
     def put(self, key: SeriesId, places: Ints, values: Floats) -> None:
-        """Set slots of a series; one that finds no room is counted and left out."""
+        """Set slots of a series, which begins with its first traffic; one that finds no room is counted."""
         held = self.values.get(key)
         if held is None:
+            if not values.any():
+                return
             if len(self.values) >= self.most:
                 self.shed += 1
                 return
@@ -105,7 +107,8 @@ class Book:
         first = int(seen[0])
         y = np.where(measured, values.astype(np.float64), np.nan)[first:]
         state = np.where(np.isfinite(y), State.OPEN, State.MISSING).astype(np.uint8)
-        return mark_closed(Series(self.start_s + first * self.slot_s, self.slot_s, zone, y, state))
+        series = Series(self.start_s + first * self.slot_s, self.slot_s, zone, y, state)
+        return mark_closed(series, watched=True)
 
 
 def read_into(book: Book, reader: Reader, window: Window, wanted: Mapping[Kind, Sequence[Signal]]) -> None:
@@ -136,9 +139,7 @@ def _read_chunk(
         if signals:
             _put_load(book, kind, reader.load(window, step_seconds=book.slot_s, by=(kind.value,)), signals)
     if Signal.ARRIVALS in wanted.get(Kind.TRUNK, ()):
-        sums = reader.sums(
-            "session_minute", window, step_seconds=book.slot_s, by=("trunk",), fields=("attempts",)
-        )
+        sums = reader.sums("session_minute", window, step_seconds=book.slot_s, by=("trunk",), fields=("attempts",))
         for name, rows in _groups(sums, "trunk"):
             places = _places(book, sums)[rows]
             book.put(SeriesId(Kind.TRUNK, name, Signal.ARRIVALS), places, _column(sums, "attempts")[rows])

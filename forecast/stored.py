@@ -95,8 +95,8 @@ def last_issues(reader: Reader, now_s: int) -> dict[tuple[SeriesId, Horizon], La
     table = reader.latest("forecast", window, by=("target_kind", "target", "signal", "horizon"))
     found = {}
     issued = table["issued_at"].cast(pa.int64()).to_pylist()
-    for row, issued_ns in zip(table.select(["target_kind", "target", "signal", "horizon", "inputs"]).to_pylist(), issued,
-                              strict=True):  # fmt: skip
+    rows = table.select(["target_kind", "target", "signal", "horizon", "inputs"]).to_pylist()
+    for row, issued_ns in zip(rows, issued, strict=True):
         key = series_id(row["target_kind"], row["target"], row["signal"])
         horizon = next((h for h in Horizon if h.value == row["horizon"]), None)
         if key is not None and horizon is not None and issued_ns is not None:
@@ -210,7 +210,7 @@ def _announced(row: Mapping[str, object], recorded_ns: int, start_s: int, end_s:
         str(row["tenant"]),
         start_s,
         end_s,
-        value - 1 if isinstance(value, float) and -1 < value - 1 <= 100 else None,
+        round(value - 1, 9) if isinstance(value, float) and -1 < value - 1 <= 100 else None,
         str(details.get("similar", "")),
         float(details.get("decay_s", 0.0)) if isinstance(details.get("decay_s", 0.0), int | float) else 0.0,
         str(row["author"] or ""),

@@ -36,7 +36,14 @@ class MetricsSettings(BaseModel):
     enabled: bool = Field(default=True, description="Serve /metrics and /healthz.", examples=[True])
     host: str = Field(default="127.0.0.1", description="Address to listen on.", examples=["0.0.0.0"])
     port: int = Field(
-        default=9464, ge=0, le=65535, description="Port to listen on; 0 picks a free one.", examples=[9464]
+        default=9464,
+        ge=0,
+        le=65535,
+        description="Port of the collect role; 0 picks a free one.",
+        examples=[9464],
+    )
+    forecast_port: int = Field(
+        default=9465, ge=0, le=65535, description="Port of the forecast role; 0 picks a free one.", examples=[9465]
     )
 
 
