@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from forecast.calendar import OWN, DayKind, day_kinds, resembled_weekday
+from forecast.calendar import OWN, DayKind, day_kinds, month_places, resembled_weekday
 from forecast.events import Event, EventTable
 from forecast.localtime import EPOCH_WEEKDAY, Bools, Floats, Ints, local_grid, weekday_of
 from forecast.profiles import WEEK, base_profile, known_mean, smoothed, weekly_profiles
@@ -31,6 +31,9 @@ LONG_DAYS = (0.5, 2.0, 6.0)
 SHAPE_DAYS = (1.0, 5.0)
 """Half-lives of the running change of the day's shape."""
 _SHRINK_DAYS = 2.0
+MONTH_AHEAD_DAYS = 21
+_MONTH_REACH_DAYS = 3
+_SHRINK_MONTHS = 1.0
 _HALF_DAY, _TWO_DAYS = 3, 4
 """Places of these half-lives among the levels."""
 _STEP_SIGMA = 3.5
@@ -72,9 +75,6 @@ class Panel:
         self.kinds = day_kinds(np.arange(self.days) + self.first_day, holiday)
         self.observed: Floats = np.full(self.day.size, np.nan)
         self.observed[: self.known] = series.learned
-        self.closed: Bools = np.zeros(self.day.size, np.bool_)
-        if series.closed_times is not None:
-            self.closed = series.closed_times[grid.weekday, grid.slot]
         self.events = EventTable(events, series.start_s, series.slot_s, self.day)
         self.usual: Floats = np.where(self.events.inside, np.nan, self.observed)
         """What would have been measured without events; NaN in short ones."""
@@ -83,6 +83,9 @@ class Panel:
         if self.events.events:
             self._take_out_events()
         self.y: Floats = self.usual.copy()
+        self.closed: Bools = np.zeros(self.day.size, np.bool_)
+        if series.closed_times is not None:
+            self.closed = series.closed_times[grid.weekday, grid.slot]
         self._build_profiles()
         dead = outages(self.y, from_root(self.base[self.day, self.slot]))
         self.outage: Bools = dead
@@ -129,6 +132,7 @@ class Panel:
         self.shapes: Floats = self._running_shapes(np.where(usual, self.residual, np.nan))
         day_level, seen = self._day_levels(expected)
         self.day_shift: Floats = self._day_shifts(day_level, seen)
+        self.month_level: Floats = self._month_levels(day_level, seen)
         self.step, self.step_weight = self._steps(day_level, seen)
 
     def _learn_holidays(self) -> Ints:
@@ -229,6 +233,23 @@ class Panel:
             shifts[:, kind] = total / (count + _SHRINK_DAYS)
         return shifts
 
+    def _month_levels(self, level: Floats, seen: Bools) -> Floats:
+        """Return for each day the mean level of days at that place in earlier months, relative, shrunk to none.
+
+        Places are counted from the nearer end of the month: pay and bills come at either. Only days
+        `MONTH_AHEAD_DAYS` and more before are taken in, so that forecasts up to that far ahead may use it.
+        """
+        place = month_places(np.arange(self.days) + self.first_day)
+        plain = seen & (self.kinds == DayKind.PLAIN)
+        out = np.zeros(self.days)
+        for of_month in np.unique(place):
+            weight = np.clip(1 - np.abs(place - of_month) / (_MONTH_REACH_DAYS + 1), 0.0, None) * plain
+            mass, total = np.cumsum(weight), np.cumsum(weight * level)
+            here = np.flatnonzero((place == of_month) & (np.arange(self.days) >= MONTH_AHEAD_DAYS))
+            before = here - MONTH_AHEAD_DAYS
+            out[here] = total[before] / (mass[before] + _SHRINK_MONTHS * (_MONTH_REACH_DAYS + 1))
+        return out
+
     def _steps(self, level: Floats, seen: Bools) -> tuple[Floats, Floats]:
         """Return for each slot the level to follow if the load has stepped, and how sure that is, 0 to 1.
 
@@ -275,6 +296,14 @@ class Panel:
         late: Ints = np.maximum(target - made, 0) // WEEK
         row: Ints = np.maximum(target - WEEK * late, 0)
         return row
+
+    def counts(self, origins: Ints, targets: Ints, quantiles: Floats) -> Floats:
+        """Return quantiles of counts from those in z [rows, levels]: with events, and nothing while closed.
+
+        Closed slots were never learned from, and get no borrowed level.
+        """
+        lifted = self.events.lift(self.day[origins], targets, from_root(quantiles))
+        return np.where(self.closed[targets, None], 0.0, lifted)
 
     @cached_property
     def measured_days(self) -> Ints:

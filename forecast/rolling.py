@@ -14,7 +14,7 @@ from forecast.intervals import Bands, Outcomes
 from forecast.ladder import Chosen, Ladder
 from forecast.leads import LeadBins
 from forecast.localtime import Bools, Floats, Ints
-from forecast.panel import Panel, from_root, to_root
+from forecast.panel import Panel, to_root
 
 _SAMPLES = 4
 """Leads of each bin and origin whose outcomes are learned from: neighbouring leads err alike."""
@@ -44,13 +44,7 @@ class Night:
     def quantiles(self, panel: Panel, origins: Ints, targets: Ints) -> Floats:
         """Return [rows, levels] of counts over a panel of the same series, which may know more slots by now."""
         forecast = self.chosen.on(panel).predict(origins, targets)
-        return _as_issued(panel, self.bands.quantiles(self.bins.of(targets - origins), forecast), origins, targets)
-
-
-def _as_issued(panel: Panel, quantiles: Floats, origins: Ints, targets: Ints) -> Floats:
-    """Return quantiles in z as counts with what events add, nothing while the line is closed."""
-    counts = panel.events.lift(panel.day[origins], targets, from_root(quantiles))
-    return np.where(panel.closed[targets, None], 0.0, counts)
+        return panel.counts(origins, targets, self.bands.quantiles(self.bins.of(targets - origins), forecast))
 
 
 class Told(Protocol):
@@ -94,13 +88,10 @@ class Rolling:
         self.fit_seconds.append(process_time() - began)
 
     def quantiles(self, origins: Ints, targets: Ints) -> Floats:
-        """Return [rows, levels] of counts for target slots seen from the ends of origin slots of this day.
-
-        Nothing is expected while closed: such slots were never learned from, and get no borrowed level.
-        """
+        """Return [rows, levels] of counts for target slots seen from the ends of origin slots of this day."""
         forecast = self._today().predict(origins, targets)
-        quantiles = self.bands.quantiles(self.bins.of(targets - origins), forecast)
-        return _as_issued(self.panel, quantiles, origins, targets)
+        bands = self.bands.quantiles(self.bins.of(targets - origins), forecast)
+        return self.panel.counts(origins, targets, bands)
 
     def night(self) -> Night:
         """Return what this day's fit is, to be kept without the history."""
