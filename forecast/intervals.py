@@ -19,9 +19,9 @@ from forecast.panel import POISSON_VARIANCE
 
 WINDOW_DAYS = 56
 _HALF_LIFE_DAYS = 21.0
-"""An error this old weighs half as much as yesterday's: a model improves, a load becomes wilder. Far leads have few
-independent errors and remember longer, by so many days per day of lead:"""
+"""An error this old weighs half as much as yesterday's: a model improves, a load becomes wilder."""
 _HALF_LIFE_PER_DAY = 7.0
+"""Longer by so much per day of lead: far leads have few independent errors."""
 _FEW_DAYS = 3
 STEP = 0.1
 """How far a quantile moves a night: scaled errors per part of missed coverage over the normal density there."""
