@@ -14,7 +14,7 @@ from forecast.intervals import Bands, Outcomes
 from forecast.ladder import Chosen, Ladder
 from forecast.leads import LeadBins
 from forecast.localtime import Bools, Floats, Ints
-from forecast.panel import Panel, to_root
+from forecast.panel import Panel, from_root, to_root
 
 _SAMPLES = 4
 """Leads of each bin and origin whose outcomes are learned from: neighbouring leads err alike."""
