@@ -312,6 +312,7 @@ class Pipeline:
         self._sink.rows("load_now", load)
         if not 0 < self._next_rollup_ns - now_ns <= self.settings.rollup_ns:
             self._next_rollup_ns = now_ns + self.settings.rollup_ns
+            self.load.watch(self.rollups.load, now_ns)
             self._publish_rollups(now_ns)
         self._sink.flush()
 

@@ -35,6 +35,13 @@ OTHER = "other"
 """The trunk of what belongs to no configured one."""
 
 
+def build_info() -> Metric:
+    """Return what runs in this process."""
+    return InfoMetricFamily(
+        "surgecast_build", "Version of this process.", value={"version": __version__, "python": python_version()}
+    )
+
+
 class CollectorMetrics(Collector):
     """The metrics of a collector process."""
 
@@ -52,11 +59,7 @@ class CollectorMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family; called at each scrape."""
-        yield InfoMetricFamily(
-            "surgecast_build",
-            "Version of this process.",
-            value={"version": __version__, "python": python_version()},
-        )
+        yield build_info()
         yield from self._sip()
         yield from self._media()
         yield from self._hep()

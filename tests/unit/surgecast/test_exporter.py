@@ -81,7 +81,11 @@ def value(metrics: CollectorMetrics, sample: str, **labels: str) -> float | None
 def documented() -> dict[str, tuple[str, tuple[str, ...]]]:
     """Return type and labels by metric, as the table of the reference says them."""
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \|([^|]*)\|", DOCUMENTED.read_text(encoding="utf-8"), re.M)
-    return {name: (kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
+    return {
+        name: (kind, tuple(re.findall(r"`(\w+)`", labels)))
+        for name, kind, labels in rows
+        if not name.startswith("surgecast_forecast_")
+    }
 
 
 def exposed_name(family: Metric) -> str:
