@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from forecast.accuracy import LEVELS
 from telephony.durations import parse_duration
@@ -42,8 +42,10 @@ class TargetSettings(_Section):
     """What is scaled, in Kubernetes."""
 
     namespace: str = Field(default="default", pattern=_NAME, description="Namespace.", examples=["voice"])
-    kind: Literal["Deployment", "StatefulSet"] = Field(
-        default="Deployment", description="Kind with a scale subresource.", examples=["Deployment"]
+    kind: Literal["Deployment", "StatefulSet", "Simulated"] = Field(
+        default="Deployment",
+        description="Kind with a scale subresource; Simulated pods exist in the scaler alone, to try a policy.",
+        examples=["Deployment"],
     )
     name: str = Field(pattern=_NAME, description="Name of the object.", examples=["rtpengine"])
 
@@ -62,6 +64,21 @@ class DrainSettings(_Section):
     deadline: Duration = Field(
         default=1800.0, gt=0, description="Calls that last longer than this are given up.", examples=["30m"]
     )
+
+
+class FloorSettings(_Section):
+    """A load that is provided for between two times, whatever the forecast says."""
+
+    name: str = Field(min_length=1, max_length=100, description="What it is for.", examples=["televote final"])
+    start: AwareDatetime = Field(description="Begin, with its zone.", examples=["2026-12-05T20:00:00+01:00"])
+    end: AwareDatetime = Field(description="End, with its zone.", examples=["2026-12-05T23:00:00+01:00"])
+    load: PodCapacity = Field(description="The load to be ready for.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError("end is not after start")
+        return self
 
 
 class PoolSettings(_Section):
@@ -98,6 +115,7 @@ class PoolSettings(_Section):
         description="Calls that a tenant can always place, by tenant.",
         examples=[{"hospital": 200}],
     )
+    floors: tuple[FloorSettings, ...] = Field(default=(), description="Campaigns and other times to be ready for.")
     cost_per_pod_hour: float = Field(default=0.0, ge=0, description="Price of a pod.", examples=[0.17])
     budget_per_hour: float | None = Field(
         default=None, gt=0, description="Most that the pool may cost an hour.", examples=[5.0]

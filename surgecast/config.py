@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from collectors.settings import CollectorSettings
 from dashboards.settings import DashboardSettings
 from forecast.settings import ForecastSettings
+from scaler.settings import ScalerSettings
 from storage.settings import StorageSettings
 from surgecast.errors import ConfigError
 
@@ -57,6 +58,7 @@ class Settings(BaseSettings):
         default_factory=ForecastSettings, description="What is known of the load beside its history."
     )
     web: DashboardSettings = Field(default_factory=DashboardSettings, description="The pages.")
+    scale: ScalerSettings = Field(default_factory=ScalerSettings, description="Pools that follow their load.")
     metrics: MetricsSettings = Field(default_factory=MetricsSettings, description="The Prometheus exporter.")
 
     @classmethod

@@ -11,7 +11,11 @@ from surgecast.errors import CommandError, Exit
 from surgecast.logs import configure_logs
 from surgecast.processes import Role, run_role, stop_on_signals, supervise
 
-ROLES = {"collect": "surgecast.roles.collect:run", "web": "surgecast.roles.web:run"}
+ROLES = {
+    "collect": "surgecast.roles.collect:run",
+    "scale": "surgecast.roles.scale:run",
+    "web": "surgecast.roles.web:run",
+}
 
 
 def up(
