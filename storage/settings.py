@@ -1,14 +1,10 @@
 """Settings of the store."""
 
-from typing import Annotated
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from storage.schema import MEASUREMENTS
+from storage.setting_types import Duration
 from telephony.durations import parse_duration
-
-Duration = Annotated[float, BeforeValidator(parse_duration)]
-"""Seconds, written as `10s`, `15m`, `4h` or `7d`."""
 
 _KEEP = {
     "stream_interval": "7d",
