@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from forecast.accuracy import LEVELS
+from forecast.accuracy import LEVELS, NORMAL_SCORES
 from forecast.localtime import Bools, Floats, Ints
 from forecast.panel import POISSON_VARIANCE
 
@@ -22,9 +22,7 @@ STEP = 0.1
 """How far a quantile moves a night: scaled errors per part of missed coverage over the normal density there."""
 _FIRST_LEVEL_VARIANCE = 0.06
 """Before a model has errors to learn from, z is taken as uncertain by a quarter."""
-_NORMAL = NormalDist()
-_NORMAL_SCORES = np.array([_NORMAL.inv_cdf(level) for level in LEVELS])
-_DENSITIES = np.array([_NORMAL.pdf(score) for score in _NORMAL_SCORES])
+_DENSITIES = np.array([NormalDist().pdf(score) for score in NORMAL_SCORES])
 _LEVELS = np.array(LEVELS)
 
 
@@ -45,7 +43,7 @@ class Bands:
     def __init__(self, lead_days: Floats) -> None:
         bins = lead_days.size
         self._window: deque[Outcomes] = deque(maxlen=WINDOW_DAYS)
-        self._offset = np.tile(_NORMAL_SCORES, (bins, 1))
+        self._offset = np.tile(NORMAL_SCORES, (bins, 1))
         self._level_variance = np.full(bins, _FIRST_LEVEL_VARIANCE)
         # The further the lead, the later its outcome tells: a full step each night would overshoot.
         self._step = STEP / (1 + lead_days)

@@ -13,7 +13,7 @@ from forecast.intervals import Bands, Outcomes
 from forecast.ladder import Chosen, Ladder
 from forecast.leads import LeadBins
 from forecast.localtime import Bools, Floats, Ints
-from forecast.panel import Panel, from_root, to_root
+from forecast.panel import Panel, to_root
 
 _SAMPLES = 4
 """Leads of each bin and origin whose outcomes are learned from: neighbouring leads err alike."""
@@ -63,13 +63,10 @@ class Rolling:
         self.fit_seconds.append(process_time() - began)
 
     def quantiles(self, origins: Ints, targets: Ints) -> Floats:
-        """Return [rows, levels] of counts for target slots seen from the ends of origin slots of this day.
-
-        Nothing is expected while closed: such slots were never learned from, and get no borrowed level.
-        """
+        """Return [rows, levels] of counts for target slots seen from the ends of origin slots of this day."""
         forecast = self._today().predict(origins, targets)
-        counts = from_root(self.bands.quantiles(self.bins.of(targets - origins), forecast))
-        return np.where(self.panel.closed[targets, None], 0.0, counts)
+        bands = self.bands.quantiles(self.bins.of(targets - origins), forecast)
+        return self.panel.counts(origins, targets, bands)
 
     def rehearse(self) -> None:
         """Forecast a sample of leads from every slot of this day, to be learned from when they have come."""
@@ -82,7 +79,7 @@ class Rolling:
             targets = origins + first + 1 + (np.arange(origins.size) * 7919 + self._day) % (last - first)
             held = targets < panel.known
             origins, targets = origins[held], targets[held]
-            held = np.isfinite(panel.observed[targets])
+            held = np.isfinite(panel.usual[targets])
             origins, targets = origins[held], targets[held]
             if not origins.size:
                 continue
@@ -100,7 +97,7 @@ class Rolling:
             return
         bins = np.concatenate([part.bins for part in issued])
         targets = np.concatenate([part.targets for part in issued])
-        came = to_root(self.panel.observed[targets])
+        came = to_root(self.panel.usual[targets])
         forecast = np.concatenate([part.forecast for part in issued])
         quantiles = np.concatenate([part.quantiles for part in issued])
         self.bands.learn(Outcomes(bins, forecast, came - forecast, came[:, None] <= quantiles))

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from collectors.settings import CollectorSettings
 from dashboards.settings import DashboardSettings
+from forecast.settings import ForecastSettings
 from storage.settings import StorageSettings
 from surgecast.errors import ConfigError
 
@@ -52,6 +53,9 @@ class Settings(BaseSettings):
 
     collect: CollectorSettings = Field(default_factory=CollectorSettings, description="Where traffic comes from.")
     storage: StorageSettings = Field(default_factory=StorageSettings, description="Where it is kept.")
+    forecast: ForecastSettings = Field(
+        default_factory=ForecastSettings, description="What is known of the load beside its history."
+    )
     web: DashboardSettings = Field(default_factory=DashboardSettings, description="The pages.")
     metrics: MetricsSettings = Field(default_factory=MetricsSettings, description="The Prometheus exporter.")
 

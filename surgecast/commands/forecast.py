@@ -9,8 +9,11 @@ import typer
 from forecast.accuracy import LEVELS, Accuracy
 from forecast.backtest import Report, backtest
 from forecast.calendar import UnknownCountry
+from forecast.events import BadEvents, event_of, parse_declared
+from forecast.masks import mask_of, masked_by
 from forecast.points import read_csv
 from forecast.series import BadSeries
+from forecast.settings import ForecastSettings
 from surgecast.commands.output import AsJson, print_json, print_table, stderr
 from surgecast.errors import CommandError, Exit
 from telephony.durations import format_duration, parse_duration
@@ -36,6 +39,7 @@ def backtest_command(
     test_days: Annotated[int | None, typer.Option(help="Last days to test on; 28, or a third if shorter.")] = None,
     country: Annotated[str | None, typer.Option(help="Public holidays: US, GB, DE-BY, ...")] = None,
     tz: Annotated[str, typer.Option(help="Local zone, and that of stamps without an offset.")] = "UTC",
+    events: Annotated[Path | None, typer.Option(help="YAML file with the keys events and masks.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Forecast the last days of a series as if they were to come, from every slot, and say how well it went.
@@ -44,11 +48,20 @@ def backtest_command(
     """
     asked = {_seconds("--horizons", text): text.strip() for text in horizons.split(",") if text.strip()}
     try:
-        points = read_csv(series, None if slot is None else _seconds("--slot", slot), _zone(tz))
-        report = backtest(points, horizons_s=tuple(asked), test_days=test_days, country=country)
+        zone = _zone(tz)
+        points = read_csv(series, None if slot is None else _seconds("--slot", slot), zone)
+        declared = ForecastSettings() if events is None else _declared(events)
+        points = masked_by(points, (mask_of(mask, zone) for mask in declared.masks))
+        report = backtest(
+            points,
+            horizons_s=tuple(asked),
+            test_days=test_days,
+            country=country,
+            events=tuple(event_of(event, zone) for event in declared.events),
+        )
     except OSError as error:
         raise CommandError(f"--series {series}: {error.strerror}", Exit.NOT_FOUND) from error
-    except (BadSeries, UnknownCountry) as error:
+    except (BadSeries, UnknownCountry, BadEvents) as error:
         raise CommandError(f"--series {series.name}: {error}", Exit.USAGE) from error
     for note in report.notes:
         stderr.print(f"{series.name}: {note}", markup=False)
@@ -56,6 +69,15 @@ def backtest_command(
         print_json(_as_json(report, asked))
     else:
         _print(report, asked)
+
+
+def _declared(path: Path) -> ForecastSettings:
+    try:
+        return parse_declared(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CommandError(f"--events {path}: {error.strerror}", Exit.NOT_FOUND) from error
+    except (BadEvents, UnicodeDecodeError) as error:
+        raise CommandError(f"--events {path.name}: {error}", Exit.USAGE) from error
 
 
 def _seconds(option: str, text: str) -> int:
