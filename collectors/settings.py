@@ -154,6 +154,27 @@ class PoolSettings(_Section):
     )
 
 
+class PacketBufferSettings(_Section):
+    """The rolling packet buffer, for a look at single calls afterwards; off unless it has a directory."""
+
+    directory: Path | None = Field(
+        default=None,
+        description="Where packets are kept, readable by this user alone; not set: nothing is kept.",
+        examples=["/var/lib/surgecast/packets"],
+    )
+    bytes: int = Field(
+        default=1 << 30,
+        ge=16 << 20,
+        description="Bytes on disk at most; the oldest packets go first.",
+        examples=[4_294_967_296],
+    )
+    payload: bool = Field(
+        default=False,
+        description="Keep the payload of RTP too, which is what people say; otherwise headers only.",
+        examples=[True],
+    )
+
+
 class CollectorSettings(_Section):
     """Settings of the collect role; unknown keys are errors."""
 
@@ -194,6 +215,11 @@ class CollectorSettings(_Section):
         default=(),
         description="Pools; what none claims belongs to the pool `default`.",
         examples=[[{"name": "media-eu", "regions": ["eu-west"]}]],
+    )
+    packet_buffer: PacketBufferSettings = Field(
+        default_factory=PacketBufferSettings,
+        description="Packets kept on disk, so that a call can be saved and looked at; SIP is kept as it was sent.",
+        examples=[{"directory": "/var/lib/surgecast/packets"}],
     )
     mask_numbers: Literal["mask", "hash", "none"] = Field(
         default="mask",

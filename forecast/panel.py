@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from forecast.calendar import OWN, DayKind, day_kinds, resembled_weekday
+from forecast.calendar import OWN, DayKind, day_kinds, month_places, resembled_weekday
 from forecast.events import Event, EventTable
 from forecast.localtime import EPOCH_WEEKDAY, Bools, Floats, Ints, local_grid, weekday_of
 from forecast.profiles import WEEK, base_profile, known_mean, smoothed, weekly_profiles
@@ -31,6 +31,9 @@ LONG_DAYS = (0.5, 2.0, 6.0)
 SHAPE_DAYS = (1.0, 5.0)
 """Half-lives of the running change of the day's shape."""
 _SHRINK_DAYS = 2.0
+MONTH_AHEAD_DAYS = 21
+_MONTH_REACH_DAYS = 3
+_SHRINK_MONTHS = 1.0
 _HALF_DAY, _TWO_DAYS = 3, 4
 """Places of these half-lives among the levels."""
 _STEP_SIGMA = 3.5
@@ -124,6 +127,7 @@ class Panel:
         self.shapes: Floats = self._running_shapes(np.where(usual, self.residual, np.nan))
         day_level, seen = self._day_levels(expected)
         self.day_shift: Floats = self._day_shifts(day_level, seen)
+        self.month_level: Floats = self._month_levels(day_level, seen)
         self.step, self.step_weight = self._steps(day_level, seen)
 
     def _learn_holidays(self) -> Ints:
@@ -223,6 +227,23 @@ class Panel:
             total = np.r_[0.0, np.cumsum(np.where(of_kind, level, 0.0))[:-1]]
             shifts[:, kind] = total / (count + _SHRINK_DAYS)
         return shifts
+
+    def _month_levels(self, level: Floats, seen: Bools) -> Floats:
+        """Return for each day the mean level of days at that place in earlier months, relative, shrunk to none.
+
+        Places are counted from the nearer end of the month: pay and bills come at either. Only days
+        `MONTH_AHEAD_DAYS` and more before are taken in, so that forecasts up to that far ahead may use it.
+        """
+        place = month_places(np.arange(self.days) + self.first_day)
+        plain = seen & (self.kinds == DayKind.PLAIN)
+        out = np.zeros(self.days)
+        for of_month in np.unique(place):
+            weight = np.clip(1 - np.abs(place - of_month) / (_MONTH_REACH_DAYS + 1), 0.0, None) * plain
+            mass, total = np.cumsum(weight), np.cumsum(weight * level)
+            here = np.flatnonzero((place == of_month) & (np.arange(self.days) >= MONTH_AHEAD_DAYS))
+            before = here - MONTH_AHEAD_DAYS
+            out[here] = total[before] / (mass[before] + _SHRINK_MONTHS * (_MONTH_REACH_DAYS + 1))
+        return out
 
     def _steps(self, level: Floats, seen: Bools) -> tuple[Floats, Floats]:
         """Return for each slot the level to follow if the load has stepped, and how sure that is, 0 to 1.

@@ -79,7 +79,7 @@ def _models(model: type[BaseModel] | None, at: str) -> Iterator[tuple[str, type[
     for name, info in model.model_fields.items():
         inner = _model_in(info.annotation)
         if inner is not None:
-            item = ".*" if get_origin(info.annotation) is dict else "[]"
+            item = "" if inner is info.annotation else ".*" if get_origin(info.annotation) is dict else "[]"
             yield from _models(inner, f"{at}.{name}{item}")
 
 
@@ -131,6 +131,8 @@ def _default(info: FieldInfo) -> str:
         value = value.get_secret_value()
     if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
         return f"one {type(value[0]).__name__.removesuffix('Settings').lower()} of its defaults"
+    if isinstance(value, BaseModel):
+        return "its defaults"
     if value in ("", (), {}) or value is None:
         return "—"
     return f"`{format_duration(value) if _is_duration(info) else _yaml(value)}`"

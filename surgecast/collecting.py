@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 
 import structlog
 
-from collectors.capture.base import BatchQueue, CaptureError, Source, SourceStats
+from collectors.capture.base import BatchQueue, CaptureError, PacketBufferStats, Source, SourceStats
 from collectors.capture.listeners import open_listeners
 from collectors.pipeline import Pipeline, PipelineSettings
 from collectors.publish import StoreSink
@@ -91,8 +91,11 @@ class Collector:
         pipeline: Pipeline,
         sink: StoreSink,
         maintain: Callable[[int], None] = lambda now_ns: None,
+        kept: Callable[[], PacketBufferStats] = PacketBufferStats,
     ) -> None:
         self.pipeline = pipeline
+        self.kept = kept
+        """The figures of the packet buffer; zeros where there is none."""
         self.sink = sink
         self._sources = sources
         self._maintain = maintain
@@ -168,7 +171,7 @@ def collecting(settings: CollectorSettings, storage: StorageSettings) -> Iterato
     """Open everything a collector needs, and close it in order.
 
     Raises:
-        CaptureError: A listener cannot be opened.
+        CaptureError: A listener or the packet buffer cannot be opened.
         StoreError: The store cannot be opened for writing.
     """
     with ExitStack() as opened:
@@ -176,10 +179,20 @@ def collecting(settings: CollectorSettings, storage: StorageSettings) -> Iterato
         opened.callback(store.close)
         writer = store.writer(WRITER_NAME)
         opened.callback(writer.close)
-        sources = open_listeners(settings)
-        for source in sources:
-            opened.callback(source.close)
+        listeners = open_listeners(settings)
+        for listener in listeners:
+            opened.callback(listener.close)
+        sources: Sequence[Source] = listeners
+        kept: Callable[[], PacketBufferStats] = PacketBufferStats
+        if settings.packet_buffer.directory is not None:
+            # Here and not above: its kernels compile when they are imported, and most installations do without.
+            from collectors.capture.packetbuffer import BufferedSource, PacketBuffer
+
+            buffer = PacketBuffer(settings.packet_buffer.directory, settings.packet_buffer)
+            opened.callback(buffer.close)
+            sources = [BufferedSource(listener, buffer) for listener in listeners]
+            kept = buffer.stats
         sink = StoreSink(writer, time.monotonic)
         labeller = labeller_of(settings)
         pipeline = Pipeline(labeller, pools_of(settings), sink, pipeline_settings(settings, labeller))
-        yield Collector(sources, pipeline, sink, store.maintain)
+        yield Collector(sources, pipeline, sink, store.maintain, kept)

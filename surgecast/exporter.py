@@ -22,7 +22,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from collectors.capture.base import SourceStats
+from collectors.capture.base import PacketBufferStats, SourceStats
 from collectors.pipeline import Pipeline
 from collectors.publish import StoreSink
 from collectors.tracking.agents import Agent
@@ -37,10 +37,17 @@ OTHER = "other"
 class CollectorMetrics(Collector):
     """The metrics of a collector process."""
 
-    def __init__(self, pipeline: Pipeline, sink: StoreSink, capture: Callable[[], SourceStats]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        sink: StoreSink,
+        capture: Callable[[], SourceStats],
+        kept: Callable[[], PacketBufferStats] = PacketBufferStats,
+    ) -> None:
         self._pipeline = pipeline
         self._sink = sink
         self._capture = capture
+        self._kept = kept
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family; called at each scrape."""
@@ -53,6 +60,7 @@ class CollectorMetrics(Collector):
         yield from self._media()
         yield from self._hep()
         yield from self._bounds()
+        yield from self._packet_buffer()
         yield from self._store()
 
     def _sip(self) -> Iterator[Metric]:
@@ -187,6 +195,25 @@ class CollectorMetrics(Collector):
         for table, count in sorted(self._pipeline.sizes().items()):
             sizes.add_metric([table], count)
         yield sizes
+
+    def _packet_buffer(self) -> Iterator[Metric]:
+        kept = self._kept()
+        yield CounterMetricFamily(
+            "surgecast_packet_buffer_packets", "Packets written to the packet buffer.", value=kept.packets
+        )
+        yield CounterMetricFamily(
+            "surgecast_packet_buffer_dropped",
+            "Packets left out of the packet buffer because the disk was too slow or full.",
+            value=kept.dropped,
+        )
+        yield GaugeMetricFamily(
+            "surgecast_packet_buffer_bytes", "Bytes of kept packets on disk.", value=kept.bytes
+        )
+        yield GaugeMetricFamily(
+            "surgecast_packet_buffer_oldest_timestamp_seconds",
+            "Capture time of the oldest kept packet.",
+            value=kept.oldest_ns / 1e9,
+        )
 
     def _store(self) -> Iterator[Metric]:
         sink = self._sink

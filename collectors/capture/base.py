@@ -59,6 +59,22 @@ class SourceStats:
         self.connections_refused += other.connections_refused
 
 
+@dataclass(slots=True)
+class PacketBufferStats:
+    """What a packet buffer did since it was opened, and what it holds."""
+
+    packets: int = 0
+    """Written."""
+    dropped: int = 0
+    """Left out because the disk was slower than the traffic."""
+    write_failures: int = 0
+    """Writes that the disk refused; their packets count as dropped."""
+    bytes: int = 0
+    """On disk now, those of earlier runs among them."""
+    oldest_ns: int = 0
+    """Capture time of the first packet on disk, 0 where there is none."""
+
+
 class FrameReader(Protocol):
     """Reads what is RTP among captured frames, and leaves the rest."""
 
