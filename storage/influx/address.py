@@ -1,6 +1,6 @@
 """Where the server is, and who we are to it: from the URL, the settings, files.
 
-influx://user:password@host:8086/database        influxs://host/database
+`influx://user:password@host:8086/database`, `influx://token@host/database`, `influxs://host/database` for TLS.
 """
 
 import base64
@@ -52,7 +52,7 @@ def address_of(url: str, settings: InfluxSettings) -> Address:
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     user = unquote(parts.username or "") or settings.username
     password = unquote(parts.password or "") or _secret(settings, "password")
-    token = _secret(settings, "token")
+    token = _secret(settings, "token") or (user if parts.username and not password else "")
     if token:
         authorization = f"Token {token}"
     elif user:

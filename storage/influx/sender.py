@@ -110,6 +110,7 @@ class Sender:
         )
         self._lock = Lock()
         self._server: Server | None = None
+        self._org_id: str | None = None
 
     def detect(self) -> Server:
         """Return what answers at the address, asked once; raises ApiException or urllib3's HTTPError."""
@@ -129,7 +130,7 @@ class Sender:
         """Send one gzip body of lines with nanosecond times; never raises for what the server or network does."""
         try:
             if self.detect().has_v2_write:
-                path, query = "/api/v2/write", [("org", self._settings.org), ("bucket", target.bucket)]
+                path, query = "/api/v2/write", [("bucket", target.bucket), *self._organisation()]
             else:
                 path, query = "/write", [("db", target.database), ("rp", target.policy.value)]
             headers = {"Content-Type": "text/plain; charset=utf-8", "Content-Encoding": "gzip"}
@@ -147,13 +148,38 @@ class Sender:
         """Let the connections go."""
         self._client.close()
 
+    def _organisation(self) -> list[tuple[str, str]]:
+        """Return who owns the bucket: as configured, on 2.x else the one that the token is of."""
+        if self._settings.org:
+            return [("org", self._settings.org)]
+        with self._lock:
+            if self._org_id is None:
+                self._org_id = ""
+                if self._server is not None and self._server.major == 2:
+                    told, _, _ = self._call("GET", "/api/v2/orgs", [], {}, None, answer="object")
+                    found = told.get("orgs") or [{}]
+                    self._org_id = str(found[0].get("id", ""))
+        return [("orgID", self._org_id)] if self._org_id else []
+
     def _call(
-        self, method: str, path: str, query: list[tuple[str, str]], headers: dict[str, str], body: bytes | None
+        self,
+        method: str,
+        path: str,
+        query: list[tuple[str, str]],
+        headers: dict[str, str],
+        body: bytes | None,
+        answer: str | None = None,
     ) -> Any:
         if self._address.authorization:
             headers = headers | {"Authorization": self._address.authorization}
         return self._client.api_client.call_api(
-            path, method, query_params=query, header_params=headers, body=body, auth_settings=[]
+            path,
+            method,
+            query_params=query,
+            header_params=headers,
+            body=body,
+            auth_settings=[],
+            response_type=answer,
         )
 
 
@@ -165,6 +191,8 @@ def _judged(error: ApiException) -> Sent:
     rejected = max(int(dropped[1]), 1) if dropped else 1
     if "not found" in message and ("database" in message or "retention policy" in message or "bucket" in message):
         return Sent(WriteOutcome.NOT_FOUND, message=shown)
+    if status == 400 and "orgID or org" in message:
+        return Sent(WriteOutcome.NOT_FOUND, message="no organisation: set storage.influx.org")
     if status in (400, 422):
         if "field type conflict" in message:
             return Sent(WriteOutcome.FIELD_TYPE_CONFLICT, rejected, message=shown)

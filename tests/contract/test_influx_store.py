@@ -64,7 +64,6 @@ class TestInflux2(InfluxConformance):
     @pytest.fixture
     def store_url(self, second: InfluxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.chdir(tmp_path)
-        # User and password of 1.x are, on 2.x, any name and a token.
-        url = f"influx://tests:{TOKEN}@127.0.0.1:{second.port}/conformance{next(_NUMBERS)}"
+        url = f"influx://{TOKEN}@127.0.0.1:{second.port}/conformance{next(_NUMBERS)}"
         init(StorageSettings.model_validate({"url": url, "retention": FOREVER, "influx": {"org": ORG}}))
         return url
