@@ -73,9 +73,13 @@ class StorageSettings(BaseModel):
         default=_GIB, ge=64 * 1024**2, description="Memory of all queries of a process.", examples=[_GIB]
     )
 
-    influx: InfluxSettings = Field(default_factory=InfluxSettings, description="How to speak to InfluxDB.")
+    influx: InfluxSettings = Field(
+        default_factory=InfluxSettings, description="How to speak to InfluxDB.", examples=[{"org": "operations"}]
+    )
     spool: SpoolSettings = Field(
-        default_factory=SpoolSettings, description="What waits on disk while InfluxDB is away."
+        default_factory=SpoolSettings,
+        description="What waits on disk while InfluxDB is away.",
+        examples=[{"fsync": "always"}],
     )
 
     @field_validator("retention")

@@ -33,7 +33,7 @@ class InfluxSettings(BaseModel):
         default=None, description="A file that holds the password.", examples=["/run/secrets/influx-password"]
     )
     org: str = Field(default="", description="Organisation (2.x).", examples=["operations"])
-    tenant_classes: dict[str, list[str]] = Field(
+    tenant_classes: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
         description="Classes of tenants whose rows lie in databases of their own, named `DATABASE_CLASS`; tenants "
         "of no class share `DATABASE`.",
@@ -75,7 +75,7 @@ class InfluxSettings(BaseModel):
 
     @field_validator("tenant_classes")
     @classmethod
-    def _disjoint(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
+    def _disjoint(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
         owners: dict[str, str] = {}
         for name, tenants in value.items():
             if not _CLASS_NAME.match(name):

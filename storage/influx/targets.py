@@ -4,7 +4,7 @@ Servers keep whole policies for one length of time, and some allow few of them. 
 long they are kept unless configured otherwise; a policy is kept as long as the longest of its measurements.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -56,7 +56,7 @@ def age_of(policy: Policy, settings: StorageSettings) -> float:
 class Databases:
     """Which database holds which tenants."""
 
-    def __init__(self, database: str, classes: dict[str, list[str]]) -> None:
+    def __init__(self, database: str, classes: Mapping[str, Sequence[str]]) -> None:
         self._common = database
         self._of_tenant = {t: f"{database}_{name}" for name, tenants in classes.items() for t in tenants}
         self.names = [database, *(f"{database}_{name}" for name in classes)]
