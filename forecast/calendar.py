@@ -95,4 +95,4 @@ def month_places(days: Ints) -> Ints:
     months = dates.astype("datetime64[M]")
     after = (dates - months.astype("datetime64[D]")).astype(np.int64)
     before = ((months + 1).astype("datetime64[D]") - dates).astype(np.int64)
-    return np.where(after < before, after, -before)
+    return np.asarray(np.where(after < before, after, -before))

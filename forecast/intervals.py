@@ -7,6 +7,7 @@ conformal inference, Gibbs and Candes 2021, as quantile tracking). Quantiles are
 """
 
 from collections import deque
+from copy import copy
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -18,9 +19,9 @@ from forecast.panel import POISSON_VARIANCE
 
 WINDOW_DAYS = 56
 _HALF_LIFE_DAYS = 21.0
-"""An error this old weighs half as much as yesterday's: a model improves, a load becomes wilder. Far leads have few
-independent errors and remember longer, by so many days per day of lead:"""
+"""An error this old weighs half as much as yesterday's: a model improves, a load becomes wilder."""
 _HALF_LIFE_PER_DAY = 7.0
+"""Longer by so much per day of lead: far leads have few independent errors."""
 _FEW_DAYS = 3
 STEP = 0.1
 """How far a quantile moves a night: scaled errors per part of missed coverage over the normal density there."""
@@ -62,6 +63,12 @@ class Bands:
 
     def _scale(self, bins: Ints, forecast: Floats) -> Floats:
         return np.sqrt(POISSON_VARIANCE + self._level_variance[bins] * forecast**2)
+
+    def settled(self) -> "Bands":
+        """Return the same quantiles without the errors they were learned from: small, and learns no more."""
+        kept = copy(self)
+        kept._window = deque(maxlen=WINDOW_DAYS)
+        return kept
 
     def learn(self, day: Outcomes) -> None:
         """Take in the outcomes of the day that ended; in the order of days."""
