@@ -7,7 +7,7 @@ history would have been alerted on. This module keeps no state and knows no inci
 """
 
 from dataclasses import dataclass
-from math import log
+from math import log, sqrt
 
 import numpy as np
 
@@ -150,7 +150,9 @@ def _learn_pool(known: Baseline, length: int, train: Bools) -> Pool:
     before = _levels_before(known, length)[:, thin]
     square = (before * weight) @ before.T
     ridge = _RIDGE * float(np.trace(square)) / len(square) + 1e-12
-    gain: Floats = np.linalg.solve(square + ridge * np.eye(len(square)), (before * weight) @ shift)
+    gain: Floats = np.asarray(
+        np.linalg.solve(square + ridge * np.eye(len(square)), (before * weight) @ shift), np.float64
+    )
     stray = _stray(known, length, gain)
     middle, scale = _by_hour(stray, known, places, length)
     scores = ((stray - middle[known.hour]) / scale[known.hour])[places]
@@ -250,7 +252,7 @@ def amount_at(kind: Kind, value: float, expected: float, base: float) -> float:
     25.0
     """
     if kind is Kind.COUNT:
-        root = max(0.0, float(expected + 0.375) ** 0.5 + value / 2)
+        root = max(0.0, sqrt(expected + 0.375) + value / 2)
         return max(0.0, root * root - 0.375)
     if kind is Kind.RATIO:
         due = np.arcsin(np.sqrt(np.clip((expected + 0.375) / (base + 0.75), 0.0, 1.0)))

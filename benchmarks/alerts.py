@@ -205,7 +205,7 @@ def contest(series: Series, train_days: int, budget: float, seeds: int, per_week
 
 def nab(path: Path, budget: float) -> dict[str, object]:
     """Return the standard Numenta score of the alerts on the taxi rides; learning ends with the probation."""
-    series = read_csv(path, None, default_slot_s=300)
+    series = read_csv(path, None, finest_s=300)
     windows = [(_row(series, first), _row(series, last)) for first, last in NAB_TAXI]
     report = backtest(series, train_days=16, budget_per_week=budget)
     starts = [alert.start for alert in report.alerts]
@@ -232,7 +232,7 @@ def main() -> None:
     asked = parser.parse_args()
     figures: dict[str, object] = {}
     for path in asked.series:
-        series = mark_closed(read_csv(path, None, default_slot_s=300))
+        series = mark_closed(read_csv(path, None, finest_s=300))
         figures[path.stem] = contest(series, asked.train_days, asked.budget_per_week, asked.seeds, asked.per_week)
     if asked.nab_taxi:
         figures["nab_taxi"] = nab(asked.nab_taxi, asked.budget_per_week)

@@ -25,27 +25,26 @@ _REGULAR_SHARE = 0.6
 
 
 def read_csv(
-    path: Path, slot_s: int | None = None, zone: ZoneInfo | None = None, *, default_slot_s: int = DEFAULT_SLOT_S
+    path: Path, slot_s: int | None = None, zone: ZoneInfo | None = None, finest_s: int = DEFAULT_SLOT_S
 ) -> Series:
     """Return the series of a CSV file. Raises BadSeries with the reason and what to do, OSError if unreadable.
 
     Stamps with an offset are instants; stamps without are wall-clock times of `zone` (UTC when None). `slot_s`
-    None takes `default_slot_s`, or the file's own step where that is coarser.
+    None takes `finest_s`, or the file's own step where that is coarser.
     """
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.DictReader(file)
         names = reader.fieldnames or []
         if "ds" not in names or "y" not in names:
             raise BadSeries(f"{path.name}: needs the columns ds,y; has {','.join(names)[:80] or 'none'}")
-        return from_rows(((row["ds"], row["y"]) for row in reader), slot_s, zone, default_slot_s=default_slot_s)
+        return from_rows(((row["ds"], row["y"]) for row in reader), slot_s, zone, finest_s)
 
 
 def from_rows(
     rows: Iterable[tuple[str | None, str | None]],
     slot_s: int | None = None,
     zone: ZoneInfo | None = None,
-    *,
-    default_slot_s: int = DEFAULT_SLOT_S,
+    finest_s: int = DEFAULT_SLOT_S,
 ) -> Series:
     """Return the series of (stamp, value) texts; see `read_csv`."""
     zone = zone or ZoneInfo("UTC")
@@ -73,7 +72,7 @@ def from_rows(
     series = from_points(
         times,
         values,
-        slot_s=slot_s if slot_s is not None else max(default_slot_s, _dividing_day(native_s)),
+        slot_s=slot_s if slot_s is not None else max(finest_s, _dividing_day(native_s)),
         native_s=native_s,
         zone=zone,
         unsure_s=unsure,

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from forecast.localtime import DAY_S, Floats, Ints, LocalGrid, local_grid, utc_offset_s
+from forecast.localtime import DAY_S, Bools, Floats, Ints, LocalGrid, local_grid, utc_offset_s
 
 MAX_SLOTS = 4_000_000
 """About seven years of one-minute slots; beyond it a series is refused rather than the memory filled."""
@@ -53,6 +53,8 @@ class Series:
     state: npt.NDArray[np.uint8]
     notes: tuple[str, ...] = field(default=(), compare=False)
     """What was odd about the points: how many were dropped, and why."""
+    closed_times: Bools | None = field(default=None, compare=False)
+    """[weekday, slot]: outside business hours, as history shows; None where nobody looked."""
 
     def __post_init__(self) -> None:
         if self.slot_s <= 0 or DAY_S % self.slot_s:

@@ -1,10 +1,12 @@
 """Measurements, tags and fields: the storage contract, as Arrow schemas.
 
 A point is identified by measurement, tags and time; an equal one overwrites. Tags are bounded
-dimensions. Call-IDs, SSRCs, addresses and numbers are fields, never tags.
+dimensions. Call-IDs, SSRCs, addresses and numbers are fields, never tags. What belongs to no tenant (pools, their
+forecasts and decisions) has the tenant `unassigned`, which only a scope of every tenant sees.
 """
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import pyarrow as pa
 
@@ -231,9 +233,12 @@ LOAD_MINUTE = _measure(
         "cps_max": _F,
         "packets_per_second": _F,
         "erlangs": _F,
+        "transcodes": _F,  # mean of the calls in progress whose two sides chose different codecs
     },
     holding_time_histogram=HOLDING_S,
 )
+"""Where calls are, and (pool `capture`, tenant `unassigned`) one row of zeros per agent alive in the minute: a
+minute without any row was not watched, one with rows elsewhere was quiet."""
 
 REGISTRATION_MINUTE = _measure(
     "registration_minute",
@@ -263,6 +268,150 @@ FINDING = _measure(
 )
 """What could not be joined or believed, and why, in words (bounded per minute)."""
 
+QUANTILES = (0.5, 0.8, 0.9, 0.95, 0.99)
+"""The quantiles that forecasts are stored with, in the fields `q50` ... `q99`."""
+_QUANTILE_NAMES = tuple(f"q{round(q * 100)}" for q in QUANTILES)
+_TARGET = ("tenant", "target_kind", "target", "signal", "horizon")
+
+FORECAST = _measure(
+    "forecast",
+    _TARGET,
+    {
+        "slot": TIME,
+        "slot_seconds": _I,
+        "issued_at": TIME,
+        "lead_seconds": _I,  # from the end of what was known (`watermark`) to the start of the slot
+        "watermark": TIME,  # what came after this the forecast did not know
+        "model": _S,  # the rung of the ladder
+        **dict.fromkeys(_QUANTILE_NAMES, _F),
+        "inputs": _S,  # JSON: history, calendar and events that it stands on, for `forecast explain`
+    },
+)
+"""One row per slot that was forecast and time of issue. `target_kind`: pool, region, trunk or tenant; `target`:
+its name; `signal`: arrivals, concurrent_max, packets_per_second, cps_max, transcodes; `horizon`: short (5-15 min),
+medium (1-4 h) or long (1-28 days). `time` is `storage.rows.forecast_time_ns` of slot and issue, so that each issue
+stays beside the others: "as believed then" is the newest issue of a slot up to then."""
+
+FORECAST_ACCURACY = _measure(
+    "forecast_accuracy",
+    (*_TARGET, "lead", "model"),
+    {
+        "n": _I,  # slots compared
+        "actual": _F,
+        "forecast": _F,
+        "absolute_error": _F,
+        "floor_error": _F,  # what a perfect mean would still miss by (Poisson)
+        "naive_error": _F,  # absolute error of the seasonal naive forecast
+        **{f"pinball_{name}": _F for name in _QUANTILE_NAMES},
+        **{f"covered_{name}": _I for name in _QUANTILE_NAMES},
+    },
+)
+"""What came beside what was forecast, as sums over the slots of the row: WAPE, MASE, bias and coverage are ratios
+of sums of these, over any span. `lead` is a class of leads (`15m`, `1h`, `4h`, `24h`, `7d`); `model` also names
+members that were not issued, so that they can be compared."""
+
+REPLICA_DECISION = _measure(
+    "replica_decision",
+    ("tenant", "pool", "region", "mode"),
+    {
+        "decision_id": _S,
+        "current": _I,  # pods
+        "ready": _I,
+        "draining": _I,
+        "need_forecast": _I,
+        "need_reactive": _I,
+        "need_calendar": _I,  # campaigns and events
+        "need_reserved": _I,  # tenants' reservations
+        "need_minimum": _I,
+        "need": _I,  # the greatest of them, before limits
+        "final": _I,
+        "binding_source": _S,  # forecast | reactive | blocking | calendar | reserved | minimum
+        "binding_term": _S,  # packets_per_second | sessions | calls_per_second | transcoded_sessions | blocking
+        "binding_limit": _S,  # the limit that changed `need` to `final`; empty where none did
+        "limits": _S,  # JSON: every limit and guard with its value and whether it bound
+        "reason": _S,  # one word of the policy's vocabulary
+        "message": _S,
+        "applied": _B,  # the replicas were written; false in modes observe and advise
+        "error": _S,
+        "lead_seconds": _F,
+        "quantile": _F,
+        "forecast_issued_at": TIME,
+        "load_watermark": TIME,
+        "cost_per_hour": _F,
+        "inputs_digest": _S,
+        "inputs": _S,  # JSON: all that the policy saw, for `scale explain`
+    },
+)
+"""Every decision of the scaler, also those that change nothing. `mode`: observe, advise or act."""
+
+ALERT_EVENT = _measure(
+    "alert_event",
+    ("tenant", "rule", "severity", "state", "scope_kind", "scope"),
+    {
+        "incident_id": _S,
+        "parent_id": _S,  # the incident that this one is grouped into or inhibited by
+        "signal": _S,
+        "direction": _S,  # above | below
+        "started_at": TIME,
+        "ended_at": TIME,
+        "observed": _F,
+        "expected": _F,
+        "low": _F,
+        "high": _F,
+        "score": _F,
+        "detectable_change": _F,  # the smallest relative change that this series could show
+        "n": _I,
+        "impact_calls": _F,
+        "impact_minutes": _F,
+        "cause": _S,
+        "message": _S,
+        "links": _S,  # JSON: runbook, page, silence
+        "notified": _S,  # where it was sent to, or why it was not
+    },
+)
+"""One row per change of an incident: the newest row of an `incident_id` is its state. `state`: pending, firing,
+acknowledged, resolved, no_data, error, learning; `scope_kind`: pool, tenant, trunk, node, region, codec, platform;
+`scope`: its name."""
+
+
+class ActionKind(StrEnum):
+    """What an operator can tell the other parts through the store."""
+
+    SILENCE = "silence"
+    """Send nothing about incidents that match `target`."""
+    ACKNOWLEDGE = "acknowledge"
+    """Somebody works on the incident `target`."""
+    FREEZE = "freeze"
+    """Keep the replicas of the pool `target` as they are."""
+    OVERRIDE = "override"
+    """Keep the pool `target` at `value` pods."""
+    MODE = "mode"
+    """Run the pool `target` in the mode `details` (observe, advise, act)."""
+    EVENT = "event"
+    """A campaign or event is coming: `value` is the factor of load expected, null to learn it."""
+    MASK = "mask"
+    """The forecast and the baseline of `target` shall not learn from this span."""
+
+
+OPERATOR_ACTION = _measure(
+    "operator_action",
+    ("tenant", "kind", "shard"),
+    {
+        "action_id": _S,
+        "target_kind": _S,  # incident | pool | tenant | trunk | node | region | rule | matcher
+        "target": _S,
+        "author": _S,
+        "reason": _S,
+        "starts_at": TIME,
+        "until": TIME,
+        "value": _F,
+        "details": _S,
+        "withdrawn": _B,
+    },
+)
+"""What people told alerts, scaler and forecast to do; `kind` is an `ActionKind`, `shard` that of the `action_id`.
+The newest row of an `action_id` holds: it is in force from `starts_at` until `until` unless withdrawn."""
+
 MEASUREMENTS: dict[str, Measurement] = {
     m.name: m
     for m in (
@@ -277,5 +426,10 @@ MEASUREMENTS: dict[str, Measurement] = {
         REGISTRATION_MINUTE,
         TRUNK_MINUTE,
         FINDING,
+        FORECAST,
+        FORECAST_ACCURACY,
+        REPLICA_DECISION,
+        ALERT_EVENT,
+        OPERATOR_ACTION,
     )
 }

@@ -10,7 +10,7 @@ Errors:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import pyarrow as pa
@@ -64,6 +64,30 @@ class Scope:
         return self.tenants is None or tenant in self.tenants
 
 
+@dataclass(frozen=True, slots=True)
+class WriterHealth:
+    """How writing goes, of one writer since it was opened. A store on local disk has only zeros to tell."""
+
+    requests: Mapping[str, int] = field(default_factory=dict)
+    """Requests to the server, by what came of them."""
+    rows_rejected: Mapping[str, int] = field(default_factory=dict)
+    """Rows that the server will never take, by why."""
+    rows_shed: int = 0
+    """Rows refused because server, spool and memory were all full."""
+    rows_replayed: int = 0
+    """Rows of the spool that the server has taken."""
+    values_not_finite: int = 0
+    """NaN and infinite values, stored as null."""
+    held_bytes: int = 0
+    """What waits in memory."""
+    spool_rows: int = 0
+    spool_bytes: int = 0
+    spool_oldest_ns: int | None = None
+    """When the oldest record of the spool was taken; None where it is empty."""
+    spool_damaged: int = 0
+    """Records of the spool that could not be read, and are lost."""
+
+
 class Writer(Protocol):
     """Takes rows of a measurement. What `flush` has returned from survives a crash of the process."""
 
@@ -72,6 +96,9 @@ class Writer(Protocol):
 
     def flush(self) -> None:
         """Make everything written so far visible to readers and safe from a crash of this process."""
+
+    def health(self) -> WriterHealth:
+        """Return how writing goes; from any thread."""
 
     def close(self) -> None:
         """Flush and release; idempotent."""
@@ -97,6 +124,43 @@ class CallTrace:
     """`stream_interval` rows."""
     findings: pa.Table
     """`finding` rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallMatch:
+    """What a `call` row must hold beside its tags; the default matches every call. Texts do not mind case."""
+
+    contains: str = ""
+    """Part of call_id, destination or a masked number."""
+    number: str = ""
+    """Part of a masked number of either party."""
+    destination: str = ""
+    """Part of the destination."""
+    sip_codes: tuple[int, ...] = ()
+    """The final code is one of these; none is any."""
+    mos_below: float | None = None
+    """`mos_min` is below this; calls without a MOS do not match."""
+
+
+EVERY_CALL = CallMatch()
+
+
+@dataclass(frozen=True, slots=True)
+class CallPage:
+    """One page of a search for calls."""
+
+    rows: pa.Table
+    """`call` rows."""
+    total: int
+    """Calls that match, of which `rows` are some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """The `count` groups with the greatest total of a field over the window, ties by the names of the tags."""
+
+    field: str
+    count: int
 
 
 class Reader(Protocol):
@@ -128,15 +192,58 @@ class Reader(Protocol):
         step_seconds: int,
         by: Sequence[str] = (),
         where: Mapping[str, Sequence[str]] | None = None,
+        fields: Sequence[str] | None = None,
+        top: Top | None = None,
     ) -> pa.Table:
-        """Return every integer, float and histogram field summed per step and `by` tags.
+        """Return integer, float and histogram fields (those named, else all) summed per step and `by` tags.
 
-        Columns: `time` (start of the step), the `by` tags, the fields. A step of 0 is the whole window in one row
-        per `by` group. Only for fields that sum (session, quality, registration, trunk, load minutes).
+        Columns: `time` (start of the step), the `by` tags, the fields in the schema's order. A step of 0 is the
+        whole window in one row per `by` group. Only for fields that sum (session, quality, registration, trunk
+        minutes, counts of load minutes, forecast_accuracy). `top` leaves only the groups it names, at every step.
+        Quantiles of histograms: `storage.quantiles`.
         """
 
-    def latest(self, measurement: str, window: Window, *, by: Sequence[str]) -> pa.Table:
-        """Return the newest row of each combination of the `by` tags in the window."""
+    def load(
+        self,
+        window: Window,
+        *,
+        step_seconds: int,
+        by: Sequence[str] = (),
+        where: Mapping[str, Sequence[str]] | None = None,
+    ) -> pa.Table:
+        """Return the levels of `load_minute` per step and `by` tags; a step of 0 is the whole window.
+
+        Columns: `time`, the `by` tags, minutes (with at least one row: the others are gaps, not zeros), arrivals
+        (sum), concurrent_mean, packets_per_second, erlangs, transcodes (mean over those minutes of the sum over
+        rows), concurrent_max, cps_max (greatest of a minute's sum over rows: where rows of several tenants, pools
+        or nodes are added, whose peaks need not coincide, an upper bound).
+        """
+
+    def latest(
+        self,
+        measurement: str,
+        window: Window,
+        *,
+        by: Sequence[str],
+        where: Mapping[str, Sequence[str]] | None = None,
+    ) -> pa.Table:
+        """Return the newest row of each combination of the `by` columns (tags, text or time fields) in the window.
+
+        So `by=["tenant", "incident_id"]` of `alert_event` is the state of every incident, `by=["pool"]` of
+        `replica_decision` the last decision, `by=["action_id"]` of `operator_action` what people told last.
+        """
+
+    def forecasts(
+        self,
+        slots: Window,
+        *,
+        where: Mapping[str, Sequence[str]] | None = None,
+        issued_until_ns: int | None = None,
+    ) -> pa.Table:
+        """Return the newest `forecast` of each slot that starts in the window, per tags, in order of slot.
+
+        With `issued_until_ns`, as believed then: what was issued after it is as if it were not there.
+        """
 
     def worst_calls(
         self, window: Window, *, limit: int = 50, where: Mapping[str, Sequence[str]] | None = None
@@ -153,16 +260,23 @@ class Reader(Protocol):
         window: Window,
         *,
         where: Mapping[str, Sequence[str]] | None = None,
-        contains: str = "",
+        match: CallMatch = EVERY_CALL,
         limit: int = 100,
         offset: int = 0,
-    ) -> pa.Table:
-        """Return `call` rows, newest first; `contains` matches call_id, destination or a masked number."""
+    ) -> CallPage:
+        """Return the calls that match, newest first (equal times by call_id and tags: pages never overlap)."""
 
     def call(self, call_id: str) -> CallTrace:
         """Return all that is stored of one call; raises OutOfScope where nothing of it is in the scope."""
 
-    def tag_values(self, measurement: str, tag: str, window: Window) -> list[str]:
+    def tag_values(
+        self,
+        measurement: str,
+        tag: str,
+        window: Window,
+        *,
+        where: Mapping[str, Sequence[str]] | None = None,
+    ) -> list[str]:
         """Return the sorted values of a tag in the window, within the scope."""
 
 

@@ -25,8 +25,14 @@ VERBS = (
         "surgecast.commands.doctor:doctor",
         "Check this machine, the configuration and a running Surgecast.",
     ),
-    Verb("forecast", "surgecast.commands.forecast:app", "Judge forecasts of load on the past."),
+    Verb(
+        "forecast",
+        "surgecast.commands.forecast:app",
+        "Forecast load, explain a forecast, judge forecasts on the past.",
+    ),
+    Verb("event", "surgecast.commands.event:app", "Announce campaigns and events, and times not to learn from."),
     Verb("alerts", "surgecast.commands.alerts:app", "Alert on what is unusual for the time."),
+    Verb("scale", "surgecast.commands.scale:app", "Scale pools ahead of their load."),
     Verb("config", "surgecast.commands.config:app", "Check, show or describe the configuration."),
     Verb("bench", "surgecast.commands.bench:app", "Measure the hot paths beside their peers in the same run."),
 )

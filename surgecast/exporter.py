@@ -22,11 +22,13 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from collectors.capture.base import SourceStats
+from collectors.capture.base import PacketBufferStats, SourceStats
+from collectors.kernels.frames import KINDS
 from collectors.pipeline import Pipeline
 from collectors.publish import StoreSink
 from collectors.tracking.agents import Agent
 from collectors.tracking.counters import JITTER_EDGES_MS
+from storage.seam import WriterHealth
 from surgecast import __version__
 from telephony.model import UNKNOWN, Outcome
 
@@ -34,25 +36,38 @@ OTHER = "other"
 """The trunk of what belongs to no configured one."""
 
 
+def build_info() -> Metric:
+    """Return what runs in this process."""
+    return InfoMetricFamily(
+        "surgecast_build", "Version of this process.", value={"version": __version__, "python": python_version()}
+    )
+
+
 class CollectorMetrics(Collector):
     """The metrics of a collector process."""
 
-    def __init__(self, pipeline: Pipeline, sink: StoreSink, capture: Callable[[], SourceStats]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        sink: StoreSink,
+        capture: Callable[[], SourceStats],
+        kept: Callable[[], PacketBufferStats] = PacketBufferStats,
+        store_health: Callable[[], WriterHealth] = WriterHealth,
+    ) -> None:
         self._pipeline = pipeline
         self._sink = sink
         self._capture = capture
+        self._kept = kept
+        self._store_health = store_health
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family; called at each scrape."""
-        yield InfoMetricFamily(
-            "surgecast_build",
-            "Version of this process.",
-            value={"version": __version__, "python": python_version()},
-        )
+        yield build_info()
         yield from self._sip()
         yield from self._media()
         yield from self._hep()
         yield from self._bounds()
+        yield from self._packet_buffer()
         yield from self._store()
 
     def _sip(self) -> Iterator[Metric]:
@@ -72,6 +87,25 @@ class CollectorMetrics(Collector):
         for value, count in sorted(dict(counters.registrations).items()):
             registrations.add_metric([value], count)
         yield registrations
+        stats = self._pipeline.dialogs.stats
+        yield CounterMetricFamily("surgecast_sip_messages", "SIP messages taken.", value=stats.messages)
+        rejected = CounterMetricFamily(
+            "surgecast_sip_rejected", "Messages that are not SIP we can read.", labels=["reason"]
+        )
+        for reason, count in sorted(stats.rejected_by_reason().items()):
+            rejected.add_metric([reason], count)
+        yield rejected
+        set_aside = CounterMetricFamily(
+            "surgecast_sip_set_aside", "SIP messages that count for no new event.", labels=["reason"]
+        )
+        for reason, count in (
+            ("retransmission", stats.retransmissions),
+            ("duplicate", stats.duplicates),
+            ("late", stats.late),
+            ("without_invite", stats.without_invite),
+        ):
+            set_aside.add_metric([reason], count)
+        yield set_aside
         active = GaugeMetricFamily("surgecast_active_calls", "Answered calls up now.", labels=["node"])
         by_node: dict[str, int] = {}
         for (_, _, _, node), calls in list(self._pipeline.calls.concurrency.current().items()):
@@ -133,7 +167,10 @@ class CollectorMetrics(Collector):
         drops = CounterMetricFamily("surgecast_queue_dropped", "What was shed, by queue.", labels=["queue"])
         drops.add_metric(["kernel"], capture.kernel_drops)
         drops.add_metric(["connections"], capture.connections_refused)
+        drops.add_metric(["ring"], capture.ring_drops)
+        drops.add_metric(["softnet"], capture.softnet_drops)
         yield drops
+        yield from self._wire(capture)
         newest: dict[str, Agent] = {}
         """Of the agents that share a name, the one heard last: a series must not come twice."""
         for node_id, agent in sorted(pipeline.agents.by_id.copy().items()):
@@ -146,11 +183,32 @@ class CollectorMetrics(Collector):
         offset = GaugeMetricFamily(
             "surgecast_agent_clock_offset_seconds", "Receipt minus capture time, newest datagram.", labels=["node"]
         )
+        skewed = CounterMetricFamily(
+            "surgecast_agent_clock_skewed", "Datagrams whose capture time was not believed.", labels=["node"]
+        )
         for name, agent in sorted(newest.items()):
             seen.add_metric([name], agent.last_seen_ns / 1e9)
             offset.add_metric([name], agent.clock_offset_ms / 1e3)
+            skewed.add_metric([name], agent.clock_skewed)
         yield seen
         yield offset
+        yield skewed
+
+    def _wire(self, capture: SourceStats) -> Iterator[Metric]:
+        interfaces = GaugeMetricFamily(
+            "surgecast_capture_interfaces", "Interfaces that are captured from, by state.", labels=["state"]
+        )
+        interfaces.add_metric(["up"], capture.interfaces - capture.interfaces_down)
+        interfaces.add_metric(["down"], capture.interfaces_down)
+        yield interfaces
+        yield CounterMetricFamily(
+            "surgecast_ring_freezes", "Times that a ring was full and dropped.", value=capture.ring_freezes
+        )
+        frames = CounterMetricFamily("surgecast_frames", "Captured frames, by what they are.", labels=["kind"])
+        counted = self._pipeline.rtp.frames_by_kind()
+        for kind in KINDS:
+            frames.add_metric([kind], counted[kind])
+        yield frames
 
     def _bounds(self) -> Iterator[Metric]:
         shed = CounterMetricFamily(
@@ -163,6 +221,25 @@ class CollectorMetrics(Collector):
         for table, count in sorted(self._pipeline.sizes().items()):
             sizes.add_metric([table], count)
         yield sizes
+
+    def _packet_buffer(self) -> Iterator[Metric]:
+        kept = self._kept()
+        yield CounterMetricFamily(
+            "surgecast_packet_buffer_packets", "Packets written to the packet buffer.", value=kept.packets
+        )
+        yield CounterMetricFamily(
+            "surgecast_packet_buffer_dropped",
+            "Packets left out of the packet buffer because the disk was too slow or full.",
+            value=kept.dropped,
+        )
+        yield GaugeMetricFamily(
+            "surgecast_packet_buffer_bytes", "Bytes of kept packets on disk.", value=kept.bytes
+        )
+        yield GaugeMetricFamily(
+            "surgecast_packet_buffer_oldest_timestamp_seconds",
+            "Capture time of the oldest kept packet.",
+            value=kept.oldest_ns / 1e9,
+        )
 
     def _store(self) -> Iterator[Metric]:
         sink = self._sink
@@ -178,6 +255,46 @@ class CollectorMetrics(Collector):
         write = HistogramMetricFamily("surgecast_store_write_seconds", "Time to make a batch durable.")
         write.add_metric([], [("+Inf", float(sink.flushes))], sink.flush_seconds_sum)
         yield write
+        yield from self._server()
+
+    def _server(self) -> Iterator[Metric]:
+        health = self._store_health()
+        requests = CounterMetricFamily(
+            "surgecast_store_requests", "Write requests to the store's server, by outcome.", labels=["outcome"]
+        )
+        for outcome, count in sorted(health.requests.items()):
+            requests.add_metric([outcome], count)
+        yield requests
+        rejected = CounterMetricFamily(
+            "surgecast_store_rows_rejected", "Rows that the server will never take.", labels=["outcome"]
+        )
+        for outcome, count in sorted(health.rows_rejected.items()):
+            rejected.add_metric([outcome], count)
+        yield rejected
+        yield CounterMetricFamily(
+            "surgecast_store_values_not_finite", "NaN and infinite values.", value=health.values_not_finite
+        )
+        yield GaugeMetricFamily(
+            "surgecast_store_held_bytes", "What waits in memory for server or spool.", value=health.held_bytes
+        )
+        yield GaugeMetricFamily("surgecast_spool_rows", "Rows waiting on disk.", value=health.spool_rows)
+        yield GaugeMetricFamily("surgecast_spool_bytes", "Bytes of the spool on disk.", value=health.spool_bytes)
+        yield GaugeMetricFamily(
+            "surgecast_spool_oldest_timestamp_seconds",
+            "When the oldest row waiting on disk was taken.",
+            value=(health.spool_oldest_ns or 0) / 1e9,
+        )
+        yield CounterMetricFamily(
+            "surgecast_spool_rows_replayed", "Rows of the spool that the server took.", value=health.rows_replayed
+        )
+        yield CounterMetricFamily(
+            "surgecast_spool_rows_shed",
+            "Rows refused because server, spool and memory were all full.",
+            value=health.rows_shed,
+        )
+        yield CounterMetricFamily(
+            "surgecast_spool_damaged", "Records of the spool that could not be read.", value=health.spool_damaged
+        )
 
 
 def _by_trunk(counts: Iterable[tuple[tuple[str, ...], int]]) -> list[tuple[tuple[str, ...], int]]:

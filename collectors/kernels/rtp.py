@@ -48,6 +48,12 @@ _ETHERNET = U(LINK_ETHERNET)
 
 
 @njit(**OPTIONS)
+def captured_at(header):
+    """Return the time of the frame of a ring whose tpacket3_hdr is at an address."""
+    return load_u32(header + _SECONDS) * U(1_000_000_000) + load_u32(header + _NANOSECONDS)
+
+
+@njit(**OPTIONS)
 def _hand_back(block, offset, captured_ns, captured, wire, link, number):
     """Return whether there was room to name a frame for the slow path."""
     count = load_u64(block + control.handed_count)
@@ -118,6 +124,7 @@ def take_frames(block, base, listed, start, count, until_ns):
     slots = load_u64(block + control.slots)
     mask = load_u64(block + control.slot_mask)
     batch = load_u64(block + control.batch)
+    fragments = load_u64(block + control.fragments)
     skip_outgoing = load_u64(block + control.skip_outgoing) != U(0)
     cursor = load_u64(block + control.cursor)
     newest_ns = load_u64(block + control.newest_ns)
@@ -143,7 +150,7 @@ def take_frames(block, base, listed, start, count, until_ns):
                     prefetch(ahead + _LINE)
             else:
                 offset = cursor - base + load_u16(cursor + _MAC)
-                captured_ns = load_u32(cursor + _SECONDS) * U(1_000_000_000) + load_u32(cursor + _NANOSECONDS)
+                captured_ns = captured_at(cursor)
                 captured = load_u32(cursor + _CAPTURED)
                 wire = load_u32(cursor + _WIRE)
                 link = _ETHERNET
@@ -157,7 +164,7 @@ def take_frames(block, base, listed, start, count, until_ns):
             if listed == U(0) and skip_outgoing and load_u8(cursor + _PACKET_TYPE) == _OUTGOING:
                 store_u64(block + control.outgoing, load_u64(block + control.outgoing) + _ONE)
             else:
-                kind = read_frame(base + offset, captured, link, captured_ns, seed, packet)
+                kind = read_frame(base + offset, captured, link, captured_ns, seed, fragments, packet)
                 if likely(kind == RTP):
                     prefetch(slots + (load_u64(packet + frames.HASH) & mask) * U(8))
                     packet += _PACKET_BYTES

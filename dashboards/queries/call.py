@@ -18,7 +18,7 @@ from dashboards.queries.lanes import intervals_of, lanes_of, verdicts_of
 from dashboards.queries.why import why
 from dashboards.trace_views import CallFinding, CallView, Fact, Ladder, LadderMessage, Missing, Suggestion
 from dashboards.views import READY, PanelState, Status
-from storage.seam import CallTrace, OutOfScope, Reader, Window
+from storage.seam import CallMatch, CallTrace, OutOfScope, Reader, Window
 from telephony.model import Outcome
 from telephony.outcomes import q850_text
 
@@ -46,7 +46,7 @@ def find_call(
 
 def _suggest(reader: Reader, call_id: str, now_ns: int) -> tuple[Suggestion, ...]:
     window = Window(now_ns - _SUGGEST_DAYS * 86_400 * SECOND_NS, now_ns + SECOND_NS)
-    found = reader.calls(window, contains=call_id, limit=_SUGGESTIONS)
+    found = reader.calls(window, match=CallMatch(contains=call_id), limit=_SUGGESTIONS).rows
     return tuple(
         Suggestion(
             str(row["call_id"]),

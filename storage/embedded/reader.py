@@ -5,25 +5,36 @@ Nothing here sees rows except through `Database.ask`, which applies the scope.
 
 # ruff: noqa: S608 - SQL text holds names of the schema only; every value is a bound parameter
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
-from storage.embedded.points import SEQUENCE, as_declared
-from storage.embedded.relation import (
-    Database,
-    ScopedRows,
+from storage.checks import (
     Where,
+    check_columns,
+    check_keys,
+    check_step,
     check_tags,
-    listed,
+    check_top,
+    keep_top,
     measurement_named,
-    quoted,
+    sums_schema,
 )
+from storage.embedded.catalog import clamp
+from storage.embedded.layout import END_NS
+from storage.embedded.levels import load_rows
+from storage.embedded.points import SEQUENCE, as_declared
+from storage.embedded.relation import Database, ScopedRows, listed, quoted
+from storage.embedded.search import search_calls
 from storage.embedded.sums import sum_rows
 from storage.embedded.trace import trace
 from storage.embedded.worst import worst_calls
-from storage.schema import CALL, STREAM_INTERVAL, Measurement
-from storage.seam import BadQuery, CallTrace, Scope, Window
+from storage.schema import FORECAST, LOAD_MINUTE, STREAM_INTERVAL, Measurement
+from storage.seam import EVERY_CALL, CallMatch, CallPage, CallTrace, Scope, Top, Window
+
+_SECOND_NS = 1_000_000_000
+_ISSUE_SPAN_NS = 5 * _SECOND_NS
+"""How far the time of a forecast is beyond its slot's start, at most (see `storage.rows.forecast_time_ns`)."""
 
 
 class EmbeddedReader:
@@ -46,7 +57,7 @@ class EmbeddedReader:
         """Return rows as stored; see `storage.seam.Reader`."""
         known = measurement_named(measurement)
         wanted = list(known.schema.names if columns is None else columns)
-        _check_columns(known, wanted)
+        check_columns(known, wanted)
         order = f"time {'DESC' if newest_first else 'ASC'}"
         return self._rows(known, window, where, wanted, order, limit)
 
@@ -58,35 +69,60 @@ class EmbeddedReader:
         step_seconds: int,
         by: Sequence[str] = (),
         where: Where | None = None,
+        fields: Sequence[str] | None = None,
+        top: Top | None = None,
     ) -> pa.Table:
-        """Return sums per step and tags; see `storage.seam.Reader`. Raises BadQuery for a negative step."""
+        """Return sums per step and tags; see `storage.seam.Reader`."""
         known = measurement_named(measurement)
         check_tags(known, by)
-        if step_seconds < 0:
-            raise BadQuery(f"a step of {step_seconds} s; 0 is the whole window")
-        step_ns, tags = step_seconds * 1_000_000_000, list(dict.fromkeys(by))
+        check_step(step_seconds)
+        tags = list(dict.fromkeys(by))
+        schema = sums_schema(known, tags, fields)
+        check_top(known, tags, schema.names[1 + len(tags) :], top)
 
         def question(rows: ScopedRows) -> pa.Table:
-            return sum_rows(rows, window.since_ns, step_ns, tags)
+            return sum_rows(rows, schema, window.since_ns, step_seconds * _SECOND_NS, tags)
 
-        return self._database.ask(self.scope, known, window, where, question)
+        return keep_top(self._database.ask(self.scope, known, window, where, question), tags, top)
 
-    def latest(self, measurement: str, window: Window, *, by: Sequence[str]) -> pa.Table:
-        """Return the newest row of each combination of tags; see `storage.seam.Reader`."""
+    def load(
+        self, window: Window, *, step_seconds: int, by: Sequence[str] = (), where: Where | None = None
+    ) -> pa.Table:
+        """Return the levels of `load_minute`; see `storage.seam.Reader`."""
+        check_tags(LOAD_MINUTE, by)
+        check_step(step_seconds)
+        tags = list(dict.fromkeys(by))
+
+        def question(rows: ScopedRows) -> pa.Table:
+            return load_rows(rows, window.since_ns, step_seconds * _SECOND_NS, tags)
+
+        return self._database.ask(self.scope, LOAD_MINUTE, window, where, question)
+
+    def latest(
+        self, measurement: str, window: Window, *, by: Sequence[str], where: Where | None = None
+    ) -> pa.Table:
+        """Return the newest row of each combination of columns; see `storage.seam.Reader`."""
         known = measurement_named(measurement)
-        check_tags(known, by)
-        names = known.schema.names
+        check_keys(known, by)
+        return self._newest(known, window, where, by, ["time", *by], lambda rows: "true")
 
-        def question(rows: ScopedRows) -> pa.Table:
-            source = rows.sql([*names, SEQUENCE], dedup=False)
-            group = f"PARTITION BY {listed(by)}" if by else ""
-            return rows.fetch(
-                f"SELECT {listed(names)} FROM ({source}) "
-                f"QUALIFY row_number() OVER ({group} ORDER BY time DESC, {SEQUENCE} DESC) = 1 "
-                f"ORDER BY {listed(['time', *by])}"
+    def forecasts(
+        self, slots: Window, *, where: Where | None = None, issued_until_ns: int | None = None
+    ) -> pa.Table:
+        """Return the newest forecast of each slot; see `storage.seam.Reader`."""
+        until_ns = END_NS if issued_until_ns is None else min(max(issued_until_ns, 0), END_NS)
+
+        def issued(rows: ScopedRows) -> str:
+            bind = rows.parameters.bind
+            return (
+                f"slot >= make_timestamp_ns({bind(bounds.since_ns)}) AND slot < make_timestamp_ns("
+                f"{bind(bounds.until_ns)}) AND issued_at <= make_timestamp_ns({bind(until_ns)})"
             )
 
-        return as_declared(known, self._database.ask(self.scope, known, window, None, question))
+        bounds = clamp(slots)
+        window = Window(bounds.since_ns, bounds.until_ns + _ISSUE_SPAN_NS)
+        keys = ["slot", *FORECAST.tags]
+        return self._newest(FORECAST, window, where, keys, keys, issued)
 
     def worst_calls(self, window: Window, *, limit: int = 50, where: Where | None = None) -> pa.Table:
         """Return the calls with the worst intervals; see `storage.seam.Reader`.
@@ -101,29 +137,18 @@ class EmbeddedReader:
         window: Window,
         *,
         where: Where | None = None,
-        contains: str = "",
+        match: CallMatch = EVERY_CALL,
         limit: int = 100,
         offset: int = 0,
-    ) -> pa.Table:
-        """Return `call` rows, newest first; see `storage.seam.Reader`. `contains` does not mind case."""
-        names = CALL.schema.names
-
-        def question(rows: ScopedRows) -> pa.Table:
-            source = rows.sql(names)
-            text = rows.parameters.bind(contains.lower())
-            columns = ("call_id", "destination", "from_masked", "to_masked")
-            matches = " OR ".join(f"contains(lower({column}), {text})" for column in columns)
-            bounds = f"LIMIT {rows.parameters.bind(max(limit, 0))} OFFSET {rows.parameters.bind(max(offset, 0))}"
-            condition = f" WHERE {matches}" if contains else f" WHERE {text} = ''"
-            return rows.fetch(f"SELECT * FROM ({source}){condition} ORDER BY time DESC, call_id {bounds}")
-
-        return as_declared(CALL, self._database.ask(self.scope, CALL, window, where, question))
+    ) -> CallPage:
+        """Return the calls that match; see `storage.seam.Reader`."""
+        return search_calls(self._database, self.scope, window, where, match, limit=limit, offset=offset)
 
     def call(self, call_id: str) -> CallTrace:
         """Return all that is stored of one call; see `storage.seam.Reader`."""
         return trace(self._database, self.scope, call_id)
 
-    def tag_values(self, measurement: str, tag: str, window: Window) -> list[str]:
+    def tag_values(self, measurement: str, tag: str, window: Window, *, where: Where | None = None) -> list[str]:
         """Return the sorted values of a tag; see `storage.seam.Reader`."""
         known = measurement_named(measurement)
         check_tags(known, [tag])
@@ -131,7 +156,7 @@ class EmbeddedReader:
         def question(rows: ScopedRows) -> pa.Table:
             return rows.fetch(f"SELECT DISTINCT {quoted(tag)} AS tag FROM ({rows.sql([tag], dedup=False)})")
 
-        values: list[str] = self._database.ask(self.scope, known, window, None, question)["tag"].to_pylist()
+        values: list[str] = self._database.ask(self.scope, known, window, where, question)["tag"].to_pylist()
         return sorted(values)
 
     def _rows(
@@ -144,11 +169,25 @@ class EmbeddedReader:
 
         return as_declared(known, self._database.ask(self.scope, known, window, where, question))
 
+    def _newest(
+        self,
+        known: Measurement,
+        window: Window,
+        where: Where | None,
+        by: Sequence[str],
+        order: Sequence[str],
+        condition: Callable[[ScopedRows], str],
+    ) -> pa.Table:
+        names = known.schema.names
 
-def _check_columns(measurement: Measurement, columns: Sequence[str]) -> None:
-    known = measurement.schema.names
-    for column in columns:
-        if column not in known:
-            raise BadQuery(f"{measurement.name} has no column {column[:60]!r}; it has {', '.join(known)}")
-    if not columns or len(set(columns)) != len(columns):
-        raise BadQuery(f"{measurement.name}: columns must be one or more, each once")
+        def question(rows: ScopedRows) -> pa.Table:
+            # Another write of a point may have had other fields, never other tags.
+            source = rows.sql([*names, SEQUENCE], dedup=not set(by) <= set(known.tags))
+            group = f"PARTITION BY {listed(by)}" if by else ""
+            return rows.fetch(
+                f"SELECT {listed(names)} FROM ({source}) WHERE {condition(rows)} "
+                f"QUALIFY row_number() OVER ({group} ORDER BY time DESC, {SEQUENCE} DESC) = 1 "
+                f"ORDER BY {listed(order)}"
+            )
+
+        return as_declared(known, self._database.ask(self.scope, known, window, where, question))

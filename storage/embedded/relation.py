@@ -8,8 +8,8 @@ nothing.
 # ruff: noqa: S608 - SQL text holds names of the schema only; every value is a bound parameter
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TypeVar
 
@@ -17,37 +17,21 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storage.checks import Where, check_tags
 from storage.embedded.catalog import Snapshot, clamp, snapshot
 from storage.embedded.layout import Layout, Segment
 from storage.embedded.log import LogTails
 from storage.embedded.points import SEQUENCE
 from storage.embedded.stats import StoreStats
-from storage.schema import MEASUREMENTS, Measurement
-from storage.seam import BadQuery, Scope, StoreUnavailable, Window
+from storage.schema import Measurement
+from storage.seam import Scope, StoreUnavailable, Window
 from storage.settings import StorageSettings
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
-Where = Mapping[str, Sequence[str]]
 _ATTEMPTS = 5
-_SHOWN = 60
 _ALL_COLUMNS = "(SELECT * FROM tail WHERE false UNION ALL BY NAME SELECT * FROM {})"
 """Segments of an older version lack the columns that came later: those are null."""
-
-
-def measurement_named(name: str) -> Measurement:
-    """Return the measurement; raises BadQuery."""
-    found = MEASUREMENTS.get(name)
-    if found is None:
-        raise BadQuery(f"no measurement {name[:_SHOWN]!r}; there are {', '.join(MEASUREMENTS)}")
-    return found
-
-
-def check_tags(measurement: Measurement, tags: Sequence[str]) -> None:
-    """Raise BadQuery where one is not a tag of the measurement."""
-    for tag in tags:
-        if tag not in measurement.tags:
-            raise BadQuery(f"{measurement.name} has no tag {tag[:_SHOWN]!r}; it has {', '.join(measurement.tags)}")
 
 
 def quoted(name: str) -> str:
@@ -120,6 +104,11 @@ class ScopedRows:
             f"GROUP BY {listed(point)}) USING ({listed([*point, SEQUENCE])})"
         )
         return " UNION ALL ".join(selects)
+
+    def within(self, window: Window) -> "ScopedRows":
+        """Return the same rows in the part of the window that is within another."""
+        since_ns, until_ns = max(window.since_ns, self.window.since_ns), min(window.until_ns, self.window.until_ns)
+        return replace(self, window=Window(since_ns, until_ns))
 
     def fetch(self, sql: str) -> pa.Table:
         """Run a query made of `sql()` and `parameters`; the next one starts with none bound."""

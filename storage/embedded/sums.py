@@ -10,26 +10,17 @@ import pyarrow.compute as pc
 
 from storage.embedded.points import Int64s
 from storage.embedded.relation import ScopedRows, listed
-from storage.schema import TIME, Measurement
+from storage.schema import TIME
 
 _BATCH_ROWS = 131_072
 """Rows that are in memory at once with their histograms (some hundred bytes to a kilobyte each)."""
 
 
-def sums_schema(measurement: Measurement, by: Sequence[str]) -> pa.Schema:
-    """Return the columns of the answer: time, `by` tags, every field that sums; histograms count in 64 bits."""
-    fields = [pa.field("time", TIME), *(pa.field(tag, pa.string()) for tag in by)]
-    for name, type_ in measurement.fields.items():
-        if name in measurement.histograms:
-            fields.append(pa.field(name, pa.list_(pa.int64(), measurement.histograms[name].count)))
-        elif pa.types.is_integer(type_) or pa.types.is_floating(type_):
-            fields.append(pa.field(name, type_))
-    return pa.schema(fields)
+def sum_rows(rows: ScopedRows, schema: pa.Schema, since_ns: int, step_ns: int, by: Sequence[str]) -> pa.Table:
+    """Return the sums with the columns of `schema` (see `storage.checks.sums_schema`), in order of time and tags.
 
-
-def sum_rows(rows: ScopedRows, since_ns: int, step_ns: int, by: Sequence[str]) -> pa.Table:
-    """Return the sums, in order of time and tags; a step of 0 is one row per group at `since_ns`."""
-    schema = sums_schema(rows.measurement, by)
+    A step of 0 is one row per group at `since_ns`.
+    """
     fields = schema.names[1 + len(by) :]
     source = rows.sql(["time", *by, *fields])
     if step_ns:

@@ -8,8 +8,9 @@ so a first pass finds them and a second aggregates only theirs; a third looks up
 
 import pyarrow as pa
 
+from storage.checks import Where
 from storage.embedded.layout import END_NS
-from storage.embedded.relation import Database, Parameters, ScopedRows, Where
+from storage.embedded.relation import Database, Parameters, ScopedRows
 from storage.rows import shard_of
 from storage.schema import CALL, STREAM_INTERVAL, TIME
 from storage.seam import Scope, Window

@@ -49,7 +49,7 @@ def backtest_command(
     """
     try:
         slot_s = None if slot is None else round(parse_duration(slot))
-        loaded = read_csv(series, slot_s, ZoneInfo(tz), default_slot_s=DEFAULT_SLOT_S)
+        loaded = read_csv(series, slot_s, ZoneInfo(tz), finest_s=DEFAULT_SLOT_S)
         report = backtest(loaded, train_days=train_days, budget_per_week=budget_per_week, country=country)
     except OSError as error:
         raise CommandError(f"--series {series}: {error.strerror}", Exit.NOT_FOUND) from error

@@ -72,6 +72,8 @@ def call(
     to_masked: str = "xxx02",
     destination: str = "+44",
     duration_s: float | None = 110.0,
+    sip_code: int = 200,
+    mos_min: float | None = None,
 ) -> CallRecord:
     """Return the record of an ended call."""
     return CallRecord(
@@ -81,7 +83,7 @@ def call(
         started_ns=started_ns,
         ended_ns=ended_ns,
         codec="PCMA",
-        sip_code=200,
+        sip_code=sip_code,
         q850=16,
         released_by=ReleasedBy.CALLER,
         attempts=1,
@@ -95,6 +97,7 @@ def call(
         hops=("192.0.2.1:5060 > 192.0.2.2:5060",),
         codecs=("PCMA", "OPUS"),
         one_way=False,
+        mos_min=mos_min,
     )
 
 

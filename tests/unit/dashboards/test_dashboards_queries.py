@@ -11,7 +11,19 @@ from dashboards.filters import Filters
 from dashboards.queries.live import LiveQuestions, live_view
 from dashboards.views import LiveView, PanelState, Stage, Status
 from storage.schema import MEASUREMENTS
-from storage.seam import CallTrace, Reader, Scope, Store, StoreUnavailable, Window, Writer
+from storage.seam import (
+    EVERY_CALL,
+    CallMatch,
+    CallPage,
+    CallTrace,
+    Reader,
+    Scope,
+    Store,
+    StoreUnavailable,
+    Top,
+    Window,
+    Writer,
+)
 from telephony.kpis import Ratio
 from telephony.model import Direction, Outcome
 
@@ -81,13 +93,45 @@ class BrokenReader:
         step_seconds: int,
         by: Sequence[str] = (),
         where: Mapping[str, Sequence[str]] | None = None,
+        fields: Sequence[str] | None = None,
+        top: Top | None = None,
     ) -> pa.Table:
         self._check(measurement)
-        return self.good.sums(measurement, window, step_seconds=step_seconds, by=by, where=where)
+        return self.good.sums(
+            measurement, window, step_seconds=step_seconds, by=by, where=where, fields=fields, top=top
+        )
 
-    def latest(self, measurement: str, window: Window, *, by: Sequence[str]) -> pa.Table:
+    def load(
+        self,
+        window: Window,
+        *,
+        step_seconds: int,
+        by: Sequence[str] = (),
+        where: Mapping[str, Sequence[str]] | None = None,
+    ) -> pa.Table:
+        self._check("load_minute")
+        return self.good.load(window, step_seconds=step_seconds, by=by, where=where)
+
+    def latest(
+        self,
+        measurement: str,
+        window: Window,
+        *,
+        by: Sequence[str],
+        where: Mapping[str, Sequence[str]] | None = None,
+    ) -> pa.Table:
         self._check(measurement)
-        return self.good.latest(measurement, window, by=by)
+        return self.good.latest(measurement, window, by=by, where=where)
+
+    def forecasts(
+        self,
+        slots: Window,
+        *,
+        where: Mapping[str, Sequence[str]] | None = None,
+        issued_until_ns: int | None = None,
+    ) -> pa.Table:
+        self._check("forecast")
+        return self.good.forecasts(slots, where=where, issued_until_ns=issued_until_ns)
 
     def worst_calls(
         self, window: Window, *, limit: int = 50, where: Mapping[str, Sequence[str]] | None = None
@@ -100,18 +144,25 @@ class BrokenReader:
         window: Window,
         *,
         where: Mapping[str, Sequence[str]] | None = None,
-        contains: str = "",
+        match: CallMatch = EVERY_CALL,
         limit: int = 100,
         offset: int = 0,
-    ) -> pa.Table:
-        return self.good.calls(window, where=where, contains=contains, limit=limit, offset=offset)
+    ) -> CallPage:
+        return self.good.calls(window, where=where, match=match, limit=limit, offset=offset)
 
     def call(self, call_id: str) -> CallTrace:
         self._check("call")
         return self.good.call(call_id)
 
-    def tag_values(self, measurement: str, tag: str, window: Window) -> list[str]:
-        return self.good.tag_values(measurement, tag, window)
+    def tag_values(
+        self,
+        measurement: str,
+        tag: str,
+        window: Window,
+        *,
+        where: Mapping[str, Sequence[str]] | None = None,
+    ) -> list[str]:
+        return self.good.tag_values(measurement, tag, window, where=where)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from collectors.capture.base import SourceStats
 from collectors.facts import Payload
 from collectors.publish import StoreSink
 from collectors.tracking.labels import Labeller, NodeRule, TrunkRule
+from storage.seam import WriterHealth
 from surgecast.exporter import CollectorMetrics, ExporterServer
 from telephony.model import Outcome
 
@@ -39,16 +40,34 @@ def metrics_of(
     traffic: HepTraffic, stats: SourceStats | None = None, labeller: Labeller | None = None
 ) -> CollectorMetrics:
     pipeline, _ = run(traffic, labeller=labeller)
-    return CollectorMetrics(pipeline, StoreSink(NoWriter(), lambda: 0.0), lambda: stats or SourceStats())
+    return CollectorMetrics(
+        pipeline,
+        StoreSink(NoWriter(), lambda: 0.0),
+        lambda: stats or SourceStats(),
+        store_health=lambda: WriterHealth({"timeout": 1, "written": 5}, {"malformed": 2}, spool_rows=3),
+    )
 
 
 def everything() -> CollectorMetrics:
     """Return metrics of which every family has a sample."""
     traffic = HepTraffic({"node_id": 1}).answered_call(loss=5)
     traffic.send(40, CALLER, CALLEE, b"nonsense", payload_type=Payload.RTCP_JSON)
+    traffic.send(40, CALLER, CALLEE, b"neither a request nor a response")
     for start in ("REGISTER sip:a.example SIP/2.0", "SIP/2.0 200 OK"):
         traffic.send(41, CALLER, CALLEE, _register(start))
-    return metrics_of(traffic, SourceStats(errors=Counter(bad_magic=2), kernel_drops=3, connections_refused=1))
+    return metrics_of(
+        traffic,
+        SourceStats(
+            errors=Counter(bad_magic=2),
+            kernel_drops=3,
+            connections_refused=1,
+            ring_drops=4,
+            ring_freezes=1,
+            softnet_drops=5,
+            interfaces=2,
+            interfaces_down=1,
+        ),
+    )
 
 
 def _register(start: str) -> bytes:
@@ -68,7 +87,11 @@ def value(metrics: CollectorMetrics, sample: str, **labels: str) -> float | None
 def documented() -> dict[str, tuple[str, tuple[str, ...]]]:
     """Return type and labels by metric, as the table of the reference says them."""
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \|([^|]*)\|", DOCUMENTED.read_text(encoding="utf-8"), re.M)
-    return {name: (kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
+    return {
+        name: (kind, tuple(re.findall(r"`(\w+)`", labels)))
+        for name, kind, labels in rows
+        if not name.startswith("surgecast_forecast_")
+    }
 
 
 def exposed_name(family: Metric) -> str:
@@ -141,6 +164,11 @@ def test_counters_say_what_happened() -> None:
     assert 5.0 == value(metrics, "surgecast_rtcp_messages_total")
     assert 2.0 == value(metrics, "surgecast_hep_parse_errors_total", reason="bad_magic")
     assert 3.0 == value(metrics, "surgecast_queue_dropped_total", queue="kernel")
+    assert 4.0 == value(metrics, "surgecast_queue_dropped_total", queue="ring")
+    assert 5.0 == value(metrics, "surgecast_queue_dropped_total", queue="softnet")
+    assert 1.0 == value(metrics, "surgecast_ring_freezes_total")
+    assert [1.0, 1.0] == [value(metrics, "surgecast_capture_interfaces", state=s) for s in ("up", "down")]
+    assert 0.0 == value(metrics, "surgecast_frames_total", kind="rtp")
 
 
 def test_active_calls_are_those_up_now() -> None:
@@ -148,6 +176,21 @@ def test_active_calls_are_those_up_now() -> None:
     pipeline.feed(batch_of(HepTraffic({"node_id": 4}).invite(0).answer(1, 200).datagrams), START_NS)
     metrics = CollectorMetrics(pipeline, StoreSink(NoWriter(), lambda: 0.0), SourceStats)
     assert 1.0 == value(metrics, "surgecast_active_calls", node="agent-4")
+
+
+def test_sip_that_cannot_be_read_is_counted_by_reason() -> None:
+    assert 1.0 == value(everything(), "surgecast_sip_rejected_total", reason="not_sip")
+
+
+def test_a_retransmitted_request_is_set_aside() -> None:
+    traffic = HepTraffic()
+    for at_s in (0, 0.5):
+        traffic.send(at_s, CALLER, CALLEE, sip("INVITE sip:b.example SIP/2.0", "1 INVITE", call_id="i"))
+    metrics = metrics_of(traffic)
+    assert [2.0, 1.0] == [
+        value(metrics, "surgecast_sip_messages_total"),
+        value(metrics, "surgecast_sip_set_aside_total", reason="retransmission"),
+    ]
 
 
 def test_the_jitter_histogram_is_cumulative_and_ends_with_all() -> None:
