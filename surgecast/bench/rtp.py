@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from collectors.tracking.streams import StreamSettings, StreamTable
+from surgecast.bench import rtp_live
+from surgecast.bench.rtp_generator import compile_generator
 from surgecast.bench.rtp_native import compile_native
 from surgecast.bench.rtp_traffic import Traffic
 from telephony.jitter import JitterEstimator
@@ -42,6 +44,7 @@ def run(progress: Callable[[str], None] | None = None) -> dict[str, object]:
             if progress is not None:
                 progress(f"{streams} streams: {measured['ns_per_packet']:.0f} ns a packet")
         figures["two_threads"] = _two_threads(native)
+        figures["live"] = rtp_live.run(partial(compile_generator, Path(folder)), progress=progress)
     figures["pure_python_ns_per_packet"] = _pure_python()
     with suppress(ImportError):
         figures["dpkt_parse_only_ns_per_packet"] = _dpkt()
