@@ -5,6 +5,7 @@ the error that would remain if the mean of every slot were known.
 """
 
 from dataclasses import dataclass, field
+from statistics import NormalDist
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from forecast.localtime import Floats
 
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
 """The quantiles that every forecast carries."""
+NORMAL_SCORES = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
+"""Where they lie in a standard normal distribution."""
 
 
 def poisson_mean_deviation(mean: Floats) -> Floats:

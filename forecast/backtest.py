@@ -12,6 +12,7 @@ import numpy as np
 
 from forecast.accuracy import Accuracy, Score, poisson_mean_deviation
 from forecast.calendar import holiday_days
+from forecast.events import Event
 from forecast.intervals import WINDOW_DAYS
 from forecast.leads import lead_bins
 from forecast.localtime import DAY_S, Floats, Ints
@@ -52,6 +53,7 @@ def backtest(
     horizons_s: Sequence[int] = HORIZONS_S,
     test_days: int | None = None,
     country: str | None = None,
+    events: Sequence[Event] = (),
 ) -> Report:
     """Return the accuracy at each horizon over the last `test_days` local days (four weeks, or a third of it).
 
@@ -73,7 +75,7 @@ def backtest(
     if not np.isfinite(series.learned).any():
         raise BadSeries("no slot of the series has a value; see its notes, or use longer slots")
     before_test = int(np.searchsorted(series.grid.day, last_local - days + 1))
-    panel = Panel(mark_closed(series, history=before_test), leads[-1], holiday)
+    panel = Panel(mark_closed(series, history=before_test), leads[-1], holiday, events)
     return _walk(panel, asked_s, leads, last_day, days)
 
 

@@ -83,3 +83,16 @@ def resembled_weekday(errors: Floats, past: Bools, volumes: Floats) -> int:
     total = filled.sum(axis=0)
     total[np.arange(8) != quietest] += 0.25 * float(np.nanmean(filled))
     return int(total.argmin())
+
+
+def month_places(days: Ints) -> Ints:
+    """Return each local day's place in its month: 0, 1, ... from the first, or -1, -2, ... from the last.
+
+    >>> month_places(np.array([0, 15, 16, 30, 31])).tolist()
+    [0, 15, -15, -1, 0]
+    """
+    dates = days.astype("datetime64[D]")
+    months = dates.astype("datetime64[M]")
+    after = (dates - months.astype("datetime64[D]")).astype(np.int64)
+    before = ((months + 1).astype("datetime64[D]") - dates).astype(np.int64)
+    return np.asarray(np.where(after < before, after, -before))

@@ -79,3 +79,7 @@ class Chosen:
             place = np.flatnonzero(self.benched[self._bins.of(targets - origins)])
             forecast[place] = self.profile.predict(origins[place], targets[place])
         return forecast
+
+    def on(self, panel: Panel) -> "Chosen":
+        """Return it over another panel of the same series."""
+        return Chosen(self.name, self.own.on(panel), self.profile.on(panel), self.benched, self._bins)

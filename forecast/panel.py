@@ -7,11 +7,13 @@ serves every origin of a backtest, and changing values after an origin cannot ch
 Values are kept as z = sqrt(y + 3/8), which makes the noise of counts about the same at every volume.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 
-from forecast.calendar import OWN, DayKind, day_kinds, resembled_weekday
+from forecast.calendar import OWN, DayKind, day_kinds, month_places, resembled_weekday
+from forecast.events import Event, EventTable
 from forecast.localtime import EPOCH_WEEKDAY, Bools, Floats, Ints, local_grid, weekday_of
 from forecast.profiles import WEEK, base_profile, known_mean, smoothed, weekly_profiles
 from forecast.series import Series
@@ -29,6 +31,9 @@ LONG_DAYS = (0.5, 2.0, 6.0)
 SHAPE_DAYS = (1.0, 5.0)
 """Half-lives of the running change of the day's shape."""
 _SHRINK_DAYS = 2.0
+MONTH_AHEAD_DAYS = 21
+_MONTH_REACH_DAYS = 3
+_SHRINK_MONTHS = 1.0
 _HALF_DAY, _TWO_DAYS = 3, 4
 """Places of these half-lives among the levels."""
 _STEP_SIGMA = 3.5
@@ -52,10 +57,13 @@ def from_root(z: Floats) -> Floats:
 class Panel:
     """A series with room for `ahead` slots after its end; slots are numbered from the series' first.
 
-    Days are numbered from the series' first local day. `holiday` holds local days counted from the epoch.
+    Days are numbered from the series' first local day. `holiday` holds local days counted from the epoch; `events`
+    those that move this load.
     """
 
-    def __init__(self, series: Series, ahead: int, holiday: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, series: Series, ahead: int, holiday: frozenset[int] = frozenset(), events: Sequence[Event] = ()
+    ) -> None:
         self.series = series
         self.known = len(series)
         grid = local_grid(series.start_s, series.slot_s, self.known + ahead, series.zone)
@@ -67,7 +75,14 @@ class Panel:
         self.kinds = day_kinds(np.arange(self.days) + self.first_day, holiday)
         self.observed: Floats = np.full(self.day.size, np.nan)
         self.observed[: self.known] = series.learned
-        self.y: Floats = self.observed.copy()
+        self.events = EventTable(events, series.start_s, series.slot_s, self.day)
+        self.usual: Floats = np.where(self.events.inside, np.nan, self.observed)
+        """What would have been measured without events; NaN in short ones."""
+        self.plain: Floats = self.usual
+        """The same, with the short ones divided by what was believed of them."""
+        if self.events.events:
+            self._take_out_events()
+        self.y: Floats = self.usual.copy()
         self.closed: Bools = np.zeros(self.day.size, np.bool_)
         if series.closed_times is not None:
             self.closed = series.closed_times[grid.weekday, grid.slot]
@@ -78,6 +93,23 @@ class Panel:
             self.y[dead] = np.nan
             self._build_profiles()
         self._build_residuals()
+
+    @classmethod
+    def none(cls) -> "Panel":
+        """Return what stands in where a fit is kept without the history it came from; it knows nothing."""
+        return cls.__new__(cls)
+
+    def _take_out_events(self) -> None:
+        """Learn what events do from what was seen beyond the profile and the level of the days before."""
+        self.y = self.usual.copy()
+        self._build_profiles()
+        self._build_residuals()
+        expected = self.base[self.rows(self.day, self.day), self.slot]
+        evening = np.maximum(np.searchsorted(self.day, self.day) - 1, 0)
+        expected = expected * (1 + self.levels[_TWO_DAYS][evening])
+        self.events.learn(self.observed, from_root(expected))
+        self.plain = self.observed * np.exp(-self.events.log_factor(self.day, np.arange(self.day.size)))
+        self.usual = np.where(self.events.inside, np.nan, self.plain)
 
     def _build_profiles(self) -> None:
         table = np.full((self.days, self.slots_per_day), np.nan)
@@ -100,6 +132,7 @@ class Panel:
         self.shapes: Floats = self._running_shapes(np.where(usual, self.residual, np.nan))
         day_level, seen = self._day_levels(expected)
         self.day_shift: Floats = self._day_shifts(day_level, seen)
+        self.month_level: Floats = self._month_levels(day_level, seen)
         self.step, self.step_weight = self._steps(day_level, seen)
 
     def _learn_holidays(self) -> Ints:
@@ -150,7 +183,7 @@ class Panel:
         lives = [*SHORT_SLOTS, *(days * open_per_day for days in LONG_DAYS)]
         weight = np.where(known, expected, 0.0)
         top, bottom = (np.nan_to_num(self.residual) * weight), weight * weight
-        live_residual = _clipped(to_root(self.observed) - expected, expected)
+        live_residual = _clipped(to_root(self.plain) - expected, expected)
         live_weight = np.where(np.isfinite(live_residual), expected, 0.0)
         live = (np.nan_to_num(live_residual) * live_weight).tolist(), (live_weight**2).tolist()
         learned = top.tolist(), bottom.tolist()
@@ -200,6 +233,23 @@ class Panel:
             shifts[:, kind] = total / (count + _SHRINK_DAYS)
         return shifts
 
+    def _month_levels(self, level: Floats, seen: Bools) -> Floats:
+        """Return for each day the mean level of days at that place in earlier months, relative, shrunk to none.
+
+        Places are counted from the nearer end of the month: pay and bills come at either. Only days
+        `MONTH_AHEAD_DAYS` and more before are taken in, so that forecasts up to that far ahead may use it.
+        """
+        place = month_places(np.arange(self.days) + self.first_day)
+        plain = seen & (self.kinds == DayKind.PLAIN)
+        out = np.zeros(self.days)
+        for of_month in np.unique(place):
+            weight = np.clip(1 - np.abs(place - of_month) / (_MONTH_REACH_DAYS + 1), 0.0, None) * plain
+            mass, total = np.cumsum(weight), np.cumsum(weight * level)
+            here = np.flatnonzero((place == of_month) & (np.arange(self.days) >= MONTH_AHEAD_DAYS))
+            before = here - MONTH_AHEAD_DAYS
+            out[here] = total[before] / (mass[before] + _SHRINK_MONTHS * (_MONTH_REACH_DAYS + 1))
+        return out
+
     def _steps(self, level: Floats, seen: Bools) -> tuple[Floats, Floats]:
         """Return for each slot the level to follow if the load has stepped, and how sure that is, 0 to 1.
 
@@ -247,6 +297,14 @@ class Panel:
         row: Ints = np.maximum(target - WEEK * late, 0)
         return row
 
+    def counts(self, origins: Ints, targets: Ints, quantiles: Floats) -> Floats:
+        """Return quantiles of counts from those in z [rows, levels]: with events, and nothing while closed.
+
+        Closed slots were never learned from, and get no borrowed level.
+        """
+        lifted = self.events.lift(self.day[origins], targets, from_root(quantiles))
+        return np.where(self.closed[targets, None], 0.0, lifted)
+
     @cached_property
     def measured_days(self) -> Ints:
         """Return for each day how many earlier days have measured slots."""
@@ -257,8 +315,8 @@ class Panel:
     @cached_property
     def last_known(self) -> Floats:
         """Return for each slot the last z measured up to and with it, NaN before the first."""
-        place = np.maximum.accumulate(np.where(np.isfinite(self.observed), np.arange(self.day.size), -1))
-        return np.where(place >= 0, to_root(self.observed[np.maximum(place, 0)]), np.nan)
+        place = np.maximum.accumulate(np.where(np.isfinite(self.plain), np.arange(self.day.size), -1))
+        return np.where(place >= 0, to_root(self.plain[np.maximum(place, 0)]), np.nan)
 
     def day_type_rows(self, back: int = 5) -> Floats:
         """Return [day, slot]: mean z of the last `back` days before, smoothed; for series younger than a week."""

@@ -6,6 +6,7 @@ The same object serves a backtest, which walks through the past, and the service
 from collections import defaultdict
 from dataclasses import dataclass
 from time import process_time
+from typing import Protocol
 
 import numpy as np
 
@@ -30,15 +31,39 @@ class _Issued:
     quantiles: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class Night:
+    """What a night's fit leaves: enough to forecast until the next, a few kilobytes."""
+
+    day: int
+    """The local day it is for, from the epoch."""
+    chosen: Chosen
+    bands: Bands
+    bins: LeadBins
+
+    def quantiles(self, panel: Panel, origins: Ints, targets: Ints) -> Floats:
+        """Return [rows, levels] of counts over a panel of the same series, which may know more slots by now."""
+        forecast = self.chosen.on(panel).predict(origins, targets)
+        return panel.counts(origins, targets, self.bands.quantiles(self.bins.of(targets - origins), forecast))
+
+
+class Told(Protocol):
+    """Is told of a day's rehearsed forecasts whose slots have come."""
+
+    def __call__(self, targets: Ints, leads: Ints, model: str, quantiles: Floats, profile: Floats) -> None:
+        """Take slots and leads [rows], the model, its quantiles [rows, levels] and the profile's counts [rows]."""
+
+
 class Rolling:
     """The forecasts of one series, one local day at a time; days are numbered as in the panel."""
 
-    def __init__(self, panel: Panel, bins: LeadBins) -> None:
+    def __init__(self, panel: Panel, bins: LeadBins, told: Told | None = None) -> None:
         self.panel = panel
         self.bins = bins
         self.ladder = Ladder(panel, bins)
         self.bands = Bands(bins.edges[1:] / panel.slots_per_day)
         self.fit_seconds: list[float] = []
+        self._told = told
         self._pending: dict[int, list[_Issued]] = defaultdict(list)
         self._chosen: Chosen | None = None
         self._day = -1
@@ -63,13 +88,15 @@ class Rolling:
         self.fit_seconds.append(process_time() - began)
 
     def quantiles(self, origins: Ints, targets: Ints) -> Floats:
-        """Return [rows, levels] of counts for target slots seen from the ends of origin slots of this day.
-
-        Nothing is expected while closed: such slots were never learned from, and get no borrowed level.
-        """
+        """Return [rows, levels] of counts for target slots seen from the ends of origin slots of this day."""
         forecast = self._today().predict(origins, targets)
-        counts = from_root(self.bands.quantiles(self.bins.of(targets - origins), forecast))
-        return np.where(self.panel.closed[targets, None], 0.0, counts)
+        bands = self.bands.quantiles(self.bins.of(targets - origins), forecast)
+        return self.panel.counts(origins, targets, bands)
+
+    def night(self) -> Night:
+        """Return what this day's fit is, to be kept without the history."""
+        chosen = self._today().on(Panel.none())
+        return Night(self._day + self.panel.first_day, chosen, self.bands.settled(), self.bins)
 
     def rehearse(self) -> None:
         """Forecast a sample of leads from every slot of this day, to be learned from when they have come."""
@@ -82,7 +109,7 @@ class Rolling:
             targets = origins + first + 1 + (np.arange(origins.size) * 7919 + self._day) % (last - first)
             held = targets < panel.known
             origins, targets = origins[held], targets[held]
-            held = np.isfinite(panel.observed[targets])
+            held = np.isfinite(panel.usual[targets])
             origins, targets = origins[held], targets[held]
             if not origins.size:
                 continue
@@ -100,13 +127,16 @@ class Rolling:
             return
         bins = np.concatenate([part.bins for part in issued])
         targets = np.concatenate([part.targets for part in issued])
-        came = to_root(self.panel.observed[targets])
+        came = to_root(self.panel.usual[targets])
         forecast = np.concatenate([part.forecast for part in issued])
         quantiles = np.concatenate([part.quantiles for part in issued])
         self.bands.learn(Outcomes(bins, forecast, came - forecast, came[:, None] <= quantiles))
         own = np.abs(came - np.concatenate([part.own for part in issued]))
-        profile = np.abs(came - np.concatenate([part.profile for part in issued]))
-        self.ladder.learn(bins, own, profile)
+        usual = np.concatenate([part.profile for part in issued])
+        self.ladder.learn(bins, own, np.abs(came - usual))
+        if self._told is not None:
+            leads = targets - np.concatenate([part.origins for part in issued])
+            self._told(targets, leads, self.model, from_root(quantiles), from_root(usual))
 
 
 def _of(issued: _Issued, rows: Bools) -> _Issued:

@@ -4,14 +4,14 @@ Several memories of the profile, running levels of the residual and the drift of
 well they predicted this very series; a series that is pure noise around its profile gets weights near nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from forecast.leads import LeadBins, lead_bins
 from forecast.localtime import Floats, Ints
 from forecast.members import Fitted, register
-from forecast.panel import Panel
+from forecast.panel import MONTH_AHEAD_DAYS, Panel
 from forecast.profiles import WEEK
 from forecast.ridge import DaySums, day_sums, fit_ridge
 
@@ -27,12 +27,15 @@ def features(panel: Panel, origins: Ints, targets: Ints) -> tuple[Floats, Floats
     row, base = panel.expected(made, targets)
     levels = panel.levels[:, origins]
     today = np.where(panel.day[targets] == made, base, 0.0)
+    due = np.where(panel.day[targets] - made <= MONTH_AHEAD_DAYS, panel.month_level[panel.day[targets]], 0.0)
     columns = [
         np.ones_like(base),
         base,
         *panel.spread[:, row, slot],
         *(base * levels),
         base * panel.today[origins],
+        base * due,
+        base * panel.month_level[made],
         today * panel.today[origins],
         today * levels[_MEDIUM],
         today * levels[_HALF_DAY],
@@ -56,6 +59,10 @@ class FittedStack:
         weights = self.coefficients[self.bins.of(targets - origins)]
         forecast = base + np.einsum("rf,rf->r", columns, weights)
         return self.panel.follow_step(origins, targets, base, forecast)
+
+    def on(self, panel: Panel) -> Fitted:
+        """Return the coefficients over another panel."""
+        return replace(self, panel=panel)
 
 
 class Stack:

@@ -35,9 +35,11 @@ def product_roles(settings: Settings) -> list[Role]:
     ]
 
 
-def simulator_role(*, calls: int, seed: int, hep_port: int) -> Role:
+def simulator_role(*, calls: int, rtp_calls: int, seed: int, hep_port: int) -> Role:
     """Return the process that plays the network; start it once the collector listens."""
-    simulator = SimulatorSettings(calls=calls, seed=seed, host="127.0.0.1", port=hep_port, speed=1.0)
+    simulator = SimulatorSettings(
+        calls=calls, seed=seed, host="127.0.0.1", port=hep_port, speed=1.0, rtp_calls=rtp_calls
+    )
     return Role("simulator", "surgecast.simulator.run:run_simulator", (simulator,))
 
 

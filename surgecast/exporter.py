@@ -22,7 +22,8 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from collectors.capture.base import SourceStats
+from collectors.capture.base import PacketBufferStats, SourceStats
+from collectors.kernels.frames import KINDS
 from collectors.pipeline import Pipeline
 from collectors.publish import StoreSink
 from collectors.tracking.agents import Agent
@@ -34,25 +35,36 @@ OTHER = "other"
 """The trunk of what belongs to no configured one."""
 
 
+def build_info() -> Metric:
+    """Return what runs in this process."""
+    return InfoMetricFamily(
+        "surgecast_build", "Version of this process.", value={"version": __version__, "python": python_version()}
+    )
+
+
 class CollectorMetrics(Collector):
     """The metrics of a collector process."""
 
-    def __init__(self, pipeline: Pipeline, sink: StoreSink, capture: Callable[[], SourceStats]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        sink: StoreSink,
+        capture: Callable[[], SourceStats],
+        kept: Callable[[], PacketBufferStats] = PacketBufferStats,
+    ) -> None:
         self._pipeline = pipeline
         self._sink = sink
         self._capture = capture
+        self._kept = kept
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family; called at each scrape."""
-        yield InfoMetricFamily(
-            "surgecast_build",
-            "Version of this process.",
-            value={"version": __version__, "python": python_version()},
-        )
+        yield build_info()
         yield from self._sip()
         yield from self._media()
         yield from self._hep()
         yield from self._bounds()
+        yield from self._packet_buffer()
         yield from self._store()
 
     def _sip(self) -> Iterator[Metric]:
@@ -152,7 +164,10 @@ class CollectorMetrics(Collector):
         drops = CounterMetricFamily("surgecast_queue_dropped", "What was shed, by queue.", labels=["queue"])
         drops.add_metric(["kernel"], capture.kernel_drops)
         drops.add_metric(["connections"], capture.connections_refused)
+        drops.add_metric(["ring"], capture.ring_drops)
+        drops.add_metric(["softnet"], capture.softnet_drops)
         yield drops
+        yield from self._wire(capture)
         newest: dict[str, Agent] = {}
         """Of the agents that share a name, the one heard last: a series must not come twice."""
         for node_id, agent in sorted(pipeline.agents.by_id.copy().items()):
@@ -176,6 +191,22 @@ class CollectorMetrics(Collector):
         yield offset
         yield skewed
 
+    def _wire(self, capture: SourceStats) -> Iterator[Metric]:
+        interfaces = GaugeMetricFamily(
+            "surgecast_capture_interfaces", "Interfaces that are captured from, by state.", labels=["state"]
+        )
+        interfaces.add_metric(["up"], capture.interfaces - capture.interfaces_down)
+        interfaces.add_metric(["down"], capture.interfaces_down)
+        yield interfaces
+        yield CounterMetricFamily(
+            "surgecast_ring_freezes", "Times that a ring was full and dropped.", value=capture.ring_freezes
+        )
+        frames = CounterMetricFamily("surgecast_frames", "Captured frames, by what they are.", labels=["kind"])
+        counted = self._pipeline.rtp.frames_by_kind()
+        for kind in KINDS:
+            frames.add_metric([kind], counted[kind])
+        yield frames
+
     def _bounds(self) -> Iterator[Metric]:
         shed = CounterMetricFamily(
             "surgecast_table_shed", "Entries given up because a table was full.", labels=["table"]
@@ -187,6 +218,25 @@ class CollectorMetrics(Collector):
         for table, count in sorted(self._pipeline.sizes().items()):
             sizes.add_metric([table], count)
         yield sizes
+
+    def _packet_buffer(self) -> Iterator[Metric]:
+        kept = self._kept()
+        yield CounterMetricFamily(
+            "surgecast_packet_buffer_packets", "Packets written to the packet buffer.", value=kept.packets
+        )
+        yield CounterMetricFamily(
+            "surgecast_packet_buffer_dropped",
+            "Packets left out of the packet buffer because the disk was too slow or full.",
+            value=kept.dropped,
+        )
+        yield GaugeMetricFamily(
+            "surgecast_packet_buffer_bytes", "Bytes of kept packets on disk.", value=kept.bytes
+        )
+        yield GaugeMetricFamily(
+            "surgecast_packet_buffer_oldest_timestamp_seconds",
+            "Capture time of the oldest kept packet.",
+            value=kept.oldest_ns / 1e9,
+        )
 
     def _store(self) -> Iterator[Metric]:
         sink = self._sink

@@ -90,12 +90,13 @@ IP_AT, ROW_AT = _at.ip_at, _at.row_at
 
 
 @njit(**OPTIONS)
-def _is_vlan(ether_type):
+def is_vlan(ether_type):
+    """Return whether a VLAN tag (802.1Q, 802.1ad) follows."""
     return ether_type == U(0x8100) or ether_type == U(0x88A8) or ether_type == U(0x9100)
 
 
 @njit(**OPTIONS)
-def _network_at(frame, end, link):
+def network_at(frame, end, link):
     """Return the address of the IP header of a frame that is not Ethernet; 0 where there is none."""
     if link == U(12) or link == U(14) or link == U(101) or link == U(228) or link == U(229):
         return frame
@@ -112,7 +113,7 @@ def _network_at(frame, end, link):
     if at + U(2) > end:
         return U(0)
     kind = load_be16(at)
-    while _is_vlan(kind):
+    while is_vlan(kind):
         at += U(4)
         if at + U(2) > end:
             return U(0)
@@ -121,7 +122,7 @@ def _network_at(frame, end, link):
 
 
 @njit(**OPTIONS)
-def _skip_extensions(at, end, following):
+def skip_extensions(at, end, following):
     """Return the address behind the IPv6 extension headers where UDP follows them, else 0."""
     for _ in range(8):
         # hop-by-hop options, routing, destination options, mobility (RFC 8200 section 4)
@@ -166,7 +167,7 @@ def read_frame(frame, captured, link, captured_ns, seed, packet):
         if captured < U(14):
             return HANDED
         kind = load_be16(at)
-        while _is_vlan(kind):
+        while is_vlan(kind):
             at += U(4)
             if at + U(2) > end:
                 return HANDED
@@ -175,7 +176,7 @@ def read_frame(frame, captured, link, captured_ns, seed, packet):
             return OTHER
         at += U(2)
     else:
-        at = _network_at(frame, end, link)
+        at = network_at(frame, end, link)
         if at == U(0):
             return HANDED
     # the shortest IP, UDP and RTP headers, whichever IP it is
@@ -195,7 +196,7 @@ def read_frame(frame, captured, link, captured_ns, seed, packet):
         udp = at + U(40)
         following = load_u8(at + U(6))
         if following != _UDP:
-            udp = _skip_extensions(udp, end, following)
+            udp = skip_extensions(udp, end, following)
             if udp == U(0):
                 return HANDED
         addresses = at + U(8)

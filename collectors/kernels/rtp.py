@@ -48,6 +48,12 @@ _ETHERNET = U(LINK_ETHERNET)
 
 
 @njit(**OPTIONS)
+def captured_at(header):
+    """Return the time of the frame of a ring whose tpacket3_hdr is at an address."""
+    return load_u32(header + _SECONDS) * U(1_000_000_000) + load_u32(header + _NANOSECONDS)
+
+
+@njit(**OPTIONS)
 def _hand_back(block, offset, captured_ns, captured, wire, link, number):
     """Return whether there was room to name a frame for the slow path."""
     count = load_u64(block + control.handed_count)
@@ -143,7 +149,7 @@ def take_frames(block, base, listed, start, count, until_ns):
                     prefetch(ahead + _LINE)
             else:
                 offset = cursor - base + load_u16(cursor + _MAC)
-                captured_ns = load_u32(cursor + _SECONDS) * U(1_000_000_000) + load_u32(cursor + _NANOSECONDS)
+                captured_ns = captured_at(cursor)
                 captured = load_u32(cursor + _CAPTURED)
                 wire = load_u32(cursor + _WIRE)
                 link = _ETHERNET

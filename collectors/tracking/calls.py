@@ -19,6 +19,7 @@ from collectors.tracking.call_records import record_of, state_row
 from collectors.tracking.concurrency import Concurrency, LoadKey
 from collectors.tracking.labels import Labeller, PoolOf
 from collectors.tracking.media import MediaIndex, StreamMatch
+from collectors.tracking.media_check import MediaCheck
 from collectors.tracking.one_way import one_way
 from collectors.tracking.reports import ReportTracker
 from collectors.tracking.rollups import Rollups, Row
@@ -51,6 +52,7 @@ class CallTable:
     ) -> None:
         self.stats = CallStats()
         self.concurrency = Concurrency(rollups.load)
+        self.check = MediaCheck()
         self._labeller = labeller
         self._media = media
         self._rollups = rollups
@@ -120,6 +122,14 @@ class CallTable:
         given_up = call.announce(self._media.announce(description))
         if given_up is not None:
             self._media.forget(given_up)
+        if call.outcome is None:
+            self._count_transcode(call, call.sip.last_seen_ns)
+
+    def _count_transcode(self, call: TrackedCall, at_ns: int) -> None:
+        """Count an answered call whose answers, seen on either side of a relay, chose different codecs."""
+        if call.load_key is not None and not call.counted_transcode and len(call.codecs) > 1:
+            call.counted_transcode = True
+            self.concurrency.change(call.load_key, at_ns, 0, transcodes=+1)
 
     def _answered(self, sip: SipCall) -> None:
         call = self._calls.get(sip.call_id)
@@ -135,6 +145,7 @@ class CallTable:
             call.packets_per_second = 2 * 1000 / ptime
             call.load_key = call.key
             self.concurrency.change(call.load_key, sip.answered_ns, +1, call.packets_per_second)
+            self._count_transcode(call, sip.answered_ns)
 
     def _ended(self, sip: SipCall) -> None:
         call = self._calls.get(sip.call_id)
@@ -153,7 +164,8 @@ class CallTable:
         if call.answered:
             call.outcome = Outcome.ANSWERED
             if call.load_key is not None:
-                self.concurrency.change(call.load_key, at_ns, -1, -call.packets_per_second)
+                transcodes = -int(call.counted_transcode)
+                self.concurrency.change(call.load_key, at_ns, -1, -call.packets_per_second, transcodes)
                 holding_s = max(at_ns - sip.answered_ns, 0) / 1e9
                 self._rollups.load.row(at_ns, *call.load_key).count("holding_time_histogram", holding_s)
         else:
@@ -225,6 +237,7 @@ class CallTable:
         call = self._calls.get(interval.call_id)
         if call is not None:
             call.add_interval(interval)
+        self.check.add(interval, call)
 
     def take_records(self, now_ns: int, reports: ReportTracker) -> Iterator[CallRecord]:
         """Return the records of the calls whose last intervals are in; they are then forgotten."""
@@ -239,6 +252,7 @@ class CallTable:
             if call.answered:
                 activity = reports.sender_activity(call.sip.call_id)
                 call.one_way = one_way(activity, self._media, call.sides, call.heard)
+                self.check.call_over(call, activity)
             self._count_end(call)
             yield record_of(call, self._settings, self._links.of(call.sip))
             for side in call.sides:

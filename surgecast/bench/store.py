@@ -162,6 +162,11 @@ def _ticks(rows: int) -> Iterator[pa.RecordBatch]:
         yield tick.set_column(0, STREAM_INTERVAL.schema.field("time"), times.cast(TIME))
 
 
+def interval_rows(rows: int) -> pa.RecordBatch:
+    """Return rows of the same traffic as one batch, for other benches."""
+    return pa.concat_batches(list(_ticks(rows)))
+
+
 def _tick(random: np.random.Generator, time_ns: int, at: Any, calls: Any, shards: Any) -> pa.RecordBatch:
     n, call = len(at), at // 2
     lost = random.poisson(0.5, n)

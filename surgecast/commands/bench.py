@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from surgecast.bench import hep as hep_bench
+from surgecast.bench import lineproto as lineproto_bench
 from surgecast.bench import rtp as rtp_bench
 from surgecast.bench import sip as sip_bench
 from surgecast.bench import store as store_bench
@@ -29,6 +30,15 @@ def hep(seconds: Seconds = 3.0, as_json: AsJson = False) -> None:
     _print(
         {**hep_bench.run(seconds, lambda line: stderr.print(line, markup=False)), "sip": sip_bench.run()}, as_json
     )
+
+
+@app.command("lineproto")
+def lineproto(as_json: AsJson = False) -> None:
+    """Encode interval rows for InfluxDB, beside the Point and DataFrame writers of influxdb-client.
+
+    Example: surgecast bench lineproto --json
+    """
+    _print(lineproto_bench.run(), as_json)
 
 
 @app.command("rtp")

@@ -1,12 +1,13 @@
 """`surgecast call`: all that is known of one call."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from surgecast.commands.output import AsJson, iso_time, print_json, print_table, shown
 from surgecast.commands.stored import AsTenant, rows_of, stored
-from surgecast.config import ConfigFile, StoreUrl
+from surgecast.config import ConfigFile, StoreUrl, load_settings
 
 _TIMES = ("time", "started_at")
 
@@ -16,14 +17,27 @@ def call(
     tenant: AsTenant = None,
     config: ConfigFile = None,
     store: StoreUrl = None,
+    pcap: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="Save its packets from the packet buffer to this pcapng file."),
+    ] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Print what tshark knows of its packets in the packet buffer.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the trace of one call: its record, its messages hop by hop, and its quality.
+    """Print the trace of one call: its record, its messages hop by hop, and its quality; or save its packets.
 
     Example: surgecast call 1-28027@127.0.0.11
     """
     with stored(config, store, tenant) as reader:
         trace = reader.call(call_id)
+    if pcap is not None or deep:
+        # Here and not above: its kernels compile when they are imported.
+        from surgecast.commands.call_packets import packets_of
+
+        packets_of(load_settings(config), call_id, trace, pcap, tenant=tenant, deep=deep, as_json=as_json)
+        return
     messages, intervals, findings = (rows_of(t) for t in (trace.messages, trace.intervals, trace.findings))
     record = {k: iso_time(v) if isinstance(v, int) and k in _TIMES else v for k, v in (trace.call or {}).items()}
     if as_json:

@@ -28,6 +28,9 @@ def demo(
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the live page.")] = 8050,
     calls: Annotated[int, typer.Option(min=1, max=20_000, help="Concurrent calls to simulate, on average.")] = 500,
+    rtp_calls: Annotated[
+        int, typer.Option(min=0, max=100, help="How many of them, at a time, really send RTP over loopback.")
+    ] = 20,
     seed: Annotated[int, typer.Option(help="The same seed makes the same network and traffic.")] = 1,
     weeks: Annotated[int, typer.Option(min=0, max=12, help="Weeks of simulated history to write first.")] = 6,
     data: Annotated[
@@ -42,11 +45,19 @@ def demo(
     stop = threading.Event()
     stop_on_signals(stop)
     with _folder(data) as folder:
-        _run(folder, stop, seconds=seconds, port=port, calls=calls, seed=seed, weeks=weeks)
+        _run(folder, stop, seconds=seconds, port=port, calls=calls, rtp_calls=rtp_calls, seed=seed, weeks=weeks)
 
 
 def _run(
-    folder: Path, stop: threading.Event, *, seconds: float | None, port: int, calls: int, seed: int, weeks: int
+    folder: Path,
+    stop: threading.Event,
+    *,
+    seconds: float | None,
+    port: int,
+    calls: int,
+    rtp_calls: int,
+    seed: int,
+    weeks: int,
 ) -> None:
     _say("loading kernels")
     began = time.monotonic()
@@ -75,7 +86,9 @@ def _run(
         metrics_url = f"http://127.0.0.1:{settings.metrics.port}"
         _wait_until_ready(f"{metrics_url}/healthz", supervisor, stop)
         _say(f"starting a simulated network of {calls} concurrent calls")
-        supervisor.add(demonstration.simulator_role(calls=calls, seed=seed, hep_port=hep_port))
+        supervisor.add(
+            demonstration.simulator_role(calls=calls, rtp_calls=rtp_calls, seed=seed, hep_port=hep_port)
+        )
         _wait_until_ready(f"{url}/healthz", supervisor, stop)
         _say(f"metrics: {metrics_url}/metrics")
         _say(f"live page: {url}   (simulated traffic; Ctrl-C ends it)")

@@ -2,21 +2,25 @@
 
 from pathlib import Path
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
 from forecast.accuracy import LEVELS, Accuracy
 from forecast.backtest import Report, backtest
 from forecast.calendar import UnknownCountry
+from forecast.events import BadEvents, event_of, parse_declared
+from forecast.masks import mask_of, masked_by
 from forecast.points import read_csv
 from forecast.series import BadSeries
+from forecast.settings import ForecastSettings
+from surgecast.commands.forecast_run import explain_command, run
 from surgecast.commands.output import AsJson, print_json, print_table, stderr
+from surgecast.commands.times import seconds_of, zone_of
 from surgecast.errors import CommandError, Exit
-from telephony.durations import format_duration, parse_duration
+from telephony.durations import format_duration
 
 app = typer.Typer(
-    help="Judge forecasts of load on the past.",
+    help="Forecast load, explain a forecast, judge forecasts on the past.",
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
@@ -25,7 +29,11 @@ app = typer.Typer(
 
 @app.callback()
 def _forecast() -> None:
-    """Judge forecasts of load on the past."""
+    """Forecast load, explain a forecast, judge forecasts on the past."""
+
+
+app.command("run")(run)
+app.command("explain")(explain_command)
 
 
 @app.command("backtest")
@@ -36,19 +44,29 @@ def backtest_command(
     test_days: Annotated[int | None, typer.Option(help="Last days to test on; 28, or a third if shorter.")] = None,
     country: Annotated[str | None, typer.Option(help="Public holidays: US, GB, DE-BY, ...")] = None,
     tz: Annotated[str, typer.Option(help="Local zone, and that of stamps without an offset.")] = "UTC",
+    events: Annotated[Path | None, typer.Option(help="YAML file with the keys events and masks.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Forecast the last days of a series as if they were to come, from every slot, and say how well it went.
 
     Example: surgecast forecast backtest --series calls.csv --slot 15m --tz Europe/Berlin --country DE
     """
-    asked = {_seconds("--horizons", text): text.strip() for text in horizons.split(",") if text.strip()}
+    asked = {seconds_of("--horizons", text): text.strip() for text in horizons.split(",") if text.strip()}
     try:
-        points = read_csv(series, None if slot is None else _seconds("--slot", slot), _zone(tz))
-        report = backtest(points, horizons_s=tuple(asked), test_days=test_days, country=country)
+        zone = zone_of(tz)
+        points = read_csv(series, None if slot is None else seconds_of("--slot", slot), zone)
+        declared = ForecastSettings() if events is None else declared_in(events)
+        points = masked_by(points, (mask_of(mask, zone) for mask in declared.masks))
+        report = backtest(
+            points,
+            horizons_s=tuple(asked),
+            test_days=test_days,
+            country=country,
+            events=tuple(event_of(event, zone) for event in declared.events),
+        )
     except OSError as error:
         raise CommandError(f"--series {series}: {error.strerror}", Exit.NOT_FOUND) from error
-    except (BadSeries, UnknownCountry) as error:
+    except (BadSeries, UnknownCountry, BadEvents) as error:
         raise CommandError(f"--series {series.name}: {error}", Exit.USAGE) from error
     for note in report.notes:
         stderr.print(f"{series.name}: {note}", markup=False)
@@ -58,21 +76,14 @@ def backtest_command(
         _print(report, asked)
 
 
-def _seconds(option: str, text: str) -> int:
+def declared_in(path: Path) -> ForecastSettings:
+    """Return the events and masks of a file; raises CommandError."""
     try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        raise CommandError(f"{option}: {error}", Exit.USAGE) from error
-    if seconds < 1:
-        raise CommandError(f"{option}: {text[:40]!r} is under a second; write for example 15m", Exit.USAGE)
-    return round(seconds)
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise CommandError(f"--tz: no zone {name[:40]!r}; write for example Europe/Berlin", Exit.USAGE) from error
+        return parse_declared(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CommandError(f"--events {path}: {error.strerror}", Exit.NOT_FOUND) from error
+    except (BadEvents, UnicodeDecodeError) as error:
+        raise CommandError(f"--events {path.name}: {error}", Exit.USAGE) from error
 
 
 def _as_json(report: Report, asked: dict[int, str]) -> dict[str, Any]:

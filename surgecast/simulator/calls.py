@@ -99,6 +99,8 @@ class PlannedCall:
     """Processing time of a proxy."""
     nonce: int
     """Makes branches and sessions of this call its own."""
+    rtp_sent: bool = False
+    """Its RTP is really sent, between addresses of the loopback."""
 
     @property
     def answered(self) -> bool:

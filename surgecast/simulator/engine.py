@@ -20,6 +20,7 @@ from surgecast.simulator.calls import CallPlanner, PlannedCall
 from surgecast.simulator.demo_network import DEMO_NETWORK
 from surgecast.simulator.incidents import IncidentPlan, live_incidents
 from surgecast.simulator.media import MediaSession, stray_reports
+from surgecast.simulator.media_rtp import RtpCalls, RtpPacket
 from surgecast.simulator.messages import Sighting
 from surgecast.simulator.network import Network
 from surgecast.simulator.profile import generator
@@ -70,6 +71,7 @@ class Engine:
         network: Network = DEMO_NETWORK,
         plan: IncidentPlan | None = None,
         truth: Truth | None = None,
+        rtp_calls: int = 0,
     ) -> None:
         self.network = network
         self.truth = truth if truth is not None else Truth()
@@ -79,6 +81,7 @@ class Engine:
         self._arrivals = Arrivals(network, seed=seed, calls=calls, now_ns=start_ns, plan=self._plan)
         self._registrations_per_minute = calls * REGISTRATIONS_PER_CALL_S * 60
         self._planner = CallPlanner(network, self._plan)
+        self._rtp = RtpCalls(rtp_calls, start_ns)
         self._order = count()
         self._heap: list[_Event] = []
         strays = stray_reports(network, start_ns, seed, self.truth)
@@ -113,6 +116,10 @@ class Engine:
                 auth_key=agent.auth_key.encode(),
             )
             yield Datagram(send_ns, agent.node_id, data)
+
+    def packets(self, until_ns: int) -> Iterator[RtpPacket]:
+        """Yield the RTP up to a moment; ask for the sightings (or datagrams) up to it first."""
+        return self._rtp.packets(until_ns)
 
     def _push(self, source: Iterator[_Step]) -> None:
         step = next(source, None)
@@ -163,8 +170,11 @@ class Engine:
 
     def _call(self, call: PlannedCall) -> Iterator[_Step]:
         """Yield all sightings of a call, SIP and RTCP together, and keep its truth."""
+        call = self._rtp.claim(call)
         self.truth.started(call)
         media = MediaSession(call, self._plan) if call.answered else None
+        rtp = media.packet_streams if media else ()
+        self._rtp.begin(rtp)
         script = sip_script(call, self.network.hep_key)
         final_seen = False
         for sighting in merge(script, media.reports() if media else (), key=_AT):
@@ -174,7 +184,7 @@ class Engine:
             yield sighting.at_ns, sighting
         if not final_seen:
             self.truth.final(call)
-        self.truth.finished(call, media.streams if media else ())
+        self.truth.finished(call, media.streams if media else (), tuple(stream.rtp for stream in rtp))
 
     def _signalling(self) -> Iterator[_Step]:
         """Yield the beginning of each registration and heartbeat, minute by minute."""

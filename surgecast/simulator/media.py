@@ -7,108 +7,26 @@ what RFC 3550 section 6.4 and its appendices A.3 and A.8 make of them; LSR and D
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import hypot, log, log1p
+from functools import partial
+from math import hypot
 from random import Random
 
 from collectors.facts import Payload, ReceptionReport, SenderInfo
 from collectors.wire.rtcp_json import encode_rtpengine_json
 from surgecast.simulator.calls import Party, PlannedCall
 from surgecast.simulator.incidents import Impairment, IncidentPlan, Place
-from surgecast.simulator.messages import CLOCK_RATE_HZ, Agent, Sighting
+from surgecast.simulator.loss import LossProcess, Stream
+from surgecast.simulator.media_rtp import PACKET_NS, Met, PacketStream, Sending
+from surgecast.simulator.messages import CLOCK_RATE_HZ, PAYLOAD_TYPES, Agent, Sighting
 from surgecast.simulator.network import Network
-from surgecast.simulator.truth import StreamTruth, Truth
+from surgecast.simulator.truth import RtpTruth, StreamTruth, Truth
 from telephony.model import Direction, Endpoint
 
-_PACKETS_PER_SECOND = 50  # ptime 20 ms
-_PAYLOAD_BYTES = {"PCMA": 160, "PCMU": 160, "G722": 160, "G729": 20, "OPUS": 62, "ILBC": 38}
+PAYLOAD_BYTES = {"PCMA": 160, "PCMU": 160, "G722": 160, "G729": 20, "OPUS": 62, "ILBC": 38}
 _REPORT_INTERVAL_S = 5.0
 _NTP_EPOCH_S = 2_208_988_800
 _SECOND_NS = 1_000_000_000
 _MS = 1_000_000
-_ENDLESS = 1e12
-"""Mean length of a run, in packets, that no call outlives."""
-
-
-class LossProcess:
-    """A Gilbert process: memoryless runs of received and lost packets; the first packet is received."""
-
-    __slots__ = ("_losing", "_rng", "run")
-
-    def __init__(self, rng: Random) -> None:
-        self._rng = rng
-        self._losing = False
-        self.run = 0
-        """Lost packets since the last one that was received."""
-
-    def advance(self, packets: int, loss_ratio: float, burst_packets: float) -> int:
-        """Return how many of the next packets are lost, at this long-run ratio and mean length of a burst."""
-        if loss_ratio <= 0:
-            self._losing = False
-            if packets:
-                self.run = 0
-            return 0
-        gap_packets = burst_packets * (1 - loss_ratio) / loss_ratio
-        lost, left = 0, packets
-        while left:
-            run = self._run_of(burst_packets if self._losing else gap_packets, left)
-            left -= run
-            if self._losing:
-                lost += run
-                self.run += run
-            else:
-                self.run = 0
-            if left:
-                self._losing = not self._losing
-        # A run that the interval cuts goes on in the next one: geometric lengths have no memory, but whether
-        # it ends here has to be drawn.
-        if packets and self._rng.random() < 1 / max(burst_packets if self._losing else gap_packets, 1.0):
-            self._losing = not self._losing
-        return lost
-
-    def _run_of(self, mean: float, left: int) -> int:
-        """Return the length of a run, geometric with this mean (1 where the mean is below), cut at `left`."""
-        if mean <= 1:
-            return 1
-        if mean > _ENDLESS:
-            return left
-        return min(1 + int(log(1 - self._rng.random()) / log1p(-1 / mean)), left)
-
-
-@dataclass(slots=True)
-class _Stream:
-    """One direction: what was sent, what arrived, what the last report said."""
-
-    loss: LossProcess
-    truth: StreamTruth
-    first_seq: int
-    sent: int = 0
-    lost: int = 0
-
-    def advance(self, sent: int, path: Impairment) -> None:
-        """Let the stream send until `sent` packets have reached the receiver or been lost."""
-        new = max(sent - self.sent, 0)
-        self.sent += new
-        self.lost += self.loss.advance(new, path.loss_ratio, path.burst_packets)
-
-    @property
-    def received(self) -> int:
-        return self.sent - self.lost
-
-    def report(self, reporter_ssrc: int, jitter_ticks: int, lsr: int, dlsr: int) -> ReceptionReport | None:
-        """Return the reception report (RFC 3550 A.3) and count it into the truth; None: nothing received yet."""
-        if self.received == 0:
-            return None
-        expected = self.sent - self.loss.run
-        lost = expected - self.received
-        truth = self.truth
-        new_expected, new_lost = expected - truth.expected, lost - truth.lost
-        fraction = min((new_lost << 8) // new_expected, 255) if new_expected > 0 and new_lost > 0 else 0
-        truth.expected, truth.received, truth.lost = expected, self.received, lost
-        if truth.reports == 0:
-            truth.first_expected, truth.first_lost = expected, lost
-        truth.reports += 1
-        highest = self.first_seq + self.sent - 1 - self.loss.run
-        return ReceptionReport(reporter_ssrc, truth.ssrc, fraction, lost, highest, False, jitter_ticks, lsr, dlsr)
 
 
 @dataclass(slots=True)
@@ -133,16 +51,22 @@ class MediaSession:
     def __init__(self, call: PlannedCall, plan: IncidentPlan) -> None:
         self._call = call
         self._plan = plan
-        self._rng = rng = Random(call.nonce)
+        self._rng = Random(call.nonce)
         self._clock_rate = CLOCK_RATE_HZ[call.codec]
         self._agent = Agent(call.relay.node_id, "", "")
         self._sides = tuple(self._side(name) for name in ("caller", "callee"))
         directions = (Direction.TO_CALLEE, Direction.TO_CALLER)
-        self._streams = tuple(
-            _Stream(LossProcess(rng), StreamTruth(direction, side.party.ssrc), rng.getrandbits(15))
-            for direction, side in zip(directions, self._sides, strict=True)
-        )
+        self._streams = tuple(self._stream(n, direction) for n, direction in enumerate(directions))
         """What the caller sends, what the callee sends."""
+
+    @property
+    def packet_streams(self) -> tuple[PacketStream, ...]:
+        """The directions whose RTP is to be sent."""
+        return tuple(
+            stream
+            for stream, side in zip(self._streams, self._sides, strict=True)
+            if isinstance(stream, PacketStream) and side.sends_rtp
+        )
 
     @property
     def streams(self) -> tuple[StreamTruth, ...]:
@@ -194,6 +118,31 @@ class MediaSession:
             next_ns=call.final_ns + round(rng.uniform(1.5, 4.5) * 1e6) * 1000,
         )
 
+    def _stream(self, n: int, direction: Direction) -> Stream:
+        """Return the stream that side `n` sends."""
+        call, side = self._call, self._sides[n]
+        loss, truth = LossProcess(self._rng), StreamTruth(direction, side.party.ssrc)
+        first_seq = self._rng.getrandbits(15)
+        if not call.rtp_sent:
+            return Stream(loss, truth, first_seq)
+        src, dst = (
+            (call.relay_to_callee, call.callee.media) if n == 0 else (call.relay_to_caller, call.caller.media)
+        )
+        sending = Sending(
+            sent_at=partial(self._sent_at, side),
+            first_ns=call.final_ns,
+            first_timestamp=side.first_timestamp,
+            clock_rate_hz=self._clock_rate,
+            payload_type=PAYLOAD_TYPES[call.codec],
+            payload=bytes(PAYLOAD_BYTES[call.codec]),
+            end_ns=call.end_ns,
+        )
+        rtp = RtpTruth(direction, side.party.ssrc, src, dst)
+        return PacketStream(loss, truth, first_seq, rtp, sending, self._meets)
+
+    def _meets(self, at_ns: int) -> Met:
+        return Met(self._path(at_ns), sum(self._delay_ns(side, at_ns) for side in self._sides))
+
     def _sender_info(self, n: int, sent_ns: int, captured_ns: int) -> SenderInfo | None:
         """Return what side `n` says of its own stream at `sent_ns`; the relay sees it at `captured_ns`."""
         side, other = self._sides[n], self._sides[1 - n]
@@ -203,7 +152,7 @@ class MediaSession:
         ntp = ((seconds + _NTP_EPOCH_S) << 32) | ((rest << 32) // _SECOND_NS)
         ticks = (sent_ns - self._call.final_ns) * self._clock_rate // _SECOND_NS
         packets = self._sent(side, sent_ns)
-        octets = packets * _PAYLOAD_BYTES[self._call.codec]
+        octets = packets * PAYLOAD_BYTES[self._call.codec]
         arrives_ns = captured_ns + self._delay_ns(other, captured_ns)
         other.heard = [*other.heard[-1:], (arrives_ns, ntp >> 16 & 0xFFFFFFFF)]
         return SenderInfo(side.party.ssrc, ntp, (side.first_timestamp + ticks) & 0xFFFFFFFF, packets, octets)
@@ -218,7 +167,7 @@ class MediaSession:
         near_ns = self._delay_ns(side, sent_ns)
         way_ns = near_ns + self._delay_ns(other, sent_ns)
         stream.advance(self._sent(other, sent_ns - way_ns), path)
-        jitter_ms = path.jitter_ms * self._rng.gammavariate(16, 1 / 16)
+        jitter_ms = stream.jitter_ms(path, self._rng)
         jitter_ticks = round(jitter_ms * self._clock_rate / 1000)
         lsr, dlsr = self._last_sr(side, sent_ns)
         report = stream.report(side.party.ssrc, jitter_ticks, lsr, dlsr)
@@ -239,7 +188,14 @@ class MediaSession:
         active_ns = max(until_ns - start_ns, 0)
         if side.paused is not None:
             active_ns -= max(min(until_ns, side.paused[1]) - side.paused[0], 0)
-        return active_ns * _PACKETS_PER_SECOND // _SECOND_NS
+        return active_ns // PACKET_NS
+
+    def _sent_at(self, side: _Side, n: int) -> int:
+        """Return when a side sends its n-th packet, from 0: the inverse of `_sent`."""
+        sent_ns = self._call.final_ns + (n + 1) * PACKET_NS
+        if side.paused is not None and sent_ns > side.paused[0]:
+            sent_ns += side.paused[1] - side.paused[0]
+        return sent_ns
 
     @staticmethod
     def _last_sr(side: _Side, sent_ns: int) -> tuple[int, int]:

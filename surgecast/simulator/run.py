@@ -3,20 +3,28 @@
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
 from surgecast.simulator.engine import Datagram, Engine
+from surgecast.simulator.media_rtp import RtpPacket
 from surgecast.simulator.settings import SimulatorSettings
 from surgecast.simulator.truth import Truth
+from telephony.model import Endpoint
 
 TICK_S = 0.01
 """How often what has become due is sent."""
+RTP_TICK_S = 0.002
+"""The same where RTP is sent: what it adds to jitter stays under a millisecond."""
 KEPT_CALLS = 5_000
 """Finished calls (and minutes of outcomes) whose truth a long run remembers."""
 _SECOND_NS = 1_000_000_000
+_IDLE_NS = 60 * _SECOND_NS
+"""After this a stream is over (a held one pauses for less) and its sockets are closed."""
 
 log = structlog.get_logger()
 
@@ -59,10 +67,85 @@ class Sender:
         self._sockets.clear()
 
 
+class RtpSender:
+    """Sockets between which RTP really flows: one that sends and one that receives for each stream.
+
+    What arrives is read and thrown away, as a telephone would that nobody listens to: without a receiver every
+    packet would come back as an ICMP error.
+    """
+
+    def __init__(self) -> None:
+        self.stats = SendStats()
+        self._pairs: OrderedDict[tuple[Endpoint, Endpoint], _Pair] = OrderedDict()
+        """Longest unused first."""
+
+    def send(self, packets: Iterable[RtpPacket]) -> None:
+        """Send packets in this order; what cannot be sent is counted and forgotten."""
+        used: dict[int, socket.socket] = {}
+        last_ns = 0
+        for due_ns, src, dst, data in packets:
+            pair = self._pairs.get((src, dst)) or self._open(src, dst)
+            pair.used_ns = last_ns = due_ns
+            self._pairs.move_to_end((src, dst))
+            try:
+                self.stats.octets += pair.sender.send(data)
+                self.stats.datagrams += 1
+            except OSError:
+                self.stats.refused += 1
+            else:
+                used[id(pair)] = pair.receiver
+        for receiver in used.values():
+            _drain(receiver)
+        self._close_idle(last_ns - _IDLE_NS)
+
+    def close(self) -> None:
+        """Close the sockets; idempotent."""
+        while self._pairs:
+            self._pairs.popitem()[1].close()
+
+    def _close_idle(self, before_ns: int) -> None:
+        while self._pairs and next(iter(self._pairs.values())).used_ns < before_ns:
+            self._pairs.popitem(last=False)[1].close()
+
+    def _open(self, src: Endpoint, dst: Endpoint) -> "_Pair":
+        pair = self._pairs[src, dst] = _Pair()
+        with suppress(OSError):  # somebody receives there already: no ICMP comes back either
+            pair.receiver.bind(dst)
+        try:
+            pair.sender.bind(src)
+            pair.sender.connect(dst)
+        except OSError as error:
+            log.warning("RTP not sent", src=str(src), dst=str(dst), why=error.strerror)
+            pair.close()  # sends on it are refused, and counted
+        return pair
+
+
+class _Pair:
+    """The two ends of a stream."""
+
+    __slots__ = ("receiver", "sender", "used_ns")
+
+    def __init__(self) -> None:
+        self.sender, self.receiver = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        self.receiver.setblocking(False)
+        self.used_ns = 0
+
+    def close(self) -> None:
+        self.sender.close()
+        self.receiver.close()
+
+
+def _drain(receiver: socket.socket) -> None:
+    with suppress(BlockingIOError):
+        while True:
+            receiver.recv(1)
+
+
 def pace(
     engine: Engine,
     send: Callable[[Datagram], None],
     *,
+    send_rtp: Callable[[Iterable[RtpPacket]], None] | None = None,
     start_ns: int,
     speed: float,
     clock_ns: Callable[[], int],
@@ -73,10 +156,13 @@ def pace(
     `speed` is simulated seconds per second of `clock_ns`; 0 goes second by second as fast as it can.
     """
     now_ns = start_ns
-    while not wait(TICK_S if speed else 0):
+    tick_s = TICK_S if send_rtp is None else RTP_TICK_S
+    while not wait(tick_s if speed else 0):
         now_ns = start_ns + round((clock_ns() - start_ns) * speed) if speed else now_ns + _SECOND_NS
         for datagram in engine.datagrams(now_ns):
             send(datagram)
+        if send_rtp is not None:
+            send_rtp(engine.packets(now_ns))
 
 
 def run_simulator(
@@ -87,13 +173,34 @@ def run_simulator(
     The truth of the last `KEPT_CALLS` finished calls is kept, so a run of any length stays small.
     """
     start_ns = clock_ns()
-    engine = Engine(start_ns=start_ns, calls=settings.calls, seed=settings.seed, truth=Truth(keep=KEPT_CALLS))
-    sender = Sender(settings.host, settings.port)
-    log.info("simulating", calls=settings.calls, seed=settings.seed, host=settings.host, port=settings.port)
+    engine = Engine(
+        start_ns=start_ns,
+        calls=settings.calls,
+        seed=settings.seed,
+        truth=Truth(keep=KEPT_CALLS),
+        rtp_calls=settings.rtp_calls,
+    )
+    sender, rtp = Sender(settings.host, settings.port), RtpSender()
+    log.info(
+        "simulating",
+        calls=settings.calls,
+        rtp_calls=settings.rtp_calls,
+        seed=settings.seed,
+        host=settings.host,
+        port=settings.port,
+    )
     try:
-        pace(engine, sender.send, start_ns=start_ns, speed=settings.speed, clock_ns=clock_ns, wait=stop.wait)
+        pace(
+            engine,
+            sender.send,
+            send_rtp=rtp.send if settings.rtp_calls else None,
+            start_ns=start_ns,
+            speed=settings.speed,
+            clock_ns=clock_ns,
+            wait=stop.wait,
+        )
     finally:
-        sender.close()
-        stats = sender.stats
-        log.info("simulated", datagrams=stats.datagrams, octets=stats.octets, refused=stats.refused)
+        for name, each in (("simulated", sender), ("simulated RTP", rtp)):
+            each.close()
+            log.info(name, datagrams=each.stats.datagrams, octets=each.stats.octets, refused=each.stats.refused)
     return engine.truth

@@ -1,6 +1,8 @@
 """Settings of the simulator: what the demo's options become."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class SimulatorSettings(BaseModel):
@@ -15,3 +17,11 @@ class SimulatorSettings(BaseModel):
     port: int = Field(9060, ge=1, le=65_535)
     speed: float = Field(1.0, ge=0, le=1000)
     """Simulated seconds per second of the clock; 0 sends as fast as it can."""
+    rtp_calls: int = Field(0, ge=0, le=100)
+    """Calls at a time whose RTP is really sent, on the loopback: 100 packets a second each."""
+
+    @model_validator(mode="after")
+    def _rtp_keeps_time(self) -> Self:
+        if self.rtp_calls and self.speed != 1:
+            raise ValueError("rtp_calls: RTP has a clock of its own, so it goes with speed 1 only")
+        return self

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from surgecast.simulator.calls import PlannedCall
-from telephony.model import MINUTE_NS, Direction, Labels, Outcome, RegistrationOutcome, ReleasedBy
+from telephony.model import MINUTE_NS, Direction, Endpoint, Labels, Outcome, RegistrationOutcome, ReleasedBy
 
 
 @dataclass(slots=True)
@@ -41,6 +41,42 @@ class StreamTruth:
     rtt_reports: int = 0
 
 
+@dataclass(slots=True)
+class RtpTruth:
+    """One direction of a call's RTP as it was put on the wire, from its first packet to its last."""
+
+    direction: Direction
+    ssrc: int
+    src: Endpoint
+    dst: Endpoint
+    packets: int = 0
+    """Datagrams, duplicates among them."""
+    octets: int = 0
+    """RTP header and payload."""
+    duplicates: int = 0
+    reordered: int = 0
+    """Packets that came after one that was sent later."""
+    first_ns: int = 0
+    last_ns: int = 0
+    highest: int = -1
+    """Highest packet that came, the first being 0."""
+
+    @property
+    def received(self) -> int:
+        """Packets that came, each counted once."""
+        return self.packets - self.duplicates
+
+    @property
+    def expected(self) -> int:
+        """Packets from the first to the highest that came; what is lost after it, nobody can see."""
+        return self.highest + 1
+
+    @property
+    def lost(self) -> int:
+        """Packets missing among the expected."""
+        return self.expected - self.received
+
+
 @dataclass(frozen=True, slots=True)
 class CallTruth:
     """One session attempt. Times are UTC ns of the hop nearest the caller."""
@@ -66,9 +102,13 @@ class CallTruth:
     repeated: bool
     """The first INVITE or the 200 was sent twice."""
     streams: tuple[StreamTruth, ...] = ()
+    rtp: tuple[RtpTruth, ...] = ()
+    """Of the directions whose RTP was really sent."""
 
     @classmethod
-    def of(cls, call: PlannedCall, streams: tuple[StreamTruth, ...] = ()) -> "CallTruth":
+    def of(
+        cls, call: PlannedCall, streams: tuple[StreamTruth, ...] = (), rtp: tuple[RtpTruth, ...] = ()
+    ) -> "CallTruth":
         """Return the truth of a planned call."""
         node = call.proxies[0]
         ended = call.answered and not call.vanished
@@ -92,6 +132,7 @@ class CallTruth:
             held=call.hold is not None,
             repeated=call.invite_repeated or call.answer_repeated,
             streams=streams,
+            rtp=rtp,
         )
 
 
@@ -131,10 +172,12 @@ class Truth:
         if self.keep is not None and len(self.finals) > self.keep:
             del self.finals[next(iter(self.finals))]
 
-    def finished(self, call: PlannedCall, streams: tuple[StreamTruth, ...]) -> None:
-        """Note that all of a call was sent."""
+    def finished(
+        self, call: PlannedCall, streams: tuple[StreamTruth, ...], rtp: tuple[RtpTruth, ...] = ()
+    ) -> None:
+        """Note that all of a call was told; what is still to come of its RTP goes on to be counted."""
         del self.live[call.call_id]
-        self.ended.append(CallTruth.of(call, streams))
+        self.ended.append(CallTruth.of(call, streams, rtp))
 
     def outcomes(self) -> Counter[Outcome]:
         """Return the number of session attempts by final outcome."""

@@ -13,7 +13,8 @@ from surgecast.simulator.calls import PlannedCall
 from surgecast.simulator.demo_network import DEMO_NETWORK
 from surgecast.simulator.engine import EXAMPLE_START_NS, Engine
 from surgecast.simulator.incidents import Impairment, Incident, IncidentPlan, Place
-from surgecast.simulator.media import LossProcess, MediaSession, stray_reports
+from surgecast.simulator.loss import LossProcess
+from surgecast.simulator.media import MediaSession, stray_reports
 from surgecast.simulator.truth import Truth
 from telephony.model import Direction
 

@@ -1,0 +1,1 @@
+"""InfluxDB as the store: our own line protocol out, InfluxQL back in."""
