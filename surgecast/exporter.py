@@ -28,7 +28,9 @@ from collectors.pipeline import Pipeline
 from collectors.publish import StoreSink
 from collectors.tracking.agents import Agent
 from collectors.tracking.counters import JITTER_EDGES_MS
+from storage.embedded.status import StoreFigures
 from surgecast import __version__
+from surgecast.store_metrics import store_metrics
 from telephony.model import UNKNOWN, Outcome
 
 OTHER = "other"
@@ -51,11 +53,13 @@ class CollectorMetrics(Collector):
         sink: StoreSink,
         capture: Callable[[], SourceStats],
         kept: Callable[[], PacketBufferStats] = PacketBufferStats,
+        stored: Callable[[], StoreFigures] = StoreFigures,
     ) -> None:
         self._pipeline = pipeline
         self._sink = sink
         self._capture = capture
         self._kept = kept
+        self._stored = stored
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family; called at each scrape."""
@@ -66,6 +70,7 @@ class CollectorMetrics(Collector):
         yield from self._bounds()
         yield from self._packet_buffer()
         yield from self._store()
+        yield from store_metrics(self._stored())
 
     def _sip(self) -> Iterator[Metric]:
         counters = self._pipeline.counters

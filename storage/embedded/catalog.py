@@ -13,7 +13,7 @@ that changes while it is listed may show neither; readers drop covered ones. A f
 deletes between listing and reading makes the query start again here.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -35,10 +35,10 @@ class Snapshot:
     """Rows that are in logs only, with the stored schema."""
     repeats_since_ns: int
     """From this time on a point may be found more than once; END_NS where none may."""
-    unsealed: list[Window]
-    """The spans of the log rows, batch by batch."""
     shared: bool
     """Several writers wrote in the same span of time: any row may overwrite another's, marked or not."""
+    unsealed: list[Window] = field(default_factory=list)
+    """The spans of the log rows, batch by batch."""
 
 
 def clamp(window: Window) -> Window:
@@ -80,7 +80,7 @@ def snapshot(
                 spans.setdefault(log.writer, []).append((batch.min_ns, batch.max_ns))
     shared_ns = _shared_since(spans)
     repeats_ns = min([*marked, shared_ns])
-    return Snapshot(segments, pa.Table.from_batches(kept, schema), repeats_ns, unsealed, shared_ns < END_NS)
+    return Snapshot(segments, pa.Table.from_batches(kept, schema), repeats_ns, shared_ns < END_NS, unsealed)
 
 
 def _without_days(batch: LogBatch, sealed: set[str]) -> pa.RecordBatch | None:

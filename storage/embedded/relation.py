@@ -77,7 +77,8 @@ class ScopedRows:
     condition: Callable[[Parameters], str]
     """Scope and tags, as a condition on raw rows: tags are part of a point's identity, so it may come first."""
     connection: "duckdb.DuckDBPyConnection"
-    layout: Layout
+    layout: Layout | None = None
+    """Where rollups lie, for those of the embedded store."""
     others: list[str] = field(default_factory=list)
     """Files beside the segments that were asked for."""
     parameters: Parameters = field(default_factory=Parameters)

@@ -6,15 +6,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
 
-from storage.embedded.format import check_format
+from storage.embedded.format import FORMAT, check_format
 from storage.embedded.layout import Layout, is_writer_name
 from storage.embedded.lock import UPKEEP, WriterLock
 from storage.embedded.reader import EmbeddedReader
 from storage.embedded.relation import Database
-from storage.embedded.retention import Retention
+from storage.embedded.retention import Retention, free_bytes
 from storage.embedded.rolling import Rolling
 from storage.embedded.sealer import Sealer
 from storage.embedded.stats import StoreStats
+from storage.embedded.status import StoreFigures, StoreStatus, sizes_of, status_of
 from storage.embedded.upkeep import Upkeep
 from storage.embedded.writer import EmbeddedWriter
 from storage.seam import BadQuery, Scope, StoreError, StoreLocked, StoreUnavailable
@@ -76,6 +77,20 @@ class EmbeddedStore:
                 self._rolling.turn(now_ns)
             except OSError as error:
                 raise StoreUnavailable(f"store {self._layout.root}: {error}") from error
+
+    def status(self, now_ns: int) -> StoreStatus:
+        """Return what the store holds and what goes next; raises StoreUnavailable."""
+        try:
+            return status_of(self._layout, self._settings, self._retention, FORMAT, now_ns)
+        except OSError as error:
+            raise StoreUnavailable(f"store {self._layout.root}: {error}") from error
+
+    def figures(self) -> StoreFigures:
+        """Return what this process counted and the files take; raises StoreUnavailable."""
+        try:
+            return StoreFigures(self.stats, sizes_of(self._layout), free_bytes(self._layout.root))
+        except OSError as error:
+            raise StoreUnavailable(f"store {self._layout.root}: {error}") from error
 
     def _owned(self, locks: ExitStack) -> set[str]:
         """Return the writers that are ours, or dead, whose names are then ours too while `locks` are held."""

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from storage.embedded.points import Int64s
 from storage.embedded.relation import ScopedRows, listed
-from storage.embedded.rollups import cover
+from storage.embedded.rollups import Cover, cover
 from storage.schema import TIME
 
 _NANOS = 1_000_000_000
@@ -25,7 +25,10 @@ def sum_rows(rows: ScopedRows, schema: pa.Schema, since_ns: int, step_ns: int, b
     """
     fields = schema.names[1 + len(by) :]
     files = rows.files
-    how = cover(rows.layout, rows.measurement, rows.window, step_ns // _NANOS, files.segments, files.unsealed)
+    how = Cover([], [rows.window])
+    if rows.layout is not None:
+        step_seconds = step_ns // _NANOS
+        how = cover(rows.layout, rows.measurement, rows.window, step_seconds, files.segments, files.unsealed)
     columns = ["time", *by, *fields]
     parts = []
     for window in how.minutes:

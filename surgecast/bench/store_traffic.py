@@ -48,7 +48,7 @@ class Traffic:
 
     def __init__(self) -> None:
         self._random = np.random.default_rng(1)
-        self._noise = {
+        self._noise: dict[str, npt.NDArray[Any]] = {
             "lost": self._random.poisson(0.5, 4 * TICK_ROWS),
             "jitter_ms": np.round(self._random.gamma(2, 2, 4 * TICK_ROWS), 3),
             "rtt_ms": np.round(self._random.gamma(4, 10, 4 * TICK_ROWS), 2),
@@ -76,10 +76,8 @@ class Traffic:
         noise["received"] = 500 - noise["lost"]
         noise["mos"] = np.round(1 + 0.035 * noise["r_factor"], 3)
         times = pa.array(tick["time"].cast(pa.int64()).to_numpy() + time_ns).cast(TIME)
-        columns = [
-            times if f.name == "time" else pa.array(noise[f.name]).cast(f.type) if f.name in noise else tick[f.name]
-            for f in STREAM_INTERVAL.schema
-        ]
+        made = {"time": times} | {name: pa.array(values) for name, values in noise.items()}
+        columns = [made.get(f.name, tick[f.name]).cast(f.type) for f in STREAM_INTERVAL.schema]
         return pa.RecordBatch.from_arrays(columns, schema=STREAM_INTERVAL.schema)
 
     def _calls(self, tenth: int, generation: int) -> _Calls:
@@ -200,6 +198,6 @@ def _batch(measurement: Measurement, values: dict[str, Any], rows: int) -> pa.Re
     arrays = []
     for f in measurement.schema:
         value = values.get(f.name)
-        array = pa.nulls(rows, f.type) if value is None else value if isinstance(value, pa.Array) else pa.array(value)
+        array = pa.nulls(rows, f.type) if value is None else pa.array(value)
         arrays.append(array if array.type == f.type else array.cast(f.type))
     return pa.RecordBatch.from_arrays(arrays, schema=measurement.schema)

@@ -44,21 +44,23 @@ def _write(store: EmbeddedStore, rows: list[dict[str, Any]], *, seal: bool) -> N
 
 
 def _answers(store: EmbeddedStore) -> list[Any]:
-    found = []
-    for scope in (ENGINEER, Scope.of("client", "acme")):
-        for step_seconds in (0, 3600, 7200, 86_400):
-            for by in ([], ["tenant", "trunk"]):
-                for window in (_EVER, Window(_DAY + 7 * MINUTE_NS, _DAY + DAY_NS + 90 * MINUTE_NS)):
-                    reader = store.reader(scope)
-                    found.append(reader.sums("quality_minute", window, step_seconds=step_seconds, by=by))
-    return found
+    reader, client = store.reader(ENGINEER), store.reader(Scope.of("client", "acme"))
+    cut = Window(_DAY + 7 * MINUTE_NS, _DAY + DAY_NS + 90 * MINUTE_NS)
+    return [
+        reader.sums("quality_minute", _EVER, step_seconds=0, by=["tenant", "trunk"]),
+        reader.sums("quality_minute", cut, step_seconds=0),
+        reader.sums("quality_minute", _EVER, step_seconds=3600),
+        reader.sums("quality_minute", cut, step_seconds=7200, by=["tenant"], where={"trunk": ["a"]}),
+        reader.sums("quality_minute", _EVER, step_seconds=86_400, fields=["intervals", "r_histogram"]),
+        client.sums("quality_minute", cut, step_seconds=3600, by=["trunk"]),
+    ]
 
 
 def _rollups(root: Path) -> set[Path]:
     return set((root / "rollup").rglob("*.parquet"))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_sums_from_rollups_are_those_of_minutes(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     rolled, plain = EmbeddedStore(tmp_path / "rolled", sealing(20)), EmbeddedStore(tmp_path / "plain")
