@@ -325,8 +325,8 @@ REPLICA_DECISION = _measure(
         "need_minimum": _I,
         "need": _I,  # the greatest of them, before limits
         "final": _I,
-        "binding_source": _S,  # forecast | reactive | calendar | reserved | minimum
-        "binding_term": _S,  # packets | sessions | calls | transcodes: the capacity term that asks for most
+        "binding_source": _S,  # forecast | reactive | blocking | calendar | reserved | minimum
+        "binding_term": _S,  # packets_per_second | sessions | calls_per_second | transcoded_sessions | blocking
         "binding_limit": _S,  # the limit that changed `need` to `final`; empty where none did
         "limits": _S,  # JSON: every limit and guard with its value and whether it bound
         "reason": _S,  # one word of the policy's vocabulary

@@ -25,7 +25,7 @@ from collectors.tracking.tracked_call import CallSettings
 from storage.embedded.status import StoreFigures
 from storage.embedded.store import EmbeddedStore
 from storage.open import open_store
-from storage.seam import StoreError
+from storage.seam import StoreError, WriterHealth
 from storage.settings import StorageSettings
 
 log = structlog.get_logger()
@@ -96,11 +96,13 @@ class Collector:
         sink: StoreSink,
         maintain: Callable[[int], None] = lambda now_ns: None,
         kept: Callable[[], PacketBufferStats] = PacketBufferStats,
+        store_health: Callable[[], WriterHealth] = WriterHealth,
         stored: Callable[[], StoreFigures] = StoreFigures,
     ) -> None:
         self.pipeline = pipeline
-        self.kept = kept
+        self.store_health = store_health
         self.stored = stored
+        self.kept = kept
         """The figures of the packet buffer; zeros where there is none."""
         self.sink = sink
         self._sources = sources
@@ -207,4 +209,4 @@ def collecting(settings: CollectorSettings, storage: StorageSettings) -> Iterato
         interfaces = open_interfaces(settings.interfaces, pipeline.rtp.tables, tap)
         for interface in interfaces:
             opened.callback(interface.close)
-        yield Collector([*sources, *interfaces], pipeline, sink, store.maintain, kept, stored)
+        yield Collector([*sources, *interfaces], pipeline, sink, store.maintain, kept, writer.health, stored)

@@ -20,6 +20,7 @@ from collectors.publish import StoreSink
 from collectors.tracking.labels import Labeller, NodeRule, TrunkRule
 from storage.embedded.stats import StoreStats
 from storage.embedded.status import Sizes, StoreFigures
+from storage.seam import WriterHealth
 from surgecast.exporter import CollectorMetrics, ExporterServer
 from telephony.model import Outcome
 
@@ -46,8 +47,13 @@ def metrics_of(
     traffic: HepTraffic, stats: SourceStats | None = None, labeller: Labeller | None = None
 ) -> CollectorMetrics:
     pipeline, _ = run(traffic, labeller=labeller)
-    sink = StoreSink(NoWriter(), lambda: 0.0)
-    return CollectorMetrics(pipeline, sink, lambda: stats or SourceStats(), stored=lambda: FIGURES)
+    return CollectorMetrics(
+        pipeline,
+        StoreSink(NoWriter(), lambda: 0.0),
+        lambda: stats or SourceStats(),
+        store_health=lambda: WriterHealth({"timeout": 1, "written": 5}, {"malformed": 2}, spool_rows=3),
+        stored=lambda: FIGURES,
+    )
 
 
 def everything() -> CollectorMetrics:
