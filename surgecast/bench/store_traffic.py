@@ -108,6 +108,11 @@ class Traffic:
         return _Calls(numbers, ids, shards, _batch(STREAM_INTERVAL, values, TICK_ROWS))
 
 
+def interval_rows(rows: int) -> pa.RecordBatch:
+    """Return interval rows as one batch, for other benches."""
+    return pa.concat_batches([tick for tick, _ in Traffic().ticks(rows)])
+
+
 def quality_minutes(end_ns: int, minutes: int) -> Iterator[pa.RecordBatch]:
     """Yield quality minutes up to `end_ns`: 160 rows a minute, of 40 trunks, 2 directions and 2 codecs."""
     random = np.random.default_rng(2)

@@ -51,12 +51,17 @@ def rtp(as_json: AsJson = False) -> None:
 
 
 @app.command("store")
-def store(as_json: AsJson = False) -> None:
-    """Write interval rows while a second process reads, and time the queries of the pages.
+def store(
+    rows: Annotated[
+        int, typer.Option(min=1_000_000, help="Interval rows; 50 million take 2 GB.")
+    ] = store_bench.ROWS,
+    as_json: AsJson = False,
+) -> None:
+    """Write interval rows while a second process reads, and time the queries of the pages, cold and warm.
 
-    Example: surgecast bench store --json
+    Example: surgecast bench store --rows 50000000 --json
     """
-    _print(store_bench.run(), as_json)
+    _print(store_bench.run(rows), as_json)
 
 
 def _print(figures: dict[str, Any], as_json: bool) -> None:
