@@ -1,10 +1,11 @@
 """Quantiles of the histograms that `Reader.sums` returns, a row at a time or all at once, with their error.
 
-Percentiles come from merged histograms, never from averaging percentiles. The quantile of the values and the one
-told here lie in the same bucket, because counting and merging lose nothing but the place inside it: the error is
-at most the width of that bucket. With the buckets of `telephony.histogram` that is 2 points of R, 0.05 of MOS, and of
-the value 12 % for jitter and holding times, 15 % for loss and post-dial delay, 20 % for registration delay (the
-width of the first bucket where that is more). Values beyond the last edge are told as the last edge.
+Percentiles come from merged histograms, never from averaging percentiles. The quantile of the values and the
+one told here lie in the same bucket, because counting and merging lose nothing but the place inside it: the
+error is at most the width of that bucket. With the buckets of `telephony.histogram` that is 2 points of R, 0.05
+of MOS, and of the value 12 % for jitter and holding times, 15 % for loss and post-dial delay, 20 % for
+registration delay (the width of the first bucket where that is more). Values beyond the last edge are told as
+the last edge.
 """
 
 from collections.abc import Sequence

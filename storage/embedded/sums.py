@@ -14,7 +14,7 @@ from storage.embedded.rollups import Cover, cover
 from storage.schema import TIME
 
 _NANOS = 1_000_000_000
-_BATCH_ROWS = 131_072
+_BATCH_ROWS = 32_768
 """Rows that are in memory at once with their histograms (some hundred bytes to a kilobyte each)."""
 
 
