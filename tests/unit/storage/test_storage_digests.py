@@ -79,7 +79,7 @@ def _rounded(row: dict[str, Any]) -> dict[str, Any]:
     return {name: round(value, 6) if isinstance(value, float) else str(value) for name, value in row.items()}
 
 
-@settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=5, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(drawn=st.lists(_ROW, min_size=1, max_size=40), cut=st.integers(0, 5 * INTERVAL_NS))
 def test_digests_answer_as_intervals_do(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[dict[str, Any]], cut: int
