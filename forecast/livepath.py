@@ -2,8 +2,8 @@
 
 Two views of the same slot are mixed by how well each did at that lead: the live calls carried on by their ages
 (`forecast.concurrency`), which knows what is up right now, and the series' own model, which knows the time of the
-week. Around the mixture lie conformal quantiles learned from its own errors, so that capacity planned at q99 of the
-maximum is exceeded in one slot of a hundred, whatever the holding times are like.
+week. Around the mixture lie conformal quantiles learned from its own errors, so that capacity planned at q99 of
+the maximum is exceeded in one slot of a hundred, whatever the holding times are like.
 """
 
 from collections import defaultdict

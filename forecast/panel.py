@@ -17,7 +17,7 @@ from forecast.events import Event, EventTable
 from forecast.localtime import EPOCH_WEEKDAY, Bools, Floats, Ints, local_grid, weekday_of
 from forecast.profiles import WEEK, base_profile, known_mean, smoothed, weekly_profiles
 from forecast.series import Series
-from forecast.states import outages
+from forecast.states import outages, spikes
 
 OFFSET = 0.375
 POISSON_VARIANCE = 0.25
@@ -75,8 +75,9 @@ class Panel:
         self.kinds = day_kinds(np.arange(self.days) + self.first_day, holiday)
         self.observed: Floats = np.full(self.day.size, np.nan)
         self.observed[: self.known] = series.learned
+        self.absurd: Bools = spikes(self.observed, self.day)
         self.events = EventTable(events, series.start_s, series.slot_s, self.day)
-        self.usual: Floats = np.where(self.events.inside, np.nan, self.observed)
+        self.usual: Floats = np.where(self.events.inside | self.absurd, np.nan, self.observed)
         """What would have been measured without events; NaN in short ones."""
         self.plain: Floats = self.usual
         """The same, with the short ones divided by what was believed of them."""
@@ -88,7 +89,8 @@ class Panel:
             self.closed = series.closed_times[grid.weekday, grid.slot]
         self._build_profiles()
         dead = outages(self.y, from_root(self.base[self.day, self.slot]))
-        self.outage: Bools = dead
+        self.outage: Bools = dead | self.absurd
+        """Slots that are not believed, for too little or too much: shown, not learned from."""
         if dead.any():
             self.y[dead] = np.nan
             self._build_profiles()
@@ -102,8 +104,9 @@ class Panel:
         expected = self.base[self.rows(self.day, self.day), self.slot]
         evening = np.maximum(np.searchsorted(self.day, self.day) - 1, 0)
         expected = expected * (1 + self.levels[_TWO_DAYS][evening])
-        self.events.learn(self.observed, from_root(expected))
-        self.plain = self.observed * np.exp(-self.events.log_factor(self.day, np.arange(self.day.size)))
+        believable = np.where(self.absurd, np.nan, self.observed)
+        self.events.learn(believable, from_root(expected))
+        self.plain = believable * np.exp(-self.events.log_factor(self.day, np.arange(self.day.size)))
         self.usual = np.where(self.events.inside, np.nan, self.plain)
 
     def _build_profiles(self) -> None:

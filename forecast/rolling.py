@@ -15,6 +15,8 @@ from forecast.leads import LeadBins
 from forecast.localtime import Bools, Floats, Ints
 from forecast.panel import Panel, to_root
 
+_ORIGINS_PER_DAY = 288
+"""Slots of a day that are forecast from for the sake of learning: those between err like their neighbours."""
 _SAMPLES = 4
 """Leads of each bin and origin whose outcomes are learned from: neighbouring leads err alike."""
 
@@ -73,6 +75,8 @@ class Rolling:
         chosen = self._today()
         panel = self.panel
         of_day = np.flatnonzero(panel.day[: panel.known] == self._day)
+        step = max(1, panel.slots_per_day // _ORIGINS_PER_DAY)
+        of_day = of_day[self._day % step :: step]
         for number in range(len(self.bins)):
             first, last = int(self.bins.edges[number]), int(self.bins.edges[number + 1])
             origins = np.repeat(of_day, min(last - first, _SAMPLES))
