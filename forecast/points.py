@@ -24,22 +24,27 @@ _REGULAR_SHARE = 0.6
 """Share of equal steps between stamps from which the points count as regular."""
 
 
-def read_csv(path: Path, slot_s: int | None = None, zone: ZoneInfo | None = None) -> Series:
+def read_csv(
+    path: Path, slot_s: int | None = None, zone: ZoneInfo | None = None, finest_s: int = DEFAULT_SLOT_S
+) -> Series:
     """Return the series of a CSV file. Raises BadSeries with the reason and what to do, OSError if unreadable.
 
     Stamps with an offset are instants; stamps without are wall-clock times of `zone` (UTC when None). `slot_s`
-    None takes a quarter of an hour, or the file's own step where that is coarser.
+    None takes `finest_s`, or the file's own step where that is coarser.
     """
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.DictReader(file)
         names = reader.fieldnames or []
         if "ds" not in names or "y" not in names:
             raise BadSeries(f"{path.name}: needs the columns ds,y; has {','.join(names)[:80] or 'none'}")
-        return from_rows(((row["ds"], row["y"]) for row in reader), slot_s, zone)
+        return from_rows(((row["ds"], row["y"]) for row in reader), slot_s, zone, finest_s)
 
 
 def from_rows(
-    rows: Iterable[tuple[str | None, str | None]], slot_s: int | None = None, zone: ZoneInfo | None = None
+    rows: Iterable[tuple[str | None, str | None]],
+    slot_s: int | None = None,
+    zone: ZoneInfo | None = None,
+    finest_s: int = DEFAULT_SLOT_S,
 ) -> Series:
     """Return the series of (stamp, value) texts; see `read_csv`."""
     zone = zone or ZoneInfo("UTC")
@@ -67,7 +72,7 @@ def from_rows(
     series = from_points(
         times,
         values,
-        slot_s=slot_s if slot_s is not None else max(DEFAULT_SLOT_S, _dividing_day(native_s)),
+        slot_s=slot_s if slot_s is not None else max(finest_s, _dividing_day(native_s)),
         native_s=native_s,
         zone=zone,
         unsure_s=unsure,

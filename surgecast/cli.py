@@ -26,6 +26,7 @@ VERBS = (
         "Check this machine, the configuration and a running Surgecast.",
     ),
     Verb("forecast", "surgecast.commands.forecast:app", "Judge forecasts of load on the past."),
+    Verb("scale", "surgecast.commands.scale:app", "Scale pools ahead of their load."),
     Verb("config", "surgecast.commands.config:app", "Check, show or describe the configuration."),
     Verb("bench", "surgecast.commands.bench:app", "Measure the hot paths beside their peers in the same run."),
 )

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
@@ -15,8 +14,9 @@ from forecast.points import read_csv
 from forecast.series import BadSeries
 from forecast.settings import ForecastSettings
 from surgecast.commands.output import AsJson, print_json, print_table, stderr
+from surgecast.commands.times import seconds_of, zone_of
 from surgecast.errors import CommandError, Exit
-from telephony.durations import format_duration, parse_duration
+from telephony.durations import format_duration
 
 app = typer.Typer(
     help="Judge forecasts of load on the past.",
@@ -46,11 +46,11 @@ def backtest_command(
 
     Example: surgecast forecast backtest --series calls.csv --slot 15m --tz Europe/Berlin --country DE
     """
-    asked = {_seconds("--horizons", text): text.strip() for text in horizons.split(",") if text.strip()}
+    asked = {seconds_of("--horizons", text): text.strip() for text in horizons.split(",") if text.strip()}
     try:
-        zone = _zone(tz)
-        points = read_csv(series, None if slot is None else _seconds("--slot", slot), zone)
-        declared = ForecastSettings() if events is None else _declared(events)
+        zone = zone_of(tz)
+        points = read_csv(series, None if slot is None else seconds_of("--slot", slot), zone)
+        declared = ForecastSettings() if events is None else declared_in(events)
         points = masked_by(points, (mask_of(mask, zone) for mask in declared.masks))
         report = backtest(
             points,
@@ -71,30 +71,14 @@ def backtest_command(
         _print(report, asked)
 
 
-def _declared(path: Path) -> ForecastSettings:
+def declared_in(path: Path) -> ForecastSettings:
+    """Return the events and masks of a file; raises CommandError."""
     try:
         return parse_declared(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CommandError(f"--events {path}: {error.strerror}", Exit.NOT_FOUND) from error
     except (BadEvents, UnicodeDecodeError) as error:
         raise CommandError(f"--events {path.name}: {error}", Exit.USAGE) from error
-
-
-def _seconds(option: str, text: str) -> int:
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        raise CommandError(f"{option}: {error}", Exit.USAGE) from error
-    if seconds < 1:
-        raise CommandError(f"{option}: {text[:40]!r} is under a second; write for example 15m", Exit.USAGE)
-    return round(seconds)
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise CommandError(f"--tz: no zone {name[:40]!r}; write for example Europe/Berlin", Exit.USAGE) from error
 
 
 def _as_json(report: Report, asked: dict[int, str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Points in time as people write them on a command line: `now`, `-15m`, `2026-11-20`, `2026-11-20T08:00:00Z`."""
+"""Times, durations and zones as people write them on a command line: `now`, `-15m`, `2026-11-20T08:00:00Z`."""
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from surgecast.errors import CommandError, Exit
 from telephony.durations import parse_duration
@@ -34,3 +35,22 @@ def _parsed(text: str, now_ns: int) -> int:
         ) from error
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return int(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1000
+
+
+def seconds_of(option: str, text: str) -> int:
+    """Return the whole seconds of an option's duration, at least 1."""
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise CommandError(f"{option}: {error}", Exit.USAGE) from error
+    if seconds < 1:
+        raise CommandError(f"{option}: {text[:40]!r} is under a second; write for example 15m", Exit.USAGE)
+    return round(seconds)
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Return the zone that `--tz` names."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise CommandError(f"--tz: no zone {name[:40]!r}; write for example Europe/Berlin", Exit.USAGE) from error

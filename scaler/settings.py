@@ -1,0 +1,159 @@
+"""What an operator can set about scaling: the pools, what a pod can carry, and how far the scaler may go."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from forecast.accuracy import LEVELS
+from telephony.durations import parse_duration
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+"""Seconds, written as `10s`, `15m`, `4h` or `7d`."""
+
+_NAME = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PodCapacity(_Section):
+    """What one pod carries at most, by resource; those not given do not bind."""
+
+    packets_per_second: float | None = Field(
+        default=None, gt=0, description="Packets in and out; a relayed G.711 call is 200.", examples=[200_000]
+    )
+    sessions: float | None = Field(
+        default=None, gt=0, description="Concurrent calls (ports, memory).", examples=[1000]
+    )
+    calls_per_second: float | None = Field(default=None, gt=0, description="New calls a second.", examples=[50])
+    transcoded_sessions: float | None = Field(
+        default=None, gt=0, description="Concurrent transcoded calls.", examples=[150]
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if all(getattr(self, name) is None for name in type(self).model_fields):
+            raise ValueError("give at least one of " + ", ".join(type(self).model_fields))
+        return self
+
+
+class TargetSettings(_Section):
+    """What is scaled, in Kubernetes."""
+
+    namespace: str = Field(default="default", pattern=_NAME, description="Namespace.", examples=["voice"])
+    kind: Literal["Deployment", "StatefulSet"] = Field(
+        default="Deployment", description="Kind with a scale subresource.", examples=["Deployment"]
+    )
+    name: str = Field(pattern=_NAME, description="Name of the object.", examples=["rtpengine"])
+
+
+class DrainSettings(_Section):
+    """How a pod is emptied before it goes."""
+
+    method: Literal["none", "rtpengine-ng", "rtpengine-cli"] = Field(
+        default="none",
+        description="How new calls are kept from a pod; none relies on the pod's own termination.",
+        examples=["rtpengine-cli"],
+    )
+    port: int = Field(
+        default=9900, ge=1, le=65535, description="Port of that interface on a pod.", examples=[9900]
+    )
+    deadline: Duration = Field(
+        default=1800.0, gt=0, description="Calls that last longer than this are given up.", examples=["30m"]
+    )
+
+
+class PoolSettings(_Section):
+    """A group of equal pods and the load that they share."""
+
+    name: str = Field(pattern=_NAME, description="Name of the pool, as in the load it is measured by.",
+                      examples=["rtpengine-eu"])  # fmt: skip
+    region: str = Field(default="", max_length=64, description="Region of the pool.", examples=["eu"])
+    target: TargetSettings | None = Field(
+        default=None, description="What is scaled; without it decisions are only written down."
+    )
+    pod: PodCapacity = Field(description="What one pod carries.")
+    target_utilisation: float = Field(
+        default=0.9, gt=0, le=1, description="How full pods may be by the load seen now.", examples=[0.9]
+    )
+    forecast_utilisation: float = Field(
+        default=0.95, gt=0, le=1, description="How full pods may be at the forecast quantile.", examples=[0.95]
+    )
+    forecast_quantile: float = Field(
+        default=0.95,
+        description="Quantile of the coming slots' maximum that is provided for: 0.5, 0.8, 0.9, 0.95 or 0.99.",
+        examples=[0.95],
+    )
+    blocking: float = Field(
+        default=0.001, gt=0, lt=1, description="Calls that may find no pod with room (Erlang B).", examples=[0.001]
+    )
+    peakedness: float = Field(
+        default=1.0, ge=1, le=10, description="Variance to mean of concurrent calls (Hayward).", examples=[1.5]
+    )
+    minimum: int = Field(default=1, ge=0, description="Fewest pods.", examples=[2])
+    maximum: int = Field(default=100, ge=1, description="Most pods.", examples=[40])
+    reserved_sessions: dict[str, int] = Field(
+        default_factory=dict,
+        description="Calls that a tenant can always place, by tenant.",
+        examples=[{"hospital": 200}],
+    )
+    cost_per_pod_hour: float = Field(default=0.0, ge=0, description="Price of a pod.", examples=[0.17])
+    budget_per_hour: float | None = Field(
+        default=None, gt=0, description="Most that the pool may cost an hour.", examples=[5.0]
+    )
+    lead_time: Duration = Field(
+        default=180.0, gt=0, description="From a new pod to a ready one, until it was measured.", examples=["3m"]
+    )
+    stabilisation: Duration = Field(
+        default=300.0, ge=0, description="How long load must have been lower before pods go.", examples=["5m"]
+    )
+    step_up: int = Field(default=50, ge=1, description="Most pods added by one decision.", examples=[10])
+    step_down: int = Field(default=10, ge=1, description="Most pods removed by one decision.", examples=[2])
+    load_age: Duration = Field(
+        default=30.0, gt=0, description="Older load is stale: no pod goes by it.", examples=["30s"]
+    )
+    forecast_age: Duration = Field(
+        default=2700.0, gt=0, description="A forecast issued longer ago is stale.", examples=["45m"]
+    )
+    ready_ratio: float = Field(
+        default=0.5, ge=0, le=1, description="With fewer of the pods ready none is removed.", examples=[0.5]
+    )
+    drain: DrainSettings = Field(default_factory=DrainSettings, description="How a pod is emptied.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.forecast_quantile not in LEVELS:
+            raise ValueError(f"forecast_quantile must be one of {', '.join(map(str, LEVELS))}")
+        if self.minimum > self.maximum:
+            raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
+        if self.budget_per_hour is not None and not self.cost_per_pod_hour:
+            raise ValueError("budget_per_hour needs cost_per_pod_hour")
+        return self
+
+    @property
+    def affordable(self) -> int | None:
+        """Pods that the budget pays for, at least the minimum; None where there is no budget."""
+        if self.budget_per_hour is None:
+            return None
+        return max(int(self.budget_per_hour / self.cost_per_pod_hour + 1e-9), self.minimum)
+
+
+class ScalerSettings(_Section):
+    """The autoscaler."""
+
+    mode: Literal["observe", "advise", "act"] = Field(
+        default="observe",
+        description="observe: decisions are written down; advise: and shown as advice; act: and carried out.",
+        examples=["act"],
+    )
+    period: Duration = Field(default=15.0, ge=1, description="Between decisions.", examples=["15s"])
+    pools: tuple[PoolSettings, ...] = Field(default=(), description="The pools.")
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        names = [pool.name for pool in self.pools]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two pools are named {', '.join(twice)}")
+        return self
