@@ -31,16 +31,18 @@ from collectors.tracking.dialogs import DialogTracker
 from collectors.tracking.findings import Findings
 from collectors.tracking.generations import Generations
 from collectors.tracking.labels import Labeller, PoolOf
-from collectors.tracking.media import MediaIndex, StreamMatch
+from collectors.tracking.media import MediaIndex, StreamMatch, rtp_of
 from collectors.tracking.privacy import mask_uri
-from collectors.tracking.ratings import rated
+from collectors.tracking.ratings import rated, rated_stream
 from collectors.tracking.report_intervals import ReportedInterval, StreamKey
 from collectors.tracking.report_streams import ReportedStream
 from collectors.tracking.reports import ReportTracker
 from collectors.tracking.rollups import Rollups
 from collectors.tracking.rtp import RtpTracker
+from collectors.tracking.silence import SilenceMemory
 from collectors.tracking.streams import StreamSettings
 from collectors.tracking.tracked_call import CallSettings
+from collectors.tracking.two_views import TwoViews
 from collectors.wire.hep import DuplicateFilter
 from collectors.wire.rtcp import ParsedRtcp, parse_rtcp
 from collectors.wire.rtcp_json import parse_rtcp_json
@@ -51,6 +53,7 @@ from telephony.model import (
     UNKNOWN,
     Endpoint,
     Labels,
+    Observer,
     Registration,
     StreamInterval,
 )
@@ -100,6 +103,8 @@ class Pipeline:
         )
         self.calls = CallTable(labeller, self.media, self.rollups, pools, settings.calls)
         self.rtp = RtpTracker(settings.rtp, lambda to, at: self.calls.match(to, at, ""), self._labels_between)
+        self._views = TwoViews(settings.max_streams, settings.stream_idle_ns)
+        self._silence = SilenceMemory(settings.max_streams, settings.stream_idle_ns)
         self.load = LoadRows(labeller, self.calls, self.agents)
         self._sink = sink
         self._registrations: list[Registration] = []
@@ -174,26 +179,13 @@ class Pipeline:
         if call is None and match is None and not call_id:
             self.counters.reports_unmatched += 1
             labels = self.labeller.addresses(reporter, far, message.node_id)
-            self.findings.note(
-                message.at_ns,
-                "rtcp_unmatched",
-                str(far),
-                f"RTCP from {reporter} seen for {far}, in no SDP",
-                tenant=labels.tenant,
-                node=labels.node,
-            )
+            text = f"RTCP from {reporter} seen for {far}, in no SDP"
+            self._note(message.at_ns, "rtcp_unmatched", str(far), text, labels, "")
         elif call is None:
             self.counters.reports_unmatched += 1
             labels = self.labeller.addresses(reporter, far, message.node_id)
-            self.findings.note(
-                message.at_ns,
-                "rtcp_without_call",
-                str(far),
-                f"RTCP seen for {far}, of a call whose SIP was not seen",
-                tenant=labels.tenant,
-                node=labels.node,
-                call_id=call_id,
-            )
+            text = f"RTCP seen for {far}, of a call whose SIP was not seen"
+            self._note(message.at_ns, "rtcp_without_call", str(far), text, labels, call_id)
         else:
             call.reports += 1
             self.dialogs.touch(call_id, message.at_ns)
@@ -293,6 +285,8 @@ class Pipeline:
         self.calls.concurrency.advance(now_ns)
         self._publish_intervals(closed_until_ns)
         records = list(self.calls.take_records(due_until_ns, self.reports))
+        for found in self.calls.check.take():
+            self._note(found.at_ns, found.kind, found.subject, found.text, found.labels, found.call_id)
         if records:
             for record in records:
                 self.counters.attempts[record.outcome.value, record.labels.trunk] += 1
@@ -317,7 +311,7 @@ class Pipeline:
             self._look_at_rtp(interval)
             self._add_interval(interval)
         for reported in self.reports.take_intervals(until_ns):
-            interval = rated(reported, self.match_of(reported), self._labels_for(reported))
+            interval = self._rated(reported)
             self._add_interval(interval)
             intervals.append(interval)
         if intervals:
@@ -336,18 +330,31 @@ class Pipeline:
             text += f"; its clock is measured as {interval.clock_rate_hz} Hz"
         if text:
             kind = "rtp_clock_estimated" if interval.codec == UNKNOWN else "rtp_unmatched"
-            place = interval.labels
-            self.findings.note(
-                interval.time_ns,
-                kind,
-                str(interval.dst),
-                text,
-                tenant=place.tenant,
-                node=place.node,
-                call_id=interval.call_id,
-            )
+            self._note(interval.time_ns, kind, str(interval.dst), text, interval.labels, interval.call_id)
+
+    def _note(self, at_ns: int, kind: str, subject: str, text: str, labels: Labels, call_id: str) -> None:
+        self.findings.note(at_ns, kind, subject, text, tenant=labels.tenant, node=labels.node, call_id=call_id)
+
+    def _rated(self, reported: ReportedInterval) -> StreamInterval:
+        """Return a reported interval, rated; jitter that is the sender's silence does not count."""
+        match = self.match_of(reported)
+        dst = match.dst if match is not None else rtp_of(reported.reporter)
+        silent = self._silence.of(reported.ssrc, dst, reported.interval_start_ns)
+        return rated(reported, match, self._labels_for(reported), silent=silent)
+
+    def rated_whole(self, stream: ReportedStream) -> StreamInterval:
+        """Return the totals of a reported stream, rated."""
+        match = self.match_of(stream)
+        dst = match.dst if match is not None else rtp_of(stream.reporter)
+        return rated_stream(stream, match, Labels(), silent=self._silence.of(stream.ssrc, dst, None))
 
     def _add_interval(self, interval: StreamInterval) -> None:
+        if interval.observer is Observer.RTP:
+            self._silence.add(interval)
+        disagreement = self._views.add(interval)
+        if disagreement is not None:
+            kind, text = disagreement
+            self._note(interval.time_ns, kind, str(interval.dst), text, interval.labels, interval.call_id)
         self.calls.add_interval(interval)
         self.counters.add_interval(interval)
         self.rollups.add_interval(interval)

@@ -13,7 +13,7 @@ from flask import Flask, Response, jsonify
 
 from dashboards.components.shell import not_found, shell
 from dashboards.components.wiring import in_browser
-from dashboards.pages import call, live
+from dashboards.pages import call, call_dive, live
 from dashboards.services import REFRESHERS, Services
 from dashboards.settings import DashboardSettings
 from dashboards.theme import stylesheet
@@ -38,15 +38,18 @@ _INDEX = """<!DOCTYPE html>
 CALL_PREFIX = "/call/"
 
 
-def create_app(store: Store, settings: DashboardSettings, clock: Callable[[], int]) -> Dash:
+def create_app(
+    store: Store, settings: DashboardSettings, clock: Callable[[], int], packets: Path | None = None
+) -> Dash:
     """Return the application with its background refreshers running; `server.WebServer.close` stops them.
 
     Args:
         store: opened; it stays the caller's to close.
         settings: of the web role.
         clock: UTC nanoseconds.
+        packets: directory of the packet buffer, where packets are kept on this machine.
     """
-    services = Services.of(store, settings, clock)
+    services = Services.of(store, settings, clock, packets)
     app = build_app(services)
     refreshers = services.refreshers()
     for refresher in refreshers:
@@ -81,6 +84,7 @@ def build_app(services: Services) -> Dash:
     _register_routes(app, services)
     live.register(app, services)
     call.register(app, services)
+    call_dive.register(app, services)
     _serve_extras(app)
     _secure(app)
     return app

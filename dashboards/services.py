@@ -5,6 +5,7 @@ Callbacks are thin over this, so they can be called without a browser.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from dashboards.pages.call_state import CallState, load_call
 from dashboards.pages.live_state import LiveState, load_live
@@ -25,9 +26,13 @@ class Services:
     clock: Callable[[], int]
     live: SnapshotCache[LiveState]
     calls: SnapshotCache[CallState]
+    packets: Path | None = None
+    """Directory of the packet buffer; None where no packets are kept on this machine."""
 
     @classmethod
-    def of(cls, store: Store, settings: DashboardSettings, clock: Callable[[], int]) -> "Services":
+    def of(
+        cls, store: Store, settings: DashboardSettings, clock: Callable[[], int], packets: Path | None = None
+    ) -> "Services":
         """Put a store behind caches; nothing is read until somebody looks."""
         live = SnapshotCache(
             load_live(store, settings),
@@ -41,7 +46,7 @@ class Services:
             idle_seconds=settings.idle_seconds,
             capacity=settings.max_snapshots,
         )
-        return cls(store, settings, clock, live, calls)
+        return cls(store, settings, clock, live, calls, packets)
 
     def refreshers(self) -> tuple[Refresher, ...]:
         """Return the background threads that keep the caches fresh, not yet started."""

@@ -18,7 +18,6 @@ from collectors.pipeline import Pipeline
 from collectors.publish import StoreSink
 from collectors.settings import CollectorSettings
 from collectors.sink import Sink
-from collectors.tracking.ratings import rated_stream
 from collectors.tracking.rollups import Row
 from storage.open import open_store
 from storage.settings import StorageSettings
@@ -169,7 +168,7 @@ def _replay(paths: Sequence[Path], settings: CollectorSettings, result: ReplayRe
         source.run(take, threading.Event())
         result.capture.add(source.stats())
     pipeline.finish(max(newest_ns, pipeline.rtp.table.newest_ns))
-    reported = (rated_stream(stream, pipeline.match_of(stream), Labels()) for stream in pipeline.reports.streams())
+    reported = map(pipeline.rated_whole, pipeline.reports.streams())
     result.streams = [*sorted(pipeline.rtp.totals, key=lambda stream: stream.time_ns), *reported]
     result.rtcp_reports = pipeline.counters.rtcp_reports
     result.rtcp_rejected = sum(pipeline.counters.rtcp_rejected.values())

@@ -33,6 +33,33 @@ def from_markov(p_loss_after_received: float, p_received_after_loss: float) -> f
     return max(1.0, 1 / total) if total > 0 else 1.0
 
 
+def densities(
+    packets: int, *, c13: int, c14: int, c22: int, c23: int, c33: int
+) -> tuple[float | None, float | None]:
+    """Return the share of packets lost within bursts, and between them, from transition counts.
+
+    Args:
+        packets: Packets expected.
+        c13: Losses that began a burst; these and the others as in RFC 3611 appendix A.2.
+        c14: Isolated losses.
+        c22: Packets received in a burst behind another received one.
+        c23: Losses in a burst behind received packets.
+        c33: Losses in a burst behind a loss.
+
+    Returns:
+        Burst and gap density (RFC 3611 section 4.7.2), 0..1; None for the burst density where there was no burst,
+        for the gap density where there was no gap.
+
+    >>> densities(1000, c13=1, c14=2, c22=6, c23=2, c33=1)
+    (0.3333333333333333, 0.0020242914979757085)
+    """
+    in_burst_lost = c13 + c23 + c33
+    in_burst = in_burst_lost + c22 + c23
+    in_gap = packets - in_burst
+    burst = in_burst_lost / in_burst if c13 > 0 and in_burst > 0 else None
+    return burst, min(c14 / in_gap, 1.0) if in_gap > 0 else None
+
+
 def from_burst_gap(
     burst_density: float | None,
     gap_density: float | None,

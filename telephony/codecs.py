@@ -254,7 +254,7 @@ def _others() -> list[CodecImpairment]:
         _row("OPUS", _FB, 10.2, 4.3, _OPUS_OF_PEERS, clock=48000, lookahead=6.5),
         *(
             replace(FALLBACK, name=name, ie=0.0, source="carries no speech", plc=False, voice=False)
-            for name in ("TELEPHONE-EVENT", "CN", "RED", "T38")
+            for name in ("TELEPHONE-EVENT", "CN", "RED", "RTX", "T38")
         ),
     ]
 

@@ -103,6 +103,9 @@ class Verdict(StrEnum):
     PTIME_CHANGE = "ptime_change"
     CLOCK_DRIFT = "clock_drift"
     EARLY_MEDIA_SPLICE = "early_media_splice"
+    LATE = "late"
+    RETRANSMISSION = "retransmission"
+    REDUNDANCY = "redundancy"
     OWN_DROP = "own_drop"
     ENCRYPTED_RTCP = "encrypted_rtcp"
     IMPLAUSIBLE_REPORT = "implausible_report"
@@ -179,6 +182,23 @@ class StreamInterval:
     own_drops: int = 0
     payload_types: tuple[int, ...] = ()
     """Seen since the stream began, by whoever saw its packets."""
+    payload_type: int | None = None
+    """Of the newest voice packet; None where none was seen. This and what follows: of packets we saw ourselves."""
+    payload_type_changes: int | None = None
+    markers: int | None = None
+    """Packets with the marker bit: starts of talk spurts (RFC 3551 section 4.1)."""
+    dscp: int | None = None
+    """Of the newest packet."""
+    spacing_min_ms: float | None = None
+    """Least and most time between two consecutive voice packets."""
+    spacing_max_ms: float | None = None
+    burst_density: float | None = None
+    """Share of packets lost within bursts of loss (RFC 3611 section 4.7.2, Gmin 16); None without a burst."""
+    gap_density: float | None = None
+    """The same between bursts."""
+    first_ns: int = 0
+    """When its stream began, and its newest packet came; 0 where only reports tell."""
+    last_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from collectors.tracking.call_records import record_of, state_row
 from collectors.tracking.concurrency import Concurrency, LoadKey
 from collectors.tracking.labels import Labeller, PoolOf
 from collectors.tracking.media import MediaIndex, StreamMatch
+from collectors.tracking.media_check import MediaCheck
 from collectors.tracking.one_way import one_way
 from collectors.tracking.reports import ReportTracker
 from collectors.tracking.rollups import Rollups, Row
@@ -51,6 +52,7 @@ class CallTable:
     ) -> None:
         self.stats = CallStats()
         self.concurrency = Concurrency(rollups.load)
+        self.check = MediaCheck()
         self._labeller = labeller
         self._media = media
         self._rollups = rollups
@@ -225,6 +227,7 @@ class CallTable:
         call = self._calls.get(interval.call_id)
         if call is not None:
             call.add_interval(interval)
+        self.check.add(interval, call)
 
     def take_records(self, now_ns: int, reports: ReportTracker) -> Iterator[CallRecord]:
         """Return the records of the calls whose last intervals are in; they are then forgotten."""
@@ -239,6 +242,7 @@ class CallTable:
             if call.answered:
                 activity = reports.sender_activity(call.sip.call_id)
                 call.one_way = one_way(activity, self._media, call.sides, call.heard)
+                self.check.call_over(call, activity)
             self._count_end(call)
             yield record_of(call, self._settings, self._links.of(call.sip))
             for side in call.sides:

@@ -14,7 +14,9 @@ from telephony.model import UNKNOWN, Direction, Endpoint
 
 OTHER_CODEC = "other"
 """Tag of a codec that our table does not know."""
-NOT_AUDIO_CODECS = frozenset({"TELEPHONE-EVENT", "CN", "RED"})
+REDUNDANT_AUDIO, RETRANSMISSION = "RED", "RTX"
+"""Of RFC 2198 and of RFC 4588."""
+NOT_AUDIO_CODECS = frozenset({"TELEPHONE-EVENT", "CN", REDUNDANT_AUDIO, RETRANSMISSION})
 """Payload formats that accompany the voice codec and never are it."""
 
 

@@ -23,9 +23,11 @@ MIN_PACKETS = 100
 class DirectionsHeard:
     """Packets per direction of a call: that receivers reported, and that we saw."""
 
-    __slots__ = ("expected", "received", "seen")
+    __slots__ = ("expected", "received", "seen", "voice")
 
     def __init__(self) -> None:
+        self.voice = 0
+        """RTP packets of streams that carry more than events and comfort noise, either way."""
         self.expected = {Direction.TO_CALLEE: 0, Direction.TO_CALLER: 0, Direction.UNKNOWN: 0}
         self.received = dict(self.expected)
         self.seen = dict(self.expected)
@@ -34,6 +36,8 @@ class DirectionsHeard:
         """Take an interval."""
         if interval.observer is Observer.RTP:
             self.seen[interval.direction] += interval.received or 0
+            if interval.payload_type is not None:
+                self.voice += interval.received or 0
             return
         self.expected[interval.direction] += interval.expected or 0
         self.received[interval.direction] += max(interval.received or 0, 0)

@@ -21,7 +21,9 @@ _UNRATED = frozenset({Verdict.IMPLAUSIBLE_REPORT, Verdict.ENCRYPTED_RTCP})
 """What carries one of these is shown, and not believed enough to be given a MOS."""
 
 
-def rated_stream(stream: ReportedStream, match: StreamMatch | None, labels: Labels) -> StreamInterval:
+def rated_stream(
+    stream: ReportedStream, match: StreamMatch | None, labels: Labels, *, silent: tuple[Verdict, ...] = ()
+) -> StreamInterval:
     """Return a stream's totals, rated as one long interval that starts with its first report."""
     whole = ReportedInterval(
         interval_start_ns=stream.first_ns,
@@ -51,7 +53,7 @@ def rated_stream(stream: ReportedStream, match: StreamMatch | None, labels: Labe
         sender_packets_sent=None,
         final=True,
     )
-    return rated(whole, match, labels, min_expected=1)
+    return rated(whole, match, labels, min_expected=1, silent=silent)
 
 
 def rated(
@@ -60,11 +62,14 @@ def rated(
     labels: Labels,
     *,
     min_expected: int = MIN_RATED_PACKETS,
+    silent: tuple[Verdict, ...] = (),
 ) -> StreamInterval:
     """Return the rated interval of a reported one; without a match the codec and direction are unknown.
 
     Fewer packets than `min_expected` are shown and get no R: at the ends of a stream three lost packets of ten
-    are no 30 % loss that anybody heard.
+    are no 30 % loss that anybody heard. `silent` is how the packets themselves, where we saw them, explain the
+    jitter that a receiver computes across a pause of the sender (RFC 3550 section 6.4.1 knows no pauses): it is
+    shown and not rated.
     """
     codec = match.codec if match is not None else None
     name = codec.name if codec is not None else reported.codec
@@ -80,7 +85,7 @@ def rated(
             name,
             loss_ratio=min(max(reported.lost or 0, 0) / expected, 1.0),
             discard_ratio=min(max(reported.discarded or 0, 0) / expected, 1.0),
-            jitter_ms=jitter_ms,
+            jitter_ms=jitter_ms if not silent else None,
             rtt_ms=reported.rtt_ms,
             burst_ratio=reported.burst_ratio,
             ptime_ms=match.ptime_ms if match is not None else None,
@@ -113,5 +118,5 @@ def rated(
         delay_ms=rating.delay_ms if rating is not None else None,
         delay_source=rating.delay_source if rating is not None else Source.ASSUMED,
         codec_source=rating.codec_source if rating is not None else Source.ASSUMED,
-        verdict=" ".join(v.value for v in reported.verdicts),
+        verdict=" ".join(dict.fromkeys(v.value for v in (*reported.verdicts, *silent))),
     )

@@ -4,7 +4,7 @@ Joins streams to calls by the addresses that SDP announced, tells the kernel wha
 interval explained (`verdicts`) and rated. It holds one stream table; who feeds it frames is not its business.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address
@@ -14,13 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from collectors.facts import Codec, FramesTaken, MediaDescription, format_ip
-from collectors.kernels.rtp_layout import NO_PAYLOAD_TYPE
-from collectors.tracking.media import NOT_AUDIO_CODECS, StreamMatch
+from collectors.kernels.rtp_layout import NO_PAYLOAD_TYPE, WINDOW
+from collectors.tracking.media import NOT_AUDIO_CODECS, REDUNDANT_AUDIO, StreamMatch
+from collectors.tracking.ratings import MIN_RATED_PACKETS
 from collectors.tracking.streams import StreamSettings, StreamTable
-from collectors.tracking.verdicts import EXCUSE_LOSS, CallContext, Seen, StreamMemo, verdicts_of
-from telephony.burst import from_runs
+from collectors.tracking.verdicts import SILENCE_US, CallContext, Seen, StreamMemo, excused_of, verdicts_of
+from telephony.burst import densities, from_runs
 from telephony.codecs import lookup, pinned_bitrate_kbps, static_codec
 from telephony.model import (
+    INTERVAL_NS,
     UNKNOWN,
     Direction,
     Endpoint,
@@ -38,6 +40,7 @@ LabelsOf = Callable[[str, Endpoint, Endpoint], Labels]
 """Of a Call-ID, a receiver and a sender."""
 
 _NEIGHBOUR_NS = 5_000_000_000
+_OVERLAP_NS = 1_000_000_000
 _MAX_NEIGHBOURS = 16
 _ASSUMED_CLOCK_HZ = 8000
 
@@ -56,6 +59,14 @@ class _Stream:
     verdicts: dict[Verdict, None] = field(default_factory=dict)
     excused: int = 0
     """Loss that verdicts keep out of the rating, in all."""
+    packets: int = 0
+    """Voice, so far."""
+    neighbours_before: int = 0
+    """The same of the other streams between its addresses, when it was last judged."""
+    unclaimed: int = 0
+    """Packets of theirs while this one paused, that may be what is missing when it goes on."""
+    fresh: bool = True
+    """Not judged yet."""
 
 
 class RtpTracker:
@@ -89,7 +100,12 @@ class RtpTracker:
 
     def take_intervals(self) -> list[StreamInterval]:
         """Return the intervals closed since the last call, rated."""
-        rated = [self._interval(measured) for batch in self.table.take_intervals() for measured in _rows(batch)]
+        rated: list[StreamInterval] = []
+        for batch in self.table.take_intervals():
+            rows = list(_rows(batch))
+            for row in rows:  # all before the first is judged: streams are judged beside their neighbours
+                self._stream(row).packets += row.unique - row.dtmf - row.comfort_noise
+            rated += map(self._interval, rows)
         for batch in self.table.take_ended():
             for measured in _rows(batch):
                 self._end(measured)
@@ -108,7 +124,8 @@ class RtpTracker:
                 row.last_ns,
             )
             self._streams[row.stream] = stream
-            stream.memo.siblings = self._siblings(stream)
+            self._by_pair.setdefault((stream.src, stream.dst), []).append(stream)
+            self._by_ssrc.setdefault(stream.ssrc, []).append(stream)
         stream.last_ns = row.last_ns
         match = self._match(stream.dst, stream.src)
         if match is not None:
@@ -118,51 +135,87 @@ class RtpTracker:
     def _siblings(self, stream: _Stream) -> tuple[Verdict, ...]:
         """Return what the streams before it with its addresses, or its SSRC, say of a new stream."""
         found = []
-        pair = self._by_pair.setdefault((stream.src, stream.dst), [])
-        if any(0 <= stream.first_ns - o.last_ns < _NEIGHBOUR_NS or o.last_ns > stream.first_ns for o in pair):
+        pair, same = self._by_pair[stream.src, stream.dst], self._by_ssrc[stream.ssrc]
+        if any(_follows(other, stream) for other in pair if other is not stream):
             found.append(Verdict.SSRC_CHANGE)
-        same = self._by_ssrc.setdefault(stream.ssrc, [])
         if any(_moved(other, stream) for other in same):
             found.append(Verdict.REROUTED)
         for known in (pair, same):
-            known.append(stream)
             del known[:-_MAX_NEIGHBOURS]
         return tuple(found)
 
     def _interval(self, row: "_Row") -> StreamInterval:
         stream = self._stream(row)
+        if stream.fresh:
+            stream.fresh, stream.memo.siblings = False, self._siblings(stream)
         call_id = stream.match.call_id if stream.match is not None else ""
-        verdicts = verdicts_of(row.seen(), stream.memo, call_id, self.context)
+        codec, source = self._codec(row, stream.match)
+        name = codec.name.upper() if codec is not None else ""
+        seen = row.seen(self._elsewhere(row, stream), name, self._redundancy(row))
+        verdicts = verdicts_of(seen, stream.memo, call_id, self.context)
         stream.verdicts.update(dict.fromkeys(verdicts))
-        excused = row.lost if EXCUSE_LOSS.intersection(verdicts) else 0
+        excused = excused_of(seen, verdicts)
         stream.excused += excused
-        return self._rated(row, stream, verdicts, excused)
+        return self._rated(row, stream, verdicts, excused, (codec, source), MIN_RATED_PACKETS)
+
+    def _elsewhere(self, row: "_Row", stream: _Stream) -> int:
+        """Return how many of a stream's missing packets came under another SSRC of the same sender.
+
+        Some senders flip between two SSRCs and count on: what is missing here is what came there, and both
+        together are no more than one stream.
+        """
+        neighbours = sum(o.packets for o in self._by_pair.get((stream.src, stream.dst), ()) if o is not stream)
+        stream.unclaimed += max(neighbours - stream.neighbours_before, 0)
+        stream.neighbours_before = neighbours
+        since_last_us = (row.start_ns + INTERVAL_NS - row.last_ns) // 1000
+        if max(row.spacing_max_us, since_last_us) < SILENCE_US:
+            stream.unclaimed = 0  # it went on beside the others
+        there = stream.unclaimed
+        one_stream = row.unique + there <= 1.05 * (row.unique + row.lost) + 2 * WINDOW
+        found = min(row.lost, there) if there >= 0.8 * row.lost and one_stream else 0
+        stream.unclaimed -= found
+        return found
 
     def _end(self, row: "_Row") -> None:
         stream = self._stream(row)
         if self.keep_totals:
-            self.totals.append(self._rated(row, stream, tuple(stream.verdicts), stream.excused))
+            codec = self._codec(row, stream.match)
+            self.totals.append(self._rated(row, stream, tuple(stream.verdicts), stream.excused, codec, 1))
         del self._streams[row.stream]
         for known, key in ((self._by_pair, (stream.src, stream.dst)), (self._by_ssrc, stream.ssrc)):
             _drop(known, key, stream)
 
-    def _rated(self, row: "_Row", stream: _Stream, verdicts: tuple[Verdict, ...], excused: int) -> StreamInterval:
+    def _rated(
+        self,
+        row: "_Row",
+        stream: _Stream,
+        verdicts: tuple[Verdict, ...],
+        excused: int,
+        known: tuple[Codec | None, Source],
+        min_expected: int,
+    ) -> StreamInterval:
         match = stream.match
-        codec, source = self._codec(row, match)
+        codec, source = known
         name = codec.name.upper() if codec is not None else UNKNOWN
         clock_hz = (
             round(1e6 / row.tick_us) if row.tick_us else (codec.clock_rate_hz if codec else _ASSUMED_CLOCK_HZ)
         )
         expected = row.unique + row.lost
         lost = row.lost - excused
+        # No jitter buffer waits for the window to pass. More that came late than is missing began anew.
+        discarded = row.late_adaptive + min(row.too_late, row.lost)
+        heard_late = discarded if Verdict.CLOCK_DRIFT not in verdicts else 0
         jitter_ms = row.jitter_sum_us / row.jitter_count / 1000 if row.jitter_count else None
         burst_ratio = from_runs(expected, row.lost, row.lost - row.c33) if row.lost else None
+        burst_density, gap_density = densities(
+            expected, c13=row.c13, c14=row.c14, c22=row.c22, c23=row.c23, c33=row.c33
+        )
         rating = None
-        if row.jitter_count and expected > excused and lookup(name).voice:
+        if row.jitter_count and expected > excused and expected >= min_expected and lookup(name).voice:
             rating = assess(
                 name,
                 loss_ratio=lost / (expected - excused),
-                discard_ratio=min(row.late_adaptive / (expected - excused), 1.0),
+                discard_ratio=min(heard_late / (expected - excused), 1.0),
                 jitter_ms=jitter_ms,
                 burst_ratio=burst_ratio if lost else None,
                 ptime_ms=(match.ptime_ms if match is not None else 0) or None,
@@ -183,7 +236,7 @@ class RtpTracker:
             expected=expected,
             received=row.unique + row.duplicates,
             lost=row.lost,
-            discarded=row.late_adaptive,
+            discarded=discarded,
             duplicates=row.duplicates,
             reordered=row.reordered,
             jitter_ms=jitter_ms,
@@ -197,6 +250,16 @@ class RtpTracker:
             codec_source=source,
             verdict=" ".join(v.value for v in verdicts),
             payload_types=row.types,
+            payload_type=row.payload_type if row.payload_type != NO_PAYLOAD_TYPE else None,
+            payload_type_changes=row.type_changes,
+            markers=row.markers,
+            dscp=row.dscp,
+            spacing_min_ms=row.spacing_min_us / 1000 if row.spacing_max_us else None,
+            spacing_max_ms=row.spacing_max_us / 1000 if row.spacing_max_us else None,
+            burst_density=burst_density,
+            gap_density=gap_density,
+            first_ns=stream.first_ns,
+            last_ns=row.last_ns,
         )
 
     def _codec(self, row: "_Row", match: StreamMatch | None) -> tuple[Codec | None, Source]:
@@ -206,18 +269,40 @@ class RtpTracker:
             announced = self.table.codecs_of(row.profile)
             event = next((announced[t] for t in row.types if t in announced), None)
             return event or (Codec("TELEPHONE-EVENT", 8000) if row.dtmf else None), Source.DECLARED
-        announced_codec = self.table.codecs_of(row.profile).get(payload_type)
+        announced = self.table.codecs_of(row.profile)
+        announced_codec = announced.get(payload_type)
+        if announced_codec is not None and announced_codec.name.upper() == REDUNDANT_AUDIO:
+            announced_codec = _primary_of(announced_codec, announced)
         if announced_codec is not None:
             return announced_codec, Source.DECLARED
         fixed = static_codec(payload_type)
         if fixed is not None:
             return Codec(fixed.name, fixed.clock_rate_hz, fixed.channels), Source.PUBLISHED
-        if match is not None and match.codec is not None and match.codec.name.upper() not in NOT_AUDIO_CODECS:
-            return match.codec, Source.ASSUMED
+        agreed = match.codec if match is not None and not announced else None
+        if agreed is not None and agreed.name.upper() not in NOT_AUDIO_CODECS:
+            return agreed, Source.ASSUMED
         return None, Source.ASSUMED
+
+    def _redundancy(self, row: "_Row") -> int:
+        """Return how many losses in a row a stream's packets heal: the blocks behind the first (RFC 2198)."""
+        announced = self.table.codecs_of(row.profile).get(row.payload_type)
+        is_redundant = announced is not None and announced.name.upper() == REDUNDANT_AUDIO
+        return announced.fmtp.count("/") if announced is not None and is_redundant else 0
 
     def __len__(self) -> int:
         return len(self.table)
+
+
+def _primary_of(redundant: Codec, announced: Mapping[int, Codec]) -> Codec:
+    """Return the codec that redundant audio carries: the first of its fmtp (RFC 2198 section 5).
+
+    The fmtp (`111/111`) is kept: how many blocks follow the first one tells how many losses in a row it heals.
+    """
+    first = redundant.fmtp.partition("/")[0].strip()
+    number = int(first) if first.isascii() and first.isdigit() and len(first) <= 3 else -1
+    fixed = static_codec(number)
+    primary = announced.get(number) or (fixed and Codec(fixed.name, fixed.clock_rate_hz, fixed.channels))
+    return primary or redundant
 
 
 @dataclass(slots=True)
@@ -243,19 +328,29 @@ class _Row:
     reordered: int
     lost: int
     late_adaptive: int
+    c13: int
+    c14: int
+    c22: int
+    c23: int
     c33: int
+    markers: int
+    dscp: int
+    too_late: int
     dtmf: int
     comfort_noise: int
     type_changes: int
     restarts: int
     retimed: int
     spacing_max_us: int
+    spacing_min_us: int
+    runs: list[int]
     src_ip: bytes
     dst_ip: bytes
     types: tuple[int, ...]
 
-    def seen(self) -> Seen:
+    def seen(self, elsewhere: int, codec: str, redundancy: int) -> Seen:
         """Return what verdicts look at."""
+        short_runs = (_signed16(runs) * length for length, runs in enumerate(self.runs[:redundancy], 1))
         return Seen(
             self.start_ns,
             self.first_ns,
@@ -272,7 +367,16 @@ class _Row:
             self.type_changes,
             self.spacing_max_us,
             self.jitter_max_us,
+            self.too_late,
+            elsewhere,
+            min(max(sum(short_runs), 0), self.lost),
+            codec,
         )
+
+
+def _signed16(value: int) -> int:
+    """Return the difference of two 16-bit readings: a run that grows on leaves the bin it was in."""
+    return (value + 0x8000) % 0x10000 - 0x8000
 
 
 _COLUMNS = tuple(_Row.__dataclass_fields__)[:-3]
@@ -293,6 +397,11 @@ def _types(bits: int) -> tuple[int, ...]:
         found.append(low.bit_length() - 1)
         bits ^= low
     return tuple(found)
+
+
+def _follows(before: _Stream, after: _Stream) -> bool:
+    """Tell whether a stream began when another one ended, and not beside it."""
+    return -_OVERLAP_NS <= after.first_ns - before.last_ns < _NEIGHBOUR_NS
 
 
 def _moved(before: _Stream, after: _Stream) -> bool:

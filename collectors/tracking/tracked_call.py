@@ -30,6 +30,17 @@ class CallSettings:
 
 
 @dataclass(slots=True)
+class MediaPath:
+    """RTP from one address to another."""
+
+    first_ns: int
+    last_ns: int = 0
+    packets: int = 0
+    told: bool = False
+    """What is wrong with it was said."""
+
+
+@dataclass(slots=True)
 class TrackedCall:
     """A call while it lives, and until its record is made."""
 
@@ -50,6 +61,8 @@ class TrackedCall:
     due_ns: int = 0
     observed: dict[Observer, CallQuality] = field(default_factory=dict)
     heard: DirectionsHeard = field(default_factory=DirectionsHeard)
+    paths: dict[tuple[Endpoint, Endpoint], MediaPath] = field(default_factory=dict)
+    """Where its RTP was seen to flow, from source to target."""
     reports: int = 0
     """RTCP messages that were joined to the call."""
     one_way: bool | None = None
@@ -112,8 +125,19 @@ class TrackedCall:
     def add_interval(self, interval: StreamInterval) -> None:
         """Take the closed interval of one of its streams."""
         self.heard.add(interval)
+        if interval.observer is Observer.RTP:
+            self._add_path(interval)
         if self.observed.setdefault(interval.observer, CallQuality()).add(interval):
             self.changed = True
+
+    def _add_path(self, interval: StreamInterval) -> None:
+        path = self.paths.get((interval.src, interval.dst))
+        if path is None:
+            if len(self.paths) >= MAX_SIDES:
+                return
+            path = self.paths[interval.src, interval.dst] = MediaPath(interval.first_ns)
+        path.packets += interval.received or 0
+        path.last_ns = max(path.last_ns, interval.last_ns)
 
     @property
     def quality(self) -> CallQuality:

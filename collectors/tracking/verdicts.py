@@ -1,7 +1,7 @@
 """Why what looks like loss, jitter or silence in an RTP stream is not the network's.
 
-A verdict names the reason beside the figure; `EXCUSE_LOSS` says which of them keep the loss of an interval out of
-its rating. Nothing here changes a count.
+A verdict names the reason beside the figure; `excused_of` says how much of the loss of an interval is kept out of
+its rating for it. Nothing here changes a count.
 """
 
 from collections import OrderedDict, deque
@@ -10,20 +10,23 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from collectors.facts import CallAnswered, CallEnded, MediaDescription
+from collectors.tracking.media import RETRANSMISSION
 from telephony.model import INTERVAL_NS, Verdict
 
 _S_NS = 1_000_000_000
-_SILENCE_MS = 300.0
+SILENCE_US = 300_000
 """No voice packet for so long without loss: the sender was silent."""
 _PTIME_CHANGE = 0.25
 _DRIFT_AFTER_NS = 60 * _S_NS
 _DRIFT_RATIO = 500e-6
 """Ten times what the worst crystals of telephones drift."""
 _SPLICE_NS = 2 * _S_NS
+_BACK = 5
+"""Packets beyond the window that are more than those missing: the numbers went back by that little."""
 _MAX_DESCRIPTIONS = 64
 _MAX_CALLS = 200_000
 
-EXCUSE_LOSS = frozenset({Verdict.SEQ_RESTART, Verdict.OWN_DROP})
+EXCUSE_LOSS = frozenset({Verdict.SEQ_RESTART, Verdict.OWN_DROP, Verdict.T38, Verdict.RETRANSMISSION})
 """The loss counted in such an interval is not known to be the network's."""
 
 
@@ -46,6 +49,13 @@ class Seen(NamedTuple):
     type_changes: int
     spacing_max_us: int
     jitter_max_us: float
+    too_late: int = 0
+    """Packets counted as lost that came after all."""
+    elsewhere: int = 0
+    """Packets missing here that came under another SSRC."""
+    recovered: int = 0
+    """Lost packets whose voice later ones carried too (RFC 2198)."""
+    codec: str = ""
 
 
 @dataclass(slots=True)
@@ -133,10 +143,19 @@ class CallContext:
         call = self._calls.get(call_id)
         return call is not None and any(re and start_ns <= at < end_ns for at, _, _, _, re in call.descriptions)
 
-    def faxes(self, call_id: str, end_ns: int) -> bool:
-        """Tell whether the session turned to T.38 by then."""
+    def faxes(self, call_id: str, start_ns: int, end_ns: int) -> bool:
+        """Tell whether the session was T.38 at some time; a fax machine may hand the line back to voice."""
         call = self._calls.get(call_id)
-        return call is not None and any(at < end_ns and m == "image" for at, _, m, _, _ in call.descriptions)
+        if call is None:
+            return False
+        fax = False
+        for at_ns, _, media, _, _ in call.descriptions:
+            if at_ns >= end_ns:
+                break
+            if fax and at_ns >= start_ns:
+                return True
+            fax = media == "image"
+        return fax
 
     def answered_ns(self, call_id: str) -> int:
         """Return when the call was answered, 0 where it was not."""
@@ -160,19 +179,28 @@ def verdicts_of(
     if seen.duplicates >= 10 and seen.duplicates * 2 >= seen.unique:
         found[Verdict.DUPLICATE_CAPTURE] = None
     jumped = _jumped(seen, memo)
-    if seen.restarts or jumped:
+    if seen.restarts or jumped or seen.too_late > seen.lost + _BACK:
         found[Verdict.SEQ_RESTART] = None
-    if reinvited and (seen.restarts or seen.retimed or seen.type_changes):
+    if reinvited and (seen.restarts or seen.type_changes or (seen.retimed and not held)):
         found[Verdict.REINVITE] = None
-    silent = seen.spacing_max_us > _SILENCE_MS * 1000 and not seen.lost
+    # Between the packets of a digit nothing else is sent.
+    silent = seen.spacing_max_us > SILENCE_US and not (seen.lost or seen.dtmf)
     if held:
         found[Verdict.HOLD] = None
     elif seen.retimed and _near(context.answered_ns(call_id), seen, end_ns):
         found[Verdict.EARLY_MEDIA_SPLICE] = None
     elif silent or (seen.retimed and not reinvited):
         found[Verdict.DTX] = None
-    if context.faxes(call_id, end_ns):
+    if context.faxes(call_id, seen.start_ns, end_ns):
         found[Verdict.T38] = None
+    if seen.elsewhere:
+        found[Verdict.SSRC_CHANGE] = None
+    if 0 < seen.too_late <= seen.lost + _BACK:
+        found[Verdict.LATE] = None
+    if seen.recovered:
+        found[Verdict.REDUNDANCY] = None
+    if seen.codec == RETRANSMISSION:
+        found[Verdict.RETRANSMISSION] = None
     if own_drops:
         found[Verdict.OWN_DROP] = None
     if not jumped and _packet_time_changed(seen, memo):
@@ -183,11 +211,19 @@ def verdicts_of(
     return tuple(found)
 
 
+def excused_of(seen: Seen, verdicts: tuple[Verdict, ...]) -> int:
+    """Return how many of the packets that an interval lost are kept out of its rating.
+
+    What came too late is no loss of the network's either, but nobody heard it: the rating takes it as discarded.
+    """
+    if EXCUSE_LOSS.intersection(verdicts):
+        return seen.lost
+    return min(seen.elsewhere + seen.recovered + seen.too_late, seen.lost)
+
+
 def _near(answered_ns: int, seen: Seen, end_ns: int) -> bool:
     return (
-        bool(answered_ns)
-        and seen.first_ns < answered_ns + _SPLICE_NS
-        and (seen.start_ns - _SPLICE_NS <= answered_ns < end_ns)
+        bool(answered_ns) and seen.first_ns < answered_ns and (seen.start_ns - _SPLICE_NS <= answered_ns < end_ns)
     )
 
 
@@ -212,7 +248,7 @@ def _ticks(seen: Seen, since: int) -> int:
 
 def _packet_time_changed(seen: Seen, memo: StreamMemo) -> bool:
     packets = seen.unique + seen.lost
-    if not memo.last_ns or not _is_clean(seen) or packets < 50 or seen.spacing_max_us > _SILENCE_MS * 1000:
+    if not memo.last_ns or not _is_clean(seen) or packets < 50 or seen.spacing_max_us > SILENCE_US:
         return False
     packet_ms = _ticks(seen, memo.timestamp) * seen.tick_us / 1000 / packets
     if packet_ms <= 0:

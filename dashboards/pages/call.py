@@ -12,6 +12,7 @@ from dashboards.components.wiring import in_browser, unchanged
 from dashboards.figures.chart import Frame
 from dashboards.figures.ladder import csv_lines, ladder_svg, ladder_table
 from dashboards.numbers import date_time
+from dashboards.pages.call_dive import dive_panel
 from dashboards.pages.call_state import CALL_PANELS, LANES, failed
 from dashboards.queries.call import find_call
 from dashboards.services import Services
@@ -73,6 +74,7 @@ def layout(call_id: str, refresh_seconds: float) -> html.Div:
                         [html.Div(id="call-found")],
                         height="short",
                     ),
+                    dive_panel(),
                 ],
                 id="call-body",
                 className="grid",

@@ -21,6 +21,9 @@ def call(
         Path | None,
         typer.Option(metavar="OUT", help="Save its packets from the packet buffer to this pcapng file."),
     ] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Print what tshark knows of its packets in the packet buffer.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print the trace of one call: its record, its messages hop by hop, and its quality; or save its packets.
@@ -29,12 +32,11 @@ def call(
     """
     with stored(config, store, tenant) as reader:
         trace = reader.call(call_id)
-    if pcap is not None:
+    if pcap is not None or deep:
         # Here and not above: its kernels compile when they are imported.
-        from surgecast.commands.call_packets import print_saved, save_packets
+        from surgecast.commands.call_packets import packets_of
 
-        saved = save_packets(load_settings(config), call_id, trace, pcap, tenant=tenant)
-        print_saved(saved, as_json=as_json)
+        packets_of(load_settings(config), call_id, trace, pcap, tenant=tenant, deep=deep, as_json=as_json)
         return
     messages, intervals, findings = (rows_of(t) for t in (trace.messages, trace.intervals, trace.findings))
     record = {k: iso_time(v) if isinstance(v, int) and k in _TIMES else v for k, v in (trace.call or {}).items()}

@@ -14,7 +14,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
     store = open_store(settings.storage.url, settings.storage)
     try:
         try:
-            server = WebServer(create_app(store, settings.web, time.time_ns), settings.web)
+            packets = settings.collect.packet_buffer.directory
+            server = WebServer(create_app(store, settings.web, time.time_ns, packets), settings.web)
         except OSError as error:
             address = f"{settings.web.host}:{settings.web.port}"
             raise SystemExit(f"web: cannot listen on {address}: {error.strerror}") from error

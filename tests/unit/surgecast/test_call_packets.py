@@ -1,6 +1,7 @@
 """`call --pcap`: of a simulated network, the packets of one call and nothing else, or why there are none."""
 
 import struct
+import subprocess
 import threading
 from pathlib import Path
 
@@ -94,8 +95,6 @@ def test_a_target_that_cannot_be_written_is_named(network, tmp_path):
 
 
 def test_tshark_opens_it(network, tmp_path, require_program):
-    import subprocess
-
     path = tmp_path / "call.pcapng"
     network.run("--pcap", path)
     shown = subprocess.run(
@@ -120,3 +119,26 @@ def test_tshark_opens_it(network, tmp_path, require_program):
     assert {line[0] for line in lines} == {network.call.call_id, ""}
     assert all(line[0] or "200" in line[1] or "201" in line[1] for line in lines)
     assert {line[2] for line in lines} == {""}
+
+
+def test_a_deep_dive_prints_what_tshark_knows(network, require_program):
+    require_program("tshark")
+    ran = network.run("--deep", "--json")
+    assert ran.code == 0
+    assert {step["call_id"] for step in ran.json["deep"]["sip"]} == {network.call.call_id}
+    assert {report["sender_ssrc"] for report in ran.json["deep"]["rtcp"]} >= {s.ssrc for s in network.call.streams}
+
+
+def test_a_deep_dive_can_be_read(network, tmp_path, require_program):
+    require_program("tshark")
+    ran = network.run("--deep", "--pcap", tmp_path / "call.pcapng")
+    assert ran.code == 0
+    assert [title for title in ("SIP", "SDP", "RTP streams", "RTCP", "expert") if title not in ran.out] == []
+    assert (tmp_path / "call.pcapng").exists()
+
+
+def test_without_tshark_it_says_so(network, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    ran = network.run("--deep")
+    assert ran.code == 5
+    assert "tshark is not installed" in ran.err
