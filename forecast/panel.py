@@ -65,6 +65,8 @@ class Panel:
         self, series: Series, ahead: int, holiday: frozenset[int] = frozenset(), events: Sequence[Event] = ()
     ) -> None:
         self.series = series
+        self.shared: object = None
+        """What a model that learns over several series keeps in common; set by whoever has them all."""
         self.known = len(series)
         grid = local_grid(series.start_s, series.slot_s, self.known + ahead, series.zone)
         self.first_day = int(grid.day[0])
@@ -129,6 +131,8 @@ class Panel:
         self.levels, self.today = self._running_levels(expected)
         self.shapes: Floats = self._running_shapes(np.where(usual, self.residual, np.nan))
         day_level, seen = self._day_levels(expected)
+        self.day_level: Floats = np.where(seen & (self.kinds == DayKind.PLAIN), day_level, np.nan)
+        """How far each plain day lay from its profile, relative; NaN for others."""
         self.day_shift: Floats = self._day_shifts(day_level, seen)
         self.month_level: Floats = self._month_levels(day_level, seen)
         self.step, self.step_weight = self._steps(day_level, seen)

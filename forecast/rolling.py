@@ -4,6 +4,7 @@ The same object serves a backtest, which walks through the past, and the service
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import process_time
 
@@ -28,6 +29,7 @@ class _Issued:
     bins: Ints
     own: Floats
     profile: Floats
+    rivals: Floats
     forecast: Floats
     quantiles: Floats
 
@@ -35,10 +37,11 @@ class _Issued:
 class Rolling:
     """The forecasts of one series, one local day at a time; days are numbered as in the panel."""
 
-    def __init__(self, panel: Panel, bins: LeadBins) -> None:
+    def __init__(self, panel: Panel, bins: LeadBins, challengers: Sequence[str] = ()) -> None:
         self.panel = panel
         self.bins = bins
-        self.ladder = Ladder(panel, bins)
+        self.ladder = Ladder(panel, bins, challengers)
+        self._challengers = len(challengers)
         self.bands = Bands(bins.edges[1:] / panel.slots_per_day)
         self.fit_seconds: list[float] = []
         self._pending: dict[int, list[_Issued]] = defaultdict(list)
@@ -49,6 +52,10 @@ class Rolling:
     def model(self) -> str:
         """The member that forecasts this day."""
         return self._today().name
+
+    def model_at(self, lead: int) -> str:
+        """Return the member that forecasts this day at a lead in slots."""
+        return self._today().name_at(lead)
 
     def _today(self) -> Chosen:
         if self._chosen is None:
@@ -90,8 +97,14 @@ class Rolling:
             bins = np.full(origins.size, number)
             own = chosen.own.predict(origins, targets)
             profile = chosen.profile.predict(origins, targets)
-            forecast = np.where(chosen.benched[bins], profile, own)
-            issued = _Issued(origins, targets, bins, own, profile, forecast, self.bands.quantiles(bins, forecast))
+            rivals = np.full((origins.size, self._challengers), np.nan)
+            forecast = own
+            for rival in chosen.rivals:
+                rivals[:, rival.place] = rival.fitted.predict(origins, targets)
+                forecast = rivals[:, rival.place] if rival.won[number] else forecast
+            forecast = profile if chosen.benched[number] else forecast
+            quantiles = self.bands.quantiles(bins, forecast)
+            issued = _Issued(origins, targets, bins, own, profile, rivals, forecast, quantiles)
             for day in np.unique(panel.day[targets]):
                 self._pending[int(day)].append(_of(issued, panel.day[targets] == day))
 
@@ -107,7 +120,8 @@ class Rolling:
         self.bands.learn(Outcomes(bins, forecast, came - forecast, came[:, None] <= quantiles))
         own = np.abs(came - np.concatenate([part.own for part in issued]))
         profile = np.abs(came - np.concatenate([part.profile for part in issued]))
-        self.ladder.learn(bins, own, profile)
+        rivals = np.abs(came[:, None] - np.concatenate([part.rivals for part in issued]))
+        self.ladder.learn(bins, own, profile, rivals)
 
 
 def _of(issued: _Issued, rows: Bools) -> _Issued:
