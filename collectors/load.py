@@ -6,7 +6,7 @@ from collectors.capture.base import SourceStats
 from collectors.tracking.agents import COUNTS, Agents
 from collectors.tracking.calls import CallTable
 from collectors.tracking.labels import Labeller
-from collectors.tracking.rollups import Row
+from collectors.tracking.rollups import MinuteTable, Row
 from telephony.model import UNASSIGNED, UNKNOWN
 
 COLLECTOR_NODE = "collector"
@@ -38,6 +38,13 @@ class LoadRows:
             self._collector(now_ns, shed, unmatched),
             *(self._capture(now_ns, *place, figures) for place, figures in self._by_place().items()),
         ]
+
+    def watch(self, minutes: MinuteTable, now_ns: int) -> None:
+        """Give the running minute of `load_minute` a row for every agent that is alive, calls or not."""
+        for node_id, agent in self._agents.by_id.items():
+            if agent.alive(now_ns):
+                node, region = self._labeller.node(node_id)
+                minutes.row(now_ns, UNASSIGNED, CAPTURE_POOL, region, node)
 
     def _by_place(self) -> dict[tuple[str, str], dict[str, float]]:
         """Return the figures of agents by node and region: agents of one name share a point, so a row too."""

@@ -83,7 +83,7 @@ def backtest(
 def _walk(
     panel: Panel, asked_s: list[int], leads: list[int], last_day: int, days: int, challengers: Sequence[str]
 ) -> Report:
-    rolling = Rolling(panel, lead_bins(panel.series.slot_s, leads[-1], tuple(leads)), challengers)
+    rolling = Rolling(panel, lead_bins(panel.series.slot_s, leads[-1], tuple(leads)), challengers=challengers)
     first_test = last_day - days + 1
     scores = [Score() for _ in leads]
     used: list[Counter[str]] = [Counter() for _ in leads]

@@ -7,7 +7,7 @@ times the stack's cost: it is a challenger, which forecasts only at the leads wh
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,11 @@ from forecast.profiles import WEEK
 from forecast.stack import Stack
 
 _MOST_ROWS = 60_000
+_ROWS_PER_SLOT = 4
+"""Leads that each past slot is seen from."""
 _WEEKS_BACK = 20
 _LEAST_ROWS = 2_000
+_LEAST_SPREAD = 1e-6
 _SHARE = 0.5
 """Of the forecast that comes from the boosting; the rest is the stack's: their errors differ."""
 
@@ -70,10 +73,10 @@ class BoostingPool:
 
         parts = [self._rows(panel, day - panel.first_day, number) for number, panel in enumerate(self._panels)]
         features, aim, weight = (np.concatenate([part[i] for part in parts]) for i in range(3))
-        if aim.size < _LEAST_ROWS:
+        if aim.size < _LEAST_ROWS or float(np.ptp(aim)) < _LEAST_SPREAD:
             return None
         regressor = HistGradientBoostingRegressor(
-            loss="absolute_error", max_iter=150, learning_rate=0.08, max_leaf_nodes=24, min_samples_leaf=60,
+            max_iter=60, learning_rate=0.1, max_leaf_nodes=16, min_samples_leaf=60,
             l2_regularization=1.0, early_stopping=False, random_state=0,
         )  # fmt: skip
         with threadpool_limits(1):
@@ -85,9 +88,10 @@ class BoostingPool:
         first = int(np.searchsorted(panel.day, max(3 * WEEK, until_day - _WEEKS_BACK * WEEK)))
         longest = max(1, panel.day.size - panel.known)
         # A generator keyed by series and week: the same history gives the same model.
-        random = np.random.default_rng((number, until_day))
+        random = np.random.default_rng((number, max(until_day, 0)))
         edges = lead_bins(panel.series.slot_s, longest).edges
-        count = _MOST_ROWS // len(self._panels) if last - first >= panel.slots_per_day else 0
+        enough = last - first >= panel.slots_per_day
+        count = min(_MOST_ROWS // len(self._panels), _ROWS_PER_SLOT * (last - first)) if enough else 0
         place = random.integers(0, edges.size - 1, count)
         leads = random.integers(edges[place] + 1, edges[place + 1] + 1)
         targets = random.integers(first, max(last, first + 1), count)
@@ -119,6 +123,10 @@ class FittedBoosting:
         with threadpool_limits(1):
             boosted = base + np.maximum(base, 1.0) * self.regressor.predict(features)
         return (1 - _SHARE) * own + _SHARE * self.panel.follow_step(origins, targets, base, boosted)
+
+    def on(self, panel: Panel) -> Fitted:
+        """Return it over another panel."""
+        return replace(self, panel=panel, stack=self.stack.on(panel))
 
 
 class Boosting:

@@ -7,6 +7,7 @@ conformal inference, Gibbs and Candes 2021, as quantile tracking). Quantiles are
 """
 
 from collections import deque
+from copy import copy
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -62,6 +63,12 @@ class Bands:
 
     def _scale(self, bins: Ints, forecast: Floats) -> Floats:
         return np.sqrt(POISSON_VARIANCE + self._level_variance[bins] * forecast**2)
+
+    def settled(self) -> "Bands":
+        """Return the same quantiles without the errors they were learned from: small, and learns no more."""
+        kept = copy(self)
+        kept._window = deque(maxlen=WINDOW_DAYS)
+        return kept
 
     def learn(self, day: Outcomes) -> None:
         """Take in the outcomes of the day that ended; in the order of days."""

@@ -7,7 +7,7 @@ beside it where it is asked for, and forecasts at the leads where it won over th
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -138,3 +138,8 @@ class Chosen:
             if place.size:
                 forecast[place] = stand_in.predict(origins[place], targets[place])
         return forecast
+
+    def on(self, panel: Panel) -> "Chosen":
+        """Return it over another panel of the same series."""
+        rivals = tuple(replace(rival, fitted=rival.fitted.on(panel)) for rival in self.rivals)
+        return Chosen(self.name, self.own.on(panel), self.profile.on(panel), self.benched, self._bins, rivals)

@@ -23,6 +23,9 @@ class Fitted(Protocol):
         Arrays of one length; targets are later than origins. Every value is finite.
         """
 
+    def on(self, panel: Panel) -> "Fitted":
+        """Return the same fit over a panel of the same series that knows more slots (or over none, to be kept)."""
+
 
 class Model(Protocol):
     """A model of one series."""

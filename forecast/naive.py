@@ -1,6 +1,7 @@
 """The lower rungs, and the yardstick: last value, day of the last days, weekly profile, same time last week."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -24,13 +25,21 @@ class LastValue:
         """Return z; see `Fitted`."""
         return np.nan_to_num(self.panel.last_known[origins], nan=np.sqrt(OFFSET))
 
+    def on(self, panel: Panel) -> Fitted:
+        """Return it over another panel."""
+        return replace(self, panel=panel)
+
 
 class DayType:
     """The mean of the last days at that time of day."""
 
     def __init__(self, panel: Panel) -> None:
         self.panel = panel
-        self.rows = panel.day_type_rows()
+
+    @cached_property
+    def rows(self) -> Floats:
+        """What the days before each day showed."""
+        return self.panel.day_type_rows()
 
     def fit(self, day: int) -> Fitted:
         """Nothing is fitted."""
@@ -41,6 +50,10 @@ class DayType:
         usual = self.rows[self.panel.day[origins], self.panel.slot[targets]]
         last = np.nan_to_num(self.panel.last_known[origins], nan=np.sqrt(OFFSET))
         return np.where(np.isfinite(usual), usual, last)
+
+    def on(self, panel: Panel) -> Fitted:
+        """Return it over another panel."""
+        return DayType(panel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,10 @@ class WeeklyProfile:
     def predict(self, origins: Ints, targets: Ints) -> Floats:
         """Return z; see `Fitted`."""
         return self.panel.expected(self.panel.day[origins], targets)[1]
+
+    def on(self, panel: Panel) -> Fitted:
+        """Return it over another panel."""
+        return replace(self, panel=panel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +92,10 @@ class SeasonalNaive:
         found = np.where(back >= 0, self.panel.z[np.maximum(back, 0)], np.nan)
         last = np.nan_to_num(self.panel.last_known[origins], nan=np.sqrt(OFFSET))
         return np.where(np.isfinite(found), found, last)
+
+    def on(self, panel: Panel) -> Fitted:
+        """Return it over another panel."""
+        return replace(self, panel=panel)
 
 
 register("seasonal-naive", SeasonalNaive, needs_days=8, rung=-1)

@@ -98,6 +98,11 @@ class Panel:
             self._build_profiles()
         self._build_residuals()
 
+    @classmethod
+    def none(cls) -> "Panel":
+        """Return what stands in where a fit is kept without the history it came from; it knows nothing."""
+        return cls.__new__(cls)
+
     def _take_out_events(self) -> None:
         """Learn what events do from what was seen beyond the profile and the level of the days before."""
         self.y = self.usual.copy()

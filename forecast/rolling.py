@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import process_time
+from typing import Protocol
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from forecast.intervals import Bands, Outcomes
 from forecast.ladder import Chosen, Ladder
 from forecast.leads import LeadBins
 from forecast.localtime import Bools, Floats, Ints
-from forecast.panel import Panel, to_root
+from forecast.panel import Panel, from_root, to_root
 
 _ORIGINS_PER_DAY = 288
 """Slots of a day that are forecast from for the sake of learning: those between err like their neighbours."""
@@ -34,16 +35,42 @@ class _Issued:
     quantiles: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class Night:
+    """What a night's fit leaves: enough to forecast until the next, a few kilobytes."""
+
+    day: int
+    """The local day it is for, from the epoch."""
+    chosen: Chosen
+    bands: Bands
+    bins: LeadBins
+
+    def quantiles(self, panel: Panel, origins: Ints, targets: Ints) -> Floats:
+        """Return [rows, levels] of counts over a panel of the same series, which may know more slots by now."""
+        forecast = self.chosen.on(panel).predict(origins, targets)
+        return panel.counts(origins, targets, self.bands.quantiles(self.bins.of(targets - origins), forecast))
+
+
+class Told(Protocol):
+    """Is told of a day's rehearsed forecasts whose slots have come."""
+
+    def __call__(self, targets: Ints, leads: Ints, model: str, quantiles: Floats, profile: Floats) -> None:
+        """Take slots and leads [rows], the model, its quantiles [rows, levels] and the profile's counts [rows]."""
+
+
 class Rolling:
     """The forecasts of one series, one local day at a time; days are numbered as in the panel."""
 
-    def __init__(self, panel: Panel, bins: LeadBins, challengers: Sequence[str] = ()) -> None:
+    def __init__(
+        self, panel: Panel, bins: LeadBins, told: Told | None = None, challengers: Sequence[str] = ()
+    ) -> None:
         self.panel = panel
         self.bins = bins
         self.ladder = Ladder(panel, bins, challengers)
         self._challengers = len(challengers)
         self.bands = Bands(bins.edges[1:] / panel.slots_per_day)
         self.fit_seconds: list[float] = []
+        self._told = told
         self._pending: dict[int, list[_Issued]] = defaultdict(list)
         self._chosen: Chosen | None = None
         self._day = -1
@@ -76,6 +103,11 @@ class Rolling:
         forecast = self._today().predict(origins, targets)
         bands = self.bands.quantiles(self.bins.of(targets - origins), forecast)
         return self.panel.counts(origins, targets, bands)
+
+    def night(self) -> Night:
+        """Return what this day's fit is, to be kept without the history."""
+        chosen = self._today().on(Panel.none())
+        return Night(self._day + self.panel.first_day, chosen, self.bands.settled(), self.bins)
 
     def rehearse(self) -> None:
         """Forecast a sample of leads from every slot of this day, to be learned from when they have come."""
@@ -119,9 +151,12 @@ class Rolling:
         quantiles = np.concatenate([part.quantiles for part in issued])
         self.bands.learn(Outcomes(bins, forecast, came - forecast, came[:, None] <= quantiles))
         own = np.abs(came - np.concatenate([part.own for part in issued]))
-        profile = np.abs(came - np.concatenate([part.profile for part in issued]))
-        rivals = np.abs(came[:, None] - np.concatenate([part.rivals for part in issued]))
-        self.ladder.learn(bins, own, profile, rivals)
+        usual = np.concatenate([part.profile for part in issued])
+        rivals = np.concatenate([part.rivals for part in issued])
+        self.ladder.learn(bins, own, np.abs(came - usual), np.abs(came[:, None] - rivals))
+        if self._told is not None:
+            leads = targets - np.concatenate([part.origins for part in issued])
+            self._told(targets, leads, self.model, from_root(quantiles), from_root(usual))
 
 
 def _of(issued: _Issued, rows: Bools) -> _Issued:

@@ -4,7 +4,7 @@ Several memories of the profile, running levels of the residual and the drift of
 well they predicted this very series; a series that is pure noise around its profile gets weights near nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,6 +59,10 @@ class FittedStack:
         weights = self.coefficients[self.bins.of(targets - origins)]
         forecast = base + np.einsum("rf,rf->r", columns, weights)
         return self.panel.follow_step(origins, targets, base, forecast)
+
+    def on(self, panel: Panel) -> Fitted:
+        """Return the coefficients over another panel."""
+        return replace(self, panel=panel)
 
 
 class Stack:

@@ -26,15 +26,18 @@ OUTAGE_RATIO = 0.1
 """Observed over expected below which a run is dead."""
 
 
-def mark_closed(series: Series, *, history: int | None = None, closed_days: Collection[int] = ()) -> Series:
+def mark_closed(
+    series: Series, *, history: int | None = None, closed_days: Collection[int] = (), watched: bool = False
+) -> Series:
     """Return the series with unmeasured or empty slots outside business hours marked closed.
 
     Business hours are learned from the first `history` slots (all by default): a time of the week is outside when
     it is mostly not measured, or was always zero with its neighbours while the load is not small. `closed_days`
-    are local days (counted from the epoch) that were not worked.
+    are local days (counted from the epoch) that were not worked. In a `watched` series what was not measured is a
+    fault and says nothing about hours.
     """
     upto = len(series) if history is None else history
-    closed_key = _closed_times(series.until(upto))
+    closed_key = _closed_times(series.until(upto), watched)
     grid = series.grid
     closed = closed_key[grid.weekday, grid.slot]
     if closed_days:
@@ -45,7 +48,7 @@ def mark_closed(series: Series, *, history: int | None = None, closed_days: Coll
     return replace(series, state=state, closed_times=closed_key)
 
 
-def _closed_times(history: Series) -> Bools:
+def _closed_times(history: Series, watched: bool) -> Bools:
     """Return [weekday, slot of day]: True where the history shows nothing is worked."""
     grid = history.grid
     shape = (7, grid.slots_per_day)
@@ -62,7 +65,7 @@ def _closed_times(history: Series) -> Bools:
     around = sum(np.roll(total.ravel(), shift) for shift in range(-_NEIGHBOURS, _NEIGHBOURS + 1))
     busy = measured.any() and float(np.mean(history.y[measured])) >= 1.0
     empty = (np.asarray(around).reshape(shape) == 0) & (seen >= 2) & busy
-    return np.asarray(unmeasured | empty)
+    return np.asarray(empty if watched else unmeasured | empty)
 
 
 def outages(observed: Floats, expected: Floats) -> Bools:

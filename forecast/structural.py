@@ -6,7 +6,7 @@ the leads where it wins, which is beyond the day it is made on.
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ _DAYS_BACK = 26 * WEEK
 
 @dataclass(frozen=True, slots=True)
 class FittedStructural:
-    """Levels relative to the profile for the days from the one fitted for."""
+    """Levels relative to the profile for the days from the one fitted for (local, from the epoch)."""
 
     panel: Panel
     day: int
@@ -31,8 +31,12 @@ class FittedStructural:
     def predict(self, origins: Ints, targets: Ints) -> Floats:
         """Return z; see `Fitted`."""
         _, base = self.panel.expected(self.panel.day[origins], targets)
-        ahead = np.clip(self.panel.day[targets] - self.day, 0, self.levels.size - 1)
+        ahead = np.clip(self.panel.day[targets] + self.panel.first_day - self.day, 0, self.levels.size - 1)
         return self.panel.follow_step(origins, targets, base, base * (1 + self.levels[ahead]))
+
+    def on(self, panel: Panel) -> Fitted:
+        """Return the levels over another panel."""
+        return replace(self, panel=panel)
 
 
 class Structural:
@@ -46,11 +50,12 @@ class Structural:
     def fit(self, day: int) -> Fitted:
         """Return the levels of the coming days, as the days before `day` tell them."""
         ahead = self._panel.days - day + 1
+        begins = day + self._panel.first_day
         level = self._panel.day_level[max(0, day - _DAYS_BACK) : day]
         known = level[np.isfinite(level)]
         if known.size < 4 * WEEK or float(np.ptp(known)) < 1e-9:
-            return FittedStructural(self._panel, day, np.zeros(max(ahead, 1)))
-        return FittedStructural(self._panel, day, self._forecast(level, day, max(ahead, 1)))
+            return FittedStructural(self._panel, begins, np.zeros(max(ahead, 1)))
+        return FittedStructural(self._panel, begins, self._forecast(level, day, max(ahead, 1)))
 
     def _forecast(self, level: Floats, day: int, ahead: int) -> Floats:
         from statsmodels.tsa.statespace.sarimax import SARIMAX  # a second of imports that most commands never need

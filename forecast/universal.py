@@ -4,7 +4,7 @@ For series too young to learn their own. The weights are the means of ridge regr
 series; they are shrunk by how much the residual varies beyond counting noise, because following noise does harm.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,6 +42,10 @@ class FittedUniversal:
         weights = _WEIGHTS[np.minimum(np.searchsorted(_LEADS_S, lead_s), len(_LEADS_S) - 1)]
         forecast = base + self.gain * np.einsum("rf,rf->r", shared, weights)
         return self.panel.follow_step(origins, targets, base, forecast)
+
+    def on(self, panel: Panel) -> Fitted:
+        """Return the gain over another panel."""
+        return replace(self, panel=panel)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,17 @@ A test compares the page with `render()`; `python scripts/configuration_referenc
 """
 
 from collections.abc import Iterator
+from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from surgecast.config import Settings
 from telephony.durations import format_duration, parse_duration
@@ -110,16 +112,20 @@ def _takes(info: FieldInfo) -> str:
 
 def _word(annotation: Any) -> str:
     origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _word(inner[0])
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in inner)
     if origin is tuple:
         return f"list of {_word(inner[0])}"
     if origin is dict:
-        return f"mapping of text to {_word(inner[1])}"
+        return f"mapping of {_word(inner[0])} to {_word(inner[1])}"
     if origin in (Union, UnionType):
         return " or ".join(dict.fromkeys(_word(part) for part in inner if part is not NoneType))
     if annotation in (IPv4Network, IPv6Network):
         return "network"
+    if issubclass(annotation, Enum):
+        return " or ".join(f"`{member.value}`" for member in annotation)
     return next(word for kind, word in _WORDS.items() if issubclass(annotation, kind))
 
 
@@ -140,7 +146,7 @@ def _default(info: FieldInfo) -> str:
 
 def _yaml(value: Any) -> str:
     """Return a value as it is written in the file, on one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1_000)
+    text = yaml.safe_dump(to_jsonable_python(value), default_flow_style=True, sort_keys=False, width=1_000)
     return text.removesuffix("\n").removesuffix("\n...")
 
 

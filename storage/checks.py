@@ -8,7 +8,7 @@ from storage.schema import LOAD_MINUTE, MEASUREMENTS, TIME, Measurement
 from storage.seam import BadQuery, Top
 
 Where = Mapping[str, Sequence[str]]
-LOAD_MEANS = ("concurrent_mean", "packets_per_second", "erlangs")
+LOAD_MEANS = ("concurrent_mean", "packets_per_second", "erlangs", "transcodes")
 LOAD_PEAKS = ("concurrent_max", "cps_max")
 _SHOWN = 60
 

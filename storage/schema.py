@@ -233,9 +233,12 @@ LOAD_MINUTE = _measure(
         "cps_max": _F,
         "packets_per_second": _F,
         "erlangs": _F,
+        "transcodes": _F,  # mean of the calls in progress whose two sides chose different codecs
     },
     holding_time_histogram=HOLDING_S,
 )
+"""Where calls are, and (pool `capture`, tenant `unassigned`) one row of zeros per agent alive in the minute: a
+minute without any row was not watched, one with rows elsewhere was quiet."""
 
 REGISTRATION_MINUTE = _measure(
     "registration_minute",

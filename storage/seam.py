@@ -187,9 +187,9 @@ class Reader(Protocol):
         """Return the levels of `load_minute` per step and `by` tags; a step of 0 is the whole window.
 
         Columns: `time`, the `by` tags, minutes (with at least one row: the others are gaps, not zeros), arrivals
-        (sum), concurrent_mean, packets_per_second, erlangs (mean over those minutes of the sum over rows),
-        concurrent_max, cps_max (greatest of a minute's sum over rows: where rows of several tenants, pools or
-        nodes are added, whose peaks need not coincide, an upper bound).
+        (sum), concurrent_mean, packets_per_second, erlangs, transcodes (mean over those minutes of the sum over
+        rows), concurrent_max, cps_max (greatest of a minute's sum over rows: where rows of several tenants, pools
+        or nodes are added, whose peaks need not coincide, an upper bound).
         """
 
     def latest(

@@ -25,7 +25,12 @@ VERBS = (
         "surgecast.commands.doctor:doctor",
         "Check this machine, the configuration and a running Surgecast.",
     ),
-    Verb("forecast", "surgecast.commands.forecast:app", "Judge forecasts of load on the past."),
+    Verb(
+        "forecast",
+        "surgecast.commands.forecast:app",
+        "Forecast load, explain a forecast, judge forecasts on the past.",
+    ),
+    Verb("event", "surgecast.commands.event:app", "Announce campaigns and events, and times not to learn from."),
     Verb("scale", "surgecast.commands.scale:app", "Scale pools ahead of their load."),
     Verb("config", "surgecast.commands.config:app", "Check, show or describe the configuration."),
     Verb("bench", "surgecast.commands.bench:app", "Measure the hot paths beside their peers in the same run."),

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from collectors.settings import CollectorSettings
 from dashboards.settings import DashboardSettings
-from forecast.settings import ForecastSettings
+from forecast.service_settings import ForecastServiceSettings
 from storage.settings import StorageSettings
 from surgecast.errors import ConfigError
 
@@ -36,7 +36,14 @@ class MetricsSettings(BaseModel):
     enabled: bool = Field(default=True, description="Serve /metrics and /healthz.", examples=[True])
     host: str = Field(default="127.0.0.1", description="Address to listen on.", examples=["0.0.0.0"])
     port: int = Field(
-        default=9464, ge=0, le=65535, description="Port to listen on; 0 picks a free one.", examples=[9464]
+        default=9464,
+        ge=0,
+        le=65535,
+        description="Port of the collect role; 0 picks a free one.",
+        examples=[9464],
+    )
+    forecast_port: int = Field(
+        default=9465, ge=0, le=65535, description="Port of the forecast role; 0 picks a free one.", examples=[9465]
     )
 
 
@@ -53,8 +60,8 @@ class Settings(BaseSettings):
 
     collect: CollectorSettings = Field(default_factory=CollectorSettings, description="Where traffic comes from.")
     storage: StorageSettings = Field(default_factory=StorageSettings, description="Where it is kept.")
-    forecast: ForecastSettings = Field(
-        default_factory=ForecastSettings, description="What is known of the load beside its history."
+    forecast: ForecastServiceSettings = Field(
+        default_factory=ForecastServiceSettings, description="What load is forecast, and what is known of it."
     )
     web: DashboardSettings = Field(default_factory=DashboardSettings, description="The pages.")
     metrics: MetricsSettings = Field(default_factory=MetricsSettings, description="The Prometheus exporter.")

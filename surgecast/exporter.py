@@ -23,6 +23,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from collectors.capture.base import PacketBufferStats, SourceStats
+from collectors.kernels.frames import KINDS
 from collectors.pipeline import Pipeline
 from collectors.publish import StoreSink
 from collectors.tracking.agents import Agent
@@ -32,6 +33,13 @@ from telephony.model import UNKNOWN, Outcome
 
 OTHER = "other"
 """The trunk of what belongs to no configured one."""
+
+
+def build_info() -> Metric:
+    """Return what runs in this process."""
+    return InfoMetricFamily(
+        "surgecast_build", "Version of this process.", value={"version": __version__, "python": python_version()}
+    )
 
 
 class CollectorMetrics(Collector):
@@ -51,11 +59,7 @@ class CollectorMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family; called at each scrape."""
-        yield InfoMetricFamily(
-            "surgecast_build",
-            "Version of this process.",
-            value={"version": __version__, "python": python_version()},
-        )
+        yield build_info()
         yield from self._sip()
         yield from self._media()
         yield from self._hep()
@@ -160,7 +164,10 @@ class CollectorMetrics(Collector):
         drops = CounterMetricFamily("surgecast_queue_dropped", "What was shed, by queue.", labels=["queue"])
         drops.add_metric(["kernel"], capture.kernel_drops)
         drops.add_metric(["connections"], capture.connections_refused)
+        drops.add_metric(["ring"], capture.ring_drops)
+        drops.add_metric(["softnet"], capture.softnet_drops)
         yield drops
+        yield from self._wire(capture)
         newest: dict[str, Agent] = {}
         """Of the agents that share a name, the one heard last: a series must not come twice."""
         for node_id, agent in sorted(pipeline.agents.by_id.copy().items()):
@@ -183,6 +190,22 @@ class CollectorMetrics(Collector):
         yield seen
         yield offset
         yield skewed
+
+    def _wire(self, capture: SourceStats) -> Iterator[Metric]:
+        interfaces = GaugeMetricFamily(
+            "surgecast_capture_interfaces", "Interfaces that are captured from, by state.", labels=["state"]
+        )
+        interfaces.add_metric(["up"], capture.interfaces - capture.interfaces_down)
+        interfaces.add_metric(["down"], capture.interfaces_down)
+        yield interfaces
+        yield CounterMetricFamily(
+            "surgecast_ring_freezes", "Times that a ring was full and dropped.", value=capture.ring_freezes
+        )
+        frames = CounterMetricFamily("surgecast_frames", "Captured frames, by what they are.", labels=["kind"])
+        counted = self._pipeline.rtp.frames_by_kind()
+        for kind in KINDS:
+            frames.add_metric([kind], counted[kind])
+        yield frames
 
     def _bounds(self) -> Iterator[Metric]:
         shed = CounterMetricFamily(

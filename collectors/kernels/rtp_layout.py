@@ -134,8 +134,6 @@ CONTROL = np.dtype(
             "batch",  # address of room for a batch of PACKET
             "skip_outgoing",  # of a ring: what this host sends over loopback is seen twice
             "cursor",  # of a ring: address of the next frame header
-            "left",  # of a ring: frames left in the block
-            "block_frames",  # of a ring: frames of the block
             "handed",  # address of FRAME rows for what the kernel does not read
             "handed_capacity",
             "handed_count",

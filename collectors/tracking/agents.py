@@ -38,6 +38,10 @@ class Agent:
     clock_offset_ms: float = 0.0
     """Receipt time minus capture time of the newest datagrams: network delay plus clock error."""
 
+    def alive(self, now_ns: int) -> bool:
+        """Tell whether it was heard of in the last minute."""
+        return now_ns - self.last_seen_ns < ALIVE_NS
+
 
 def by_node(rows: npt.NDArray[np.void]) -> Iterator[tuple[int, npt.NDArray[np.void]]]:
     """Yield each capture agent of a batch with its rows; most batches are one agent's, and are not copied."""
@@ -120,4 +124,4 @@ class Agents:
 
     def alive(self, now_ns: int) -> int:
         """Return how many agents were heard of in the last minute."""
-        return sum(now_ns - agent.last_seen_ns < ALIVE_NS for agent in self.by_id.values())
+        return sum(agent.alive(now_ns) for agent in self.by_id.values())

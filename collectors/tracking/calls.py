@@ -122,6 +122,14 @@ class CallTable:
         given_up = call.announce(self._media.announce(description))
         if given_up is not None:
             self._media.forget(given_up)
+        if call.outcome is None:
+            self._count_transcode(call, call.sip.last_seen_ns)
+
+    def _count_transcode(self, call: TrackedCall, at_ns: int) -> None:
+        """Count an answered call whose answers, seen on either side of a relay, chose different codecs."""
+        if call.load_key is not None and not call.counted_transcode and len(call.codecs) > 1:
+            call.counted_transcode = True
+            self.concurrency.change(call.load_key, at_ns, 0, transcodes=+1)
 
     def _answered(self, sip: SipCall) -> None:
         call = self._calls.get(sip.call_id)
@@ -137,6 +145,7 @@ class CallTable:
             call.packets_per_second = 2 * 1000 / ptime
             call.load_key = call.key
             self.concurrency.change(call.load_key, sip.answered_ns, +1, call.packets_per_second)
+            self._count_transcode(call, sip.answered_ns)
 
     def _ended(self, sip: SipCall) -> None:
         call = self._calls.get(sip.call_id)
@@ -155,7 +164,8 @@ class CallTable:
         if call.answered:
             call.outcome = Outcome.ANSWERED
             if call.load_key is not None:
-                self.concurrency.change(call.load_key, at_ns, -1, -call.packets_per_second)
+                transcodes = -int(call.counted_transcode)
+                self.concurrency.change(call.load_key, at_ns, -1, -call.packets_per_second, transcodes)
                 holding_s = max(at_ns - sip.answered_ns, 0) / 1e9
                 self._rollups.load.row(at_ns, *call.load_key).count("holding_time_histogram", holding_s)
         else:

@@ -24,11 +24,13 @@ MAX_GAP_NS = 120 * MINUTE_NS
 class _Level:
     calls: int = 0
     packets_per_second: float = 0.0
+    transcodes: int = 0
     since_ns: int = 0
     minute_ns: int = 0
     maximum: int = 0
     call_ns: float = 0.0
     packets: float = 0.0
+    transcode_ns: float = 0.0
     second: int = 0
     second_arrivals: int = 0
 
@@ -53,11 +55,14 @@ class Concurrency:
         level.second_arrivals += 1
         row.raise_to("cps_max", level.second_arrivals)
 
-    def change(self, key: LoadKey, at_ns: int, calls: int, packets_per_second: float = 0.0) -> None:
-        """Add (or with negative numbers take away) calls and their packet rate."""
+    def change(
+        self, key: LoadKey, at_ns: int, calls: int, packets_per_second: float = 0.0, transcodes: int = 0
+    ) -> None:
+        """Add (or with negative numbers take away) calls, their packet rate and those that are transcoded."""
         level = self._advance(key, self._believed(at_ns))
         level.calls = max(level.calls + calls, 0)
         level.packets_per_second = max(level.packets_per_second + packets_per_second, 0.0)
+        level.transcodes = max(level.transcodes + transcodes, 0)
         level.maximum = max(level.maximum, level.calls)
 
     def advance(self, now_ns: int) -> None:
@@ -82,12 +87,12 @@ class Concurrency:
         at_ns = max(at_ns, level.since_ns)  # a late fact changes the present, not the past
         if at_ns - level.minute_ns > MAX_GAP_NS:
             level.minute_ns, level.since_ns = at_ns - at_ns % MINUTE_NS, at_ns
-            level.maximum, level.call_ns, level.packets = level.calls, 0.0, 0.0
+            level.maximum, level.call_ns, level.packets, level.transcode_ns = level.calls, 0.0, 0.0, 0.0
         while at_ns >= level.minute_ns + MINUTE_NS:
             self._integrate(level, level.minute_ns + MINUTE_NS)
             self._publish(key, level)
             level.minute_ns += MINUTE_NS
-            level.maximum, level.call_ns, level.packets = level.calls, 0.0, 0.0
+            level.maximum, level.call_ns, level.packets, level.transcode_ns = level.calls, 0.0, 0.0, 0.0
             if not level.calls and at_ns - level.minute_ns > MINUTE_NS:
                 # Nothing was up: skip the idle minutes instead of writing each as zero.
                 level.minute_ns = at_ns - at_ns % MINUTE_NS
@@ -102,6 +107,7 @@ class Concurrency:
         if elapsed > 0:
             level.call_ns += level.calls * elapsed
             level.packets += level.packets_per_second * elapsed / _SECOND_NS
+            level.transcode_ns += level.transcodes * elapsed
             level.since_ns = until_ns
 
     def _publish(self, key: LoadKey, level: _Level) -> None:
@@ -112,4 +118,5 @@ class Concurrency:
             mean = level.call_ns / elapsed
             row.set("concurrent_mean", mean)
             row.set("erlangs", mean)
+            row.set("transcodes", level.transcode_ns / elapsed)
             row.set("packets_per_second", floor(level.packets / elapsed * _SECOND_NS * 10) / 10)

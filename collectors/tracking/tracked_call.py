@@ -56,6 +56,8 @@ class TrackedCall:
     load_key: LoadKey | None = None
     """Where it is counted as up; None where it is not."""
     packets_per_second: float = 0.0
+    counted_transcode: bool = False
+    """It counts among the transcoded calls in progress."""
     outcome: Outcome | None = None
     ended_ns: int = 0
     due_ns: int = 0

@@ -84,7 +84,7 @@ class EmbeddedWriter:
         """
         self._check_open()
         pending = self._pending_of(measurement)
-        _check_rows(pending.measurement, rows)
+        check_rows(pending.measurement, rows)
         if not rows.num_rows:
             return
         if pending.bytes > self._settings.seal_bytes:
@@ -194,7 +194,8 @@ class EmbeddedWriter:
         return self._sealer.seal_waiting(measurement)
 
 
-def _check_rows(measurement: Measurement, rows: pa.RecordBatch) -> None:
+def check_rows(measurement: Measurement, rows: pa.RecordBatch) -> None:
+    """Raise BadQuery for rows of another schema, or whose point lacks a time or a tag."""
     wanted = {field.name: field.type for field in measurement.schema}
     given = {field.name: field.type for field in rows.schema}
     if list(given.items()) != list(wanted.items()):

@@ -14,13 +14,14 @@ from forecast.masks import mask_of, masked_by
 from forecast.points import read_csv
 from forecast.series import BadSeries
 from forecast.settings import ForecastSettings
+from surgecast.commands.forecast_run import explain_command, run
 from surgecast.commands.output import AsJson, print_json, print_table, stderr
 from surgecast.commands.times import seconds_of, zone_of
 from surgecast.errors import CommandError, Exit
 from telephony.durations import format_duration
 
 app = typer.Typer(
-    help="Judge forecasts of load on the past.",
+    help="Forecast load, explain a forecast, judge forecasts on the past.",
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
@@ -29,7 +30,11 @@ app = typer.Typer(
 
 @app.callback()
 def _forecast() -> None:
-    """Judge forecasts of load on the past."""
+    """Forecast load, explain a forecast, judge forecasts on the past."""
+
+
+app.command("run")(run)
+app.command("explain")(explain_command)
 
 
 @app.command("backtest")

@@ -11,16 +11,22 @@ from surgecast.errors import CommandError, Exit
 from surgecast.logs import configure_logs
 from surgecast.processes import Role, run_role, stop_on_signals, supervise
 
-ROLES = {"collect": "surgecast.roles.collect:run", "web": "surgecast.roles.web:run"}
+ROLES = {
+    "collect": "surgecast.roles.collect:run",
+    "forecast": "surgecast.roles.forecast:run",
+    "web": "surgecast.roles.web:run",
+}
+
+_ALL = ",".join(ROLES)
 
 
 def up(
     config: ConfigFile = None,
-    roles_: Annotated[str, typer.Option("--roles", help=f"Comma-separated: {', '.join(ROLES)}.")] = "collect,web",
+    roles_: Annotated[str, typer.Option("--roles", help=f"Comma-separated: {_ALL}.")] = _ALL,
 ) -> None:
     """Run Surgecast: each role a process of its own, started again when it dies.
 
-    Example: surgecast up -c /etc/surgecast.yaml --roles collect,web
+    Example: surgecast up -c /etc/surgecast.yaml --roles collect,forecast,web
     """
     settings = load_settings(config)
     names = [name.strip() for name in roles_.split(",") if name.strip()]
@@ -43,7 +49,13 @@ def _announce(settings: Settings, names: list[str]) -> None:
     if "collect" in names:
         for listener in settings.collect.listeners:
             stderr.print(f"HEP: {listener.transport}://{listener.host}:{listener.port}", markup=False)
+        for interface in settings.collect.interfaces:
+            media = ", ".join(interface.ports) or "all"
+            stderr.print(f"interface: {interface.name}, media ports {media}", markup=False)
         if settings.metrics.enabled:
             stderr.print(f"metrics: http://{settings.metrics.host}:{settings.metrics.port}/metrics", markup=False)
+    if "forecast" in names and settings.metrics.enabled:
+        address = f"{settings.metrics.host}:{settings.metrics.forecast_port}"
+        stderr.print(f"forecast metrics: http://{address}/metrics", markup=False)
     if "web" in names:
         stderr.print(f"pages: http://{settings.web.host}:{settings.web.port}", markup=False)

@@ -143,6 +143,7 @@ def _load_rows(days: TenantDays, day: TenantDay, first: int, span: slice, networ
         "cps_max": day.cps_max[:, span][at].astype(np.float64),
         "packets_per_second": mean[at] * 100,
         "erlangs": mean[at],
+        "transcodes": np.zeros(proxy.size),
         "holding_time_histogram": day.holding[:, span][at],
     }
 

@@ -7,7 +7,7 @@ PER_DAY = 48
 
 
 def walked(live_noise: float, own_noise: float, days: int = 40) -> tuple[LivePath, float, float]:
-    """Return a path that saw noisy views of a Poisson load, with its late coverage of q90 and q99."""
+    """Return a path that saw noisy views of a Poisson load, and coverage of q90 and q99 in the last 20 days."""
     random = np.random.default_rng(2)
     path = LivePath(2, PER_DAY)
     under = []

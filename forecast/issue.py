@@ -1,0 +1,187 @@
+"""One series, from its history to what is issued: the night's fit where it is due, then quantiles per horizon.
+
+Pure and without shared state, so that a pool of processes can do it for thousands of series: a task carries the
+series, an outcome carries a few kilobytes back.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from time import process_time
+
+import numpy as np
+
+from forecast.accuracy import Score
+from forecast.calendar import holiday_days
+from forecast.events import Event
+from forecast.horizons import Horizon
+from forecast.intervals import WINDOW_DAYS
+from forecast.leads import lead_bins
+from forecast.localtime import DAY_S, Floats
+from forecast.masks import Mask, masked_by
+from forecast.panel import Panel
+from forecast.rehearsal import Group, Rehearsal
+from forecast.rolling import Night, Rolling, Told
+from forecast.series import BadSeries, Series, State
+from forecast.targets import Kind, SeriesId
+
+_DIGEST_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What people told of a series: its country, what is coming, what must not be learned from."""
+
+    country: str = ""
+    events: tuple[Event, ...] = ()
+    masks: tuple[Mask, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Changes when anything of it does."""
+        return _digest(repr((self.country, self.events, self.masks)).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What to do for one series."""
+
+    key: SeriesId
+    series: Series
+    """Up to the slot that ended last."""
+    known: Known
+    horizons: tuple[Horizon, ...]
+    night: Night | None
+    """The fit in force; None to make tonight's."""
+    rehearsal_days: int = 0
+    """How many of the last days to score as they would have been forecast, with a new fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """What was forecast at one horizon."""
+
+    horizon: Horizon
+    first_s: int
+    """Start of the first slot, UTC seconds; the others follow without gaps."""
+    quantiles: Floats
+    """[slots, levels of `forecast.accuracy.LEVELS`]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a task."""
+
+    key: SeriesId
+    night: Night | None
+    issues: tuple[Issue, ...] = ()
+    model: str = ""
+    benched: tuple[int, ...] = ()
+    """Leads in slots up to which the profile stands in: last lead of each benched bin."""
+    watermark_s: int = 0
+    """What came after this was not known."""
+    inputs: str = ""
+    """JSON of what the forecast stands on."""
+    fit_seconds: float = 0.0
+    """Processor time of the fit, 0 where none was made."""
+    rehearsed: tuple[tuple[int, dict[Group, Score]], ...] = ()
+    """By start of day (UTC second): what a fit's own rehearsal scored."""
+    trouble: str = ""
+    """Why there is no forecast."""
+
+
+def prepared(key: SeriesId, series: Series, known: Known) -> Series:
+    """Return the series with what must not be learned from masked."""
+    return masked_by(series, known.masks, key.name if key.kind is Kind.TENANT else None)
+
+
+def panel_of(series: Series, known: Known, ahead: int) -> Panel:
+    """Return the panel of a prepared series with room for `ahead` slots."""
+    first = int(series.grid.day[0])
+    last = int(series.grid.day[-1]) + ahead // series.slots_per_day + 2
+    holiday = holiday_days(known.country, first, last) if known.country else frozenset[int]()
+    return Panel(series, ahead, holiday, known.events)
+
+
+def ahead_slots(slot_s: int) -> int:
+    """Return the room that every panel of the service has: the longest horizon."""
+    return Horizon.LONG.reach_s // slot_s
+
+
+def walk(panel: Panel, told: Told | None = None) -> Rolling:
+    """Return the forecasts of a series fitted for the day of its next slot, the errors of eight weeks learned."""
+    rolling = Rolling(panel, lead_bins(panel.series.slot_s, ahead_slots(panel.series.slot_s)), told)
+    today = int(panel.day[min(panel.known, panel.day.size - 1)])
+    for day in range(max(0, today - WINDOW_DAYS), today):
+        rolling.start_day(day)
+        rolling.rehearse()
+    rolling.start_day(today)
+    return rolling
+
+
+def perform(task: Task) -> Outcome:
+    """Fit where it is asked for and forecast every horizon; a series that cannot be forecast says why."""
+    try:
+        return _perform(task)
+    except BadSeries as error:
+        return Outcome(task.key, None, trouble=str(error))
+
+
+def _perform(task: Task) -> Outcome:
+    series = prepared(task.key, task.series, task.known)
+    measured = np.flatnonzero(np.isfinite(series.y))
+    if not measured.size:
+        raise BadSeries(f"{task.key}: nothing was measured in {len(series)} slots")
+    panel = panel_of(series, task.known, ahead_slots(series.slot_s))
+    night, seconds = task.night, 0.0
+    rehearsal = Rehearsal(series, task.rehearsal_days, task.key.signal.is_count)
+    if night is None:
+        began = process_time()
+        night = walk(panel, rehearsal if task.rehearsal_days else None).night()
+        seconds = process_time() - began
+    issues = tuple(_issue(panel, night, horizon) for horizon in task.horizons)
+    edges = night.bins.edges[1:]
+    return Outcome(
+        task.key,
+        night,
+        issues,
+        night.chosen.name,
+        tuple(int(edge) for edge in edges[night.chosen.benched]),
+        series.start_s + (int(measured[-1]) + 1) * series.slot_s,
+        _inputs(series, panel, task.known),
+        seconds,
+        rehearsal.days(),
+    )
+
+
+def _issue(panel: Panel, night: Night, horizon: Horizon) -> Issue:
+    series = panel.series
+    count = max(1, horizon.reach_s // series.slot_s)
+    origins = np.full(count, panel.known - 1)
+    targets = panel.known + np.arange(count)
+    quantiles = night.quantiles(panel, origins, targets)
+    return Issue(horizon, series.start_s + panel.known * series.slot_s, quantiles)
+
+
+def _inputs(series: Series, panel: Panel, known: Known) -> str:
+    """Return what a forecast stands on, short enough to be stored beside it."""
+    states: Sequence[int] = np.bincount(series.state, minlength=len(State)).tolist()
+    return json.dumps(
+        {
+            "digest": _digest(series.y.tobytes(), series.state.tobytes(), known.digest.encode()),
+            "known": known.digest,
+            "history_days": round(len(series) * series.slot_s / DAY_S, 1),
+            **{state.name.lower(): states[state] for state in State if state is not State.OPEN},
+            "outage": int(panel.outage.sum()),
+            "events": len(known.events),
+        },
+        separators=(",", ":"),
+    )
+
+
+def _digest(*parts: bytes) -> str:
+    digest = blake2b(digest_size=_DIGEST_BYTES)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()

@@ -1,0 +1,361 @@
+"""The forecast service: which series are due at which horizon, fitted at their own midnight, issued and stored.
+
+No clock is read here: `step` is given the time, does what is due by then and nothing twice, and what was issued is
+read back from the store after a restart. The past of all series is held as single-precision slots; fits are a few
+kilobytes; both are bounded by the number of series.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from forecast.accuracy import LEVELS
+from forecast.horizons import Horizon, due_s, local_midnight_s
+from forecast.issue import Outcome, Task
+from forecast.knowledge import Knowledge, Shares, capture_loss, gather, tenant_shares
+from forecast.localtime import DAY_S, utc_offset_s
+from forecast.masks import LOSS_LIMIT, MaskReason
+from forecast.rolling import Night
+from forecast.series import BadSeries, Series
+from forecast.service_settings import ForecastServiceSettings
+from forecast.signals import SECOND_NS, Book, read_into
+from forecast.stored import (
+    EVERYONE,
+    Announced,
+    LastIssue,
+    announced_batch,
+    forecast_batch,
+    last_issues,
+    tenant_of,
+)
+from forecast.targets import Kind, SeriesId, Signal
+from forecast.tracking import accuracy_batch, drifts, last_scored, score_day
+from storage.rows import batch, shard_of
+from storage.schema import ActionKind
+from storage.seam import Reader, Window, Writer
+from telephony.durations import format_duration
+
+Run = Callable[[Iterable[Task]], Iterator[Outcome]]
+_REREAD_SLOTS = 2
+"""Slots read again each time: late rows of a minute come within ten minutes."""
+_FLUSH_ROWS = 50_000
+_AUTHOR = "surgecast"
+REHEARSAL_DAYS = 28
+"""Days that the first fit of a series scores as rehearsed."""
+MOST_DAYS_SCORED = 7
+"""Days that a service which was down scores afterwards."""
+_SILENT_S = 14 * DAY_S
+"""A series without traffic for this long is not forecast."""
+
+
+@dataclass(slots=True)
+class ServiceStats:
+    """Totals since start, and the state of things, for the exporter."""
+
+    series: int = 0
+    shed: int = 0
+    fits: int = 0
+    fit_seconds: float = 0.0
+    issues: Counter[str] = field(default_factory=Counter)
+    """By horizon."""
+    rows: int = 0
+    troubles: Counter[str] = field(default_factory=Counter)
+    """Series not forecast, by a word for the reason."""
+    models: dict[SeriesId, str] = field(default_factory=dict)
+    benched: dict[SeriesId, int] = field(default_factory=dict)
+    """Bins of leads of each series in which its model has lost to the profile."""
+    last_issue_s: dict[str, int] = field(default_factory=dict)
+    """By horizon."""
+    watermark_s: int = 0
+    masked_slots: int = 0
+    """Slots masked because capture lost too much."""
+    compared: Counter[str] = field(default_factory=Counter)
+    """Issued forecasts compared with what came, by lead."""
+    covered: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Of these, those where what came lay at or under a quantile, by lead and quantile."""
+    drifting: int = 0
+
+
+class Service:
+    """Forecasts every series of a store; used by one thread."""
+
+    def __init__(self, reader: Reader, writer: Writer, settings: ForecastServiceSettings, run: Run) -> None:
+        self.stats = ServiceStats()
+        self._reader = reader
+        self._writer = writer
+        self._settings = settings
+        self._run = run
+        self._books: dict[int, Book] = {}
+        self._nights: dict[SeriesId, tuple[Night, str]] = {}
+        """The fit in force, and the digest of what was known to it."""
+        self._last: dict[tuple[SeriesId, Horizon], LastIssue] | None = None
+        self._shares: Shares = {}
+        self._shares_day = -1
+        self._looked_for_loss_s = 0
+        self._scored: dict[SeriesId, int] | None = None
+        self._drifting: frozenset[tuple[SeriesId, str]] = frozenset()
+        self._drift_day = -1
+
+    @property
+    def books(self) -> Iterable[Book]:
+        """The slots of every series, one book per length of slot."""
+        return self._books.values()
+
+    def next_s(self, now_s: int) -> int:
+        """Return when a next step has something to do: after the slot that runs now, and its delay."""
+        slot, delay = self._settings.slot_s, round(self._settings.delay)
+        return ((now_s - delay) // slot + 1) * slot + delay
+
+    def step(self, now_s: int, stopped: Callable[[], bool] = lambda: False) -> int:
+        """Do what is due at `now_s`; return how many series were issued. Raises StoreError.
+
+        `stopped` is asked before each series; what is left is due at the next step.
+        """
+        known_s = now_s - round(self._settings.delay)
+        self._read(known_s)
+        self._look_for_loss(now_s, known_s)
+        if self._last is None:
+            self._last = last_issues(self._reader, now_s)
+            self._scored = last_scored(self._reader, now_s, MOST_DAYS_SCORED)
+        knowledge = self._knowledge(now_s)
+        issued = 0
+        waiting = 0
+        for outcome in self._run(self._tasks(knowledge, now_s, known_s, stopped)):
+            self._took(outcome, knowledge, now_s)
+            if outcome.issues:
+                rows = forecast_batch(outcome, self._settings.slot_of(outcome.key.kind), now_s)
+                self._writer.write("forecast", rows)
+                issued += 1
+                waiting += rows.num_rows
+                self.stats.rows += rows.num_rows
+            if waiting >= _FLUSH_ROWS or issued == 1:
+                self._writer.flush()
+                waiting = 0
+        self._score(known_s, stopped)
+        self._look_for_drift(now_s)
+        self._writer.flush()
+        return issued
+
+    # --- what is known -------------------------------------------------------------------------------
+
+    def _read(self, known_s: int) -> None:
+        for slot_s, wanted in self._wanted().items():
+            until_s = known_s // slot_s * slot_s
+            keep = max(1, round(self._settings.history) // slot_s)
+            book = self._books.get(slot_s)
+            if book is None:
+                book = Book.of(until_s - keep * slot_s, slot_s, until_s, self._settings.max_series)
+                since_s = book.start_s
+            else:
+                since_s = book.until_s - _REREAD_SLOTS * slot_s
+                book.reach(until_s, keep)
+            window = Window(since_s * SECOND_NS, until_s * SECOND_NS)
+            read_into(book, self._reader, window, wanted)
+            self._books[slot_s] = book
+        self.stats.series = sum(len(book.values) for book in self.books)
+        self.stats.shed = sum(book.shed for book in self.books)
+        self.stats.watermark_s = max((book.watermark_s() or 0 for book in self.books), default=0)
+
+    def _wanted(self) -> dict[int, dict[Kind, tuple[Signal, ...]]]:
+        """Return kinds and signals by length of slot."""
+        wanted: dict[int, dict[Kind, tuple[Signal, ...]]] = {}
+        for kind, signals in self._settings.signals.items():
+            wanted.setdefault(self._settings.slot_of(kind), {})[kind] = signals
+        return wanted
+
+    def _knowledge(self, now_s: int) -> Knowledge:
+        if now_s // DAY_S != self._shares_day:
+            self._shares = tenant_shares(self._reader, now_s * SECOND_NS)
+            self._shares_day = now_s // DAY_S
+        return gather(self._reader, self._settings, now_s * SECOND_NS, self._shares)
+
+    def _look_for_loss(self, now_s: int, known_s: int) -> None:
+        """Record a mask where our own capture lost much: what was counted is then less than what came."""
+        slot_s = self._settings.slot_s
+        until_s = known_s // slot_s * slot_s
+        if until_s <= self._looked_for_loss_s:
+            return
+        self._looked_for_loss_s = until_s
+        lost = capture_loss(self._reader, until_s - slot_s, until_s, LOSS_LIMIT)
+        if lost is None:
+            return
+        self.stats.masked_slots += 1
+        name = f"{MaskReason.CAPTURE_LOSS.value} {100 * lost:.1f} %"
+        mask = Announced(
+            f"loss-{until_s}", ActionKind.MASK, name, EVERYONE, until_s - slot_s, until_s, author=_AUTHOR,
+            recorded_ns=now_s * SECOND_NS,
+        )  # fmt: skip
+        self._writer.write("operator_action", announced_batch([mask]))
+
+    # --- what is due ---------------------------------------------------------------------------------
+
+    def keys(self) -> list[SeriesId]:
+        """Return every series in the order in which they are served: pools first, signals as configured."""
+        kinds = (Kind.POOL, Kind.TENANT, Kind.REGION, Kind.TRUNK)
+
+        def order(key: SeriesId) -> tuple[int, int, str]:
+            return self._settings.signals[key.kind].index(key.signal), kinds.index(key.kind), key.name
+
+        return sorted((key for book in self.books for key in book.values), key=order)
+
+    def _tasks(
+        self, knowledge: Knowledge, now_s: int, known_s: int, stopped: Callable[[], bool]
+    ) -> Iterator[Task]:
+        for key in self.keys():
+            if stopped():
+                return
+            task = self._task(key, knowledge, now_s, known_s)
+            if task is not None:
+                yield task
+
+    def _task(self, key: SeriesId, knowledge: Knowledge, now_s: int, known_s: int) -> Task | None:
+        zone, slot_s = self._settings.zone_of(key), self._settings.slot_of(key.kind)
+        known = knowledge.of(key)
+        horizons = self._due(key, known.digest, known_s)
+        if not horizons:
+            return None
+        try:
+            series = self._books[slot_s].series(key, zone)
+        except BadSeries:
+            self._pass_over(key, horizons, known.digest, now_s, "no traffic")
+            return None
+        if not (series.y[-_SILENT_S // slot_s :] > 0).any():
+            self._pass_over(key, horizons, known.digest, now_s, "silent")
+            return None
+        today = (known_s + utc_offset_s(known_s, zone)) // DAY_S
+        night, digest = self._nights.get(key, (None, ""))
+        in_force = night is not None and night.day == today and digest == known.digest
+        rehearsal_days = 0 if key in (self._scored or {}) else REHEARSAL_DAYS
+        return Task(key, series, known, horizons, night if in_force else None, rehearsal_days)
+
+    def _due(self, key: SeriesId, digest: str, known_s: int) -> tuple[Horizon, ...]:
+        zone, slot_s = self._settings.zone_of(key), self._settings.slot_of(key.kind)
+        delay, last = round(self._settings.delay), self._last or {}
+        due = []
+        for horizon in Horizon:
+            issue = last.get((key, horizon))
+            boundary = due_s(horizon, known_s, slot_s, zone) + delay
+            if issue is None or issue.issued_s < boundary or issue.known_digest != digest:
+                due.append(horizon)
+        return tuple(due)
+
+    def _pass_over(self, key: SeriesId, horizons: tuple[Horizon, ...], digest: str, now_s: int, why: str) -> None:
+        self.stats.troubles[why] += 1
+        for horizon in horizons:
+            self._remember(key, horizon, now_s, digest)
+
+    def _took(self, outcome: Outcome, knowledge: Knowledge, now_s: int) -> None:
+        key, digest = outcome.key, knowledge.of(outcome.key).digest
+        if outcome.trouble or outcome.night is None:
+            # Tried again at the next slot; the other horizons wait for it too.
+            self.stats.troubles["failed"] += 1
+            self._remember(key, Horizon.SHORT, now_s, digest)
+            return
+        if outcome.fit_seconds:
+            self.stats.fits += 1
+            self.stats.fit_seconds += outcome.fit_seconds
+            self._note_bench(outcome, now_s)
+        if outcome.rehearsed and self._scored is not None:
+            self._writer.write("forecast_accuracy", accuracy_batch(key, outcome.rehearsed))
+            self._scored[key] = outcome.rehearsed[-1][0]
+        self._nights[key] = (outcome.night, digest)
+        self.stats.models[key] = outcome.model
+        self.stats.benched[key] = len(outcome.benched)
+        for issue in outcome.issues:
+            self.stats.issues[issue.horizon.value] += 1
+            self.stats.last_issue_s[issue.horizon.value] = now_s
+            self._remember(key, issue.horizon, now_s, digest)
+
+    # --- what came of it -----------------------------------------------------------------------------
+
+    def _score(self, known_s: int, stopped: Callable[[], bool]) -> None:
+        """Compare what was issued for each local day that is over, once, and for the running one by the hour."""
+        for key in self.keys():
+            if stopped() or self._scored is None:
+                return
+            zone, slot_s = self._settings.zone_of(key), self._settings.slot_of(key.kind)
+            book = self._books[slot_s]
+            today_s, hour_s = local_midnight_s(known_s, zone), known_s // 3600 * 3600
+            last_s = max(self._scored.get(key, 0), today_s - MOST_DAYS_SCORED * DAY_S)
+            if hour_s <= last_s or (self._last or {}).get((key, Horizon.SHORT)) is None:
+                continue
+            self._scored[key] = hour_s
+            try:
+                series = book.series(key, zone)
+            except BadSeries:
+                continue
+            day_s = local_midnight_s(last_s, zone)
+            while day_s < hour_s:
+                next_s = local_midnight_s(day_s + 26 * 3600, zone)
+                self._score_day(key, series, day_s, min(next_s, hour_s), whole=next_s <= hour_s)
+                day_s = next_s
+
+    def _score_day(self, key: SeriesId, series: Series, day_s: int, end_s: int, *, whole: bool) -> None:
+        scores = score_day(self._reader, key, series, day_s, end_s)
+        if not scores:
+            return
+        self._writer.write("forecast_accuracy", accuracy_batch(key, [(day_s, scores)]))
+        if not whole:
+            return
+        for group, score in scores.items():
+            self.stats.compared[group.lead] += score.n
+            for level, covered in zip(LEVELS, score.covered.tolist(), strict=True):
+                self.stats.covered[group.lead, f"{level:g}"] += int(covered)
+
+    def _note_bench(self, outcome: Outcome, now_s: int) -> None:
+        """Record where a model begins to be replaced by the profile, or is trusted again."""
+        before, after = self.stats.benched.get(outcome.key), len(outcome.benched)
+        if before is None or bool(before) == bool(after):
+            return
+        if after:
+            longest = format_duration(max(outcome.benched) * self._settings.slot_of(outcome.key.kind))
+            said = f"lost to the weekly profile over two weeks at leads up to {longest}; the profile stands in"
+        else:
+            said = "beats the weekly profile again at every lead"
+        text = f"{outcome.key}: {outcome.model} {said}"
+        self._find(outcome.key, "forecast_benched", text, now_s)
+
+    def _look_for_drift(self, now_s: int) -> None:
+        """Record once when a series' forecasts become worse than they were; alerts read the findings."""
+        if now_s // DAY_S == self._drift_day:
+            return
+        self._drift_day = now_s // DAY_S
+        found = drifts(self._reader, now_s)
+        for drift in found:
+            if (drift.key, drift.lead) not in self._drifting:
+                self._find(drift.key, "forecast_drift", drift.text, now_s)
+        self._drifting = frozenset((drift.key, drift.lead) for drift in found)
+        self.stats.drifting = len({drift.key for drift in found})
+
+    def _find(self, key: SeriesId, kind: str, text: str, now_s: int) -> None:
+        row = {
+            "time": now_s * SECOND_NS, "tenant": tenant_of(key), "node": _AUTHOR, "kind": kind,
+            "shard": shard_of(str(key)), "subject": str(key), "text": text, "count": 1, "call_id": "",
+        }  # fmt: skip
+        self._writer.write("finding", batch("finding", [row]))
+
+    def _remember(self, key: SeriesId, horizon: Horizon, now_s: int, digest: str) -> None:
+        if self._last is not None:
+            self._last[key, horizon] = LastIssue(now_s, digest)
+
+
+def one_shot(
+    reader: Reader,
+    settings: ForecastServiceSettings,
+    keys: Iterable[SeriesId],
+    now_s: int,
+    horizons: tuple[Horizon, ...],
+) -> Iterator[Task]:
+    """Yield the tasks of a forecast of some series as of now, fitted anew. Raises StoreError, BadSeries."""
+    knowledge = gather(reader, settings, now_s * SECOND_NS, tenant_shares(reader, now_s * SECOND_NS))
+    books: dict[tuple[Kind, Signal], Book] = {}
+    for key in keys:
+        slot_s = settings.slot_of(key.kind)
+        until_s = now_s // slot_s * slot_s
+        book = books.get((key.kind, key.signal))
+        if book is None:
+            book = Book.of(until_s - round(settings.history), slot_s, until_s, settings.max_series)
+            window = Window(book.start_s * SECOND_NS, until_s * SECOND_NS)
+            read_into(book, reader, window, {key.kind: (key.signal,)})
+            books[key.kind, key.signal] = book
+        yield Task(key, book.series(key, settings.zone_of(key)), knowledge.of(key), horizons, None)

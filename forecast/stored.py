@@ -1,0 +1,219 @@
+"""Forecasts, their accuracy and what people announced, as rows of the store and back.
+
+The only place of the forecast that knows columns of `storage.schema`; nothing is decided here.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from forecast.accuracy import LEVELS
+from forecast.events import Event
+from forecast.horizons import Horizon
+from forecast.issue import Outcome
+from forecast.localtime import Ints
+from forecast.masks import Mask
+from forecast.signals import SECOND_NS
+from forecast.targets import Kind, SeriesId, Signal
+from storage.rows import batch, forecast_time_ns, shard_of
+from storage.schema import FORECAST, QUANTILES, ActionKind
+from storage.seam import Reader, Window
+from telephony.model import UNASSIGNED
+
+QUANTILE_COLUMNS = tuple(f"q{round(100 * level)}" for level in QUANTILES)
+assert QUANTILES == LEVELS
+_FAR_NS = 29 * 86_400 * SECOND_NS
+_MOST_ACTIONS = 10_000
+EVERYONE = UNASSIGNED
+"""The tenant of what concerns everyone."""
+
+
+def tenant_of(key: SeriesId) -> str:
+    """Return the tenant tag of a series' rows: what is no tenant's belongs to those who see everything."""
+    return key.name if key.kind is Kind.TENANT else UNASSIGNED
+
+
+def where(key: SeriesId) -> dict[str, tuple[str, ...]]:
+    """Return the restriction of a query to one series."""
+    return {
+        "tenant": (tenant_of(key),),
+        "target_kind": (key.kind.value,),
+        "target": (key.name,),
+        "signal": (key.signal.value,),
+    }
+
+
+def forecast_batch(outcome: Outcome, slot_s: int, issued_s: int) -> pa.RecordBatch:
+    """Return the rows of everything that was issued for a series."""
+    first = np.concatenate([
+        issue.first_s + slot_s * np.arange(len(issue.quantiles), dtype=np.int64) for issue in outcome.issues
+    ])  # fmt: skip
+    quantiles = np.concatenate([issue.quantiles for issue in outcome.issues])
+    horizons = [issue.horizon.value for issue in outcome.issues for _ in range(len(issue.quantiles))]
+    count, key = len(horizons), outcome.key
+    columns: dict[str, pa.Array] = {
+        "time": _times([forecast_time_ns(at * SECOND_NS, issued_s * SECOND_NS) for at in first.tolist()]),
+        "tenant": _same(tenant_of(key), count),
+        "target_kind": _same(key.kind.value, count),
+        "target": _same(key.name, count),
+        "signal": _same(key.signal.value, count),
+        "horizon": pa.array(horizons, pa.string()),
+        "slot": _times(first * SECOND_NS),
+        "slot_seconds": pa.array(np.full(count, slot_s)),
+        "issued_at": _times(np.full(count, issued_s * SECOND_NS)),
+        "lead_seconds": pa.array(first - outcome.watermark_s),
+        "watermark": _times(np.full(count, outcome.watermark_s * SECOND_NS)),
+        "model": _same(outcome.model, count),
+        "inputs": _same(outcome.inputs, count),
+        **{name: pa.array(quantiles[:, place]) for place, name in enumerate(QUANTILE_COLUMNS)},
+    }
+    return pa.RecordBatch.from_arrays([columns[name] for name in FORECAST.schema.names], schema=FORECAST.schema)
+
+
+def _times(times_ns: Sequence[int] | Ints) -> pa.Array:
+    return pa.array(np.asarray(times_ns, np.int64)).cast(FORECAST.schema.field("time").type)
+
+
+def _same(text: str, count: int) -> pa.Array:
+    return pa.repeat(pa.scalar(text, pa.string()), count)
+
+
+@dataclass(frozen=True, slots=True)
+class LastIssue:
+    """The newest issue of a series at a horizon that the store holds."""
+
+    issued_s: int
+    known_digest: str
+
+
+def last_issues(reader: Reader, now_s: int) -> dict[tuple[SeriesId, Horizon], LastIssue]:
+    """Return the newest issue of every series and horizon: where a restarted service goes on."""
+    window = Window((now_s - 2 * 86_400) * SECOND_NS, now_s * SECOND_NS + _FAR_NS)
+    table = reader.latest("forecast", window, by=("target_kind", "target", "signal", "horizon"))
+    found = {}
+    issued = table["issued_at"].cast(pa.int64()).to_pylist()
+    rows = table.select(["target_kind", "target", "signal", "horizon", "inputs"]).to_pylist()
+    for row, issued_ns in zip(rows, issued, strict=True):
+        key = series_id(row["target_kind"], row["target"], row["signal"])
+        horizon = next((h for h in Horizon if h.value == row["horizon"]), None)
+        if key is not None and horizon is not None and issued_ns is not None:
+            found[key, horizon] = LastIssue(issued_ns // SECOND_NS, _digest_in(row["inputs"]))
+    return found
+
+
+def series_id(kind: str, name: str, signal: str) -> SeriesId | None:
+    """Return the series of tags; None where they name no kind or signal of ours."""
+    try:
+        return SeriesId(Kind(kind), name, Signal(signal))
+    except ValueError:
+        return None
+
+
+def _digest_in(inputs: str | None) -> str:
+    try:
+        found = json.loads(inputs or "{}")
+    except ValueError:
+        return ""
+    return str(found.get("known", "")) if isinstance(found, dict) else ""
+
+
+# --- what people announced ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """An event or a mask that an operator recorded in the store."""
+
+    id: str
+    kind: ActionKind
+    """EVENT or MASK."""
+    name: str
+    tenant: str
+    """Whose; `EVERYONE` for all."""
+    start_s: int
+    end_s: int
+    uplift: float | None = None
+    """Expected relative change; None: learn it. Masks have none."""
+    similar: str = ""
+    decay_s: float = 0.0
+    author: str = ""
+    withdrawn: bool = False
+    recorded_ns: int = 0
+
+    @property
+    def event(self) -> Event:
+        """The event as the models take it."""
+        tenants = () if self.tenant == EVERYONE else (self.tenant,)
+        return Event(self.name, self.start_s, self.end_s, tenants, self.similar, self.uplift, self.decay_s)
+
+    @property
+    def mask(self) -> Mask:
+        """The mask as series take it."""
+        tenant = "" if self.tenant == EVERYONE else self.tenant
+        return Mask(self.start_s, self.end_s, tenant, self.name)
+
+
+def announced_batch(records: Iterable[Announced]) -> pa.RecordBatch:
+    """Return records as rows of `operator_action`; the newest row of an id holds."""
+    return batch("operator_action", [_action_row(record) for record in records])
+
+
+def _action_row(record: Announced) -> Mapping[str, object]:
+    return {
+        "time": record.recorded_ns,
+        "tenant": record.tenant,
+        "kind": record.kind.value,
+        "shard": shard_of(record.id),
+        "action_id": record.id,
+        "target_kind": "tenant",
+        "target": record.tenant,
+        "author": record.author,
+        "reason": record.name,
+        "starts_at": record.start_s * SECOND_NS,
+        "until": record.end_s * SECOND_NS,
+        "value": None if record.uplift is None else 1 + record.uplift,
+        "details": json.dumps({"similar": record.similar, "decay_s": record.decay_s}, separators=(",", ":")),
+        "withdrawn": record.withdrawn,
+    }
+
+
+def announced(reader: Reader, now_ns: int, *, withdrawn: bool = False) -> list[Announced]:
+    """Return the events and masks in force within the reader's scope, by start; `withdrawn` ones too if asked."""
+    kinds = (ActionKind.EVENT.value, ActionKind.MASK.value)
+    window = Window(0, now_ns + 1)
+    table = reader.latest("operator_action", window, by=("action_id",), where={"kind": kinds})
+    times = {name: table[name].cast(pa.int64()).to_pylist() for name in ("time", "starts_at", "until")}
+    columns = ["tenant", "kind", "action_id", "author", "reason", "value", "details", "withdrawn"]
+    found = []
+    for place, row in enumerate(table.select(columns).to_pylist()[:_MOST_ACTIONS]):
+        start_ns, end_ns = times["starts_at"][place], times["until"][place]
+        if start_ns is None or end_ns is None or end_ns <= start_ns or (row["withdrawn"] and not withdrawn):
+            continue
+        found.append(_announced(row, times["time"][place], start_ns // SECOND_NS, end_ns // SECOND_NS))
+    return sorted(found, key=lambda record: (record.start_s, record.id))
+
+
+def _announced(row: Mapping[str, object], recorded_ns: int, start_s: int, end_s: int) -> Announced:
+    value = row["value"]
+    try:
+        details = json.loads(str(row["details"] or "{}"))
+    except ValueError:
+        details = {}
+    details = details if isinstance(details, dict) else {}
+    return Announced(
+        str(row["action_id"]),
+        ActionKind(str(row["kind"])),
+        str(row["reason"] or row["action_id"]),
+        str(row["tenant"]),
+        start_s,
+        end_s,
+        round(value - 1, 9) if isinstance(value, float) and -1 < value - 1 <= 100 else None,
+        str(details.get("similar", "")),
+        float(details.get("decay_s", 0.0)) if isinstance(details.get("decay_s", 0.0), int | float) else 0.0,
+        str(row["author"] or ""),
+        bool(row["withdrawn"]),
+        recorded_ns,
+    )

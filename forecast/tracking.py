@@ -1,0 +1,165 @@
+"""What came beside what was forecast: sums per day, lead and model, for every series; and whether it drifts.
+
+Days are scored whole from what the store holds, so scoring one again gives the same rows, and a service that was
+down scores the days it missed. The sums merge over any span (`storage.schema.FORECAST_ACCURACY`).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from forecast.accuracy import Score
+from forecast.horizons import lead_class
+from forecast.localtime import DAY_S
+from forecast.rehearsal import Group, score_slots
+from forecast.series import Series
+from forecast.signals import SECOND_NS
+from forecast.stored import QUANTILE_COLUMNS, series_id, tenant_of, where
+from forecast.targets import SeriesId
+from storage.rows import batch
+from storage.seam import Reader, Window
+
+_MOST_ROWS = 400_000
+_RECENT_DAYS, _BEFORE_DAYS = 7, 28
+_GROWN = 1.5
+"""Error over what it was from which a series drifts."""
+_LEAST_SLOTS = 200
+_LEAST_COVERAGE = 0.88
+"""Of the 95 % quantile: under it the quantiles no longer hold."""
+_DRIFT_LEADS = ("1h", "24h")
+
+
+def score_day(reader: Reader, key: SeriesId, series: Series, day_s: int, end_s: int) -> dict[Group, Score]:
+    """Return the scores of what was issued for the slots from `day_s` to `end_s` (UTC seconds)."""
+    columns = ["slot", "lead_seconds", "slot_seconds", "horizon", "model", *QUANTILE_COLUMNS]
+    window = Window(day_s * SECOND_NS, end_s * SECOND_NS)
+    table = reader.select("forecast", window, columns=columns, where=where(key), limit=_MOST_ROWS)
+    if not table.num_rows:
+        return {}
+    slots = table["slot"].cast(pa.int64()).to_numpy() // SECOND_NS
+    places = np.asarray((slots - series.start_s) // series.slot_s, np.int64)
+    leads = np.asarray(table["lead_seconds"].to_numpy() + table["slot_seconds"].to_numpy(), np.int64)
+    quantiles = np.stack([table[name].to_numpy() for name in QUANTILE_COLUMNS], axis=1)
+    held = (places >= 0) & (places < len(series)) & np.isfinite(quantiles).all(axis=1)
+    held[held] = np.isfinite(series.learned[places[held]])
+    groups = [
+        Group(str(horizon), lead_class(lead), str(model))
+        for horizon, lead, model in zip(
+            table["horizon"].to_pylist(), leads.tolist(), table["model"].to_pylist(), strict=True
+        )
+    ]
+    labels = np.array([repr(group) for group in groups])
+    first = dict(zip(labels.tolist(), groups, strict=True))
+    return {
+        group: score_slots(series, places[rows], leads[rows], quantiles[rows], key.signal.is_count)
+        for label, group in first.items()
+        if (rows := held & (labels == label)).any()
+    }
+
+
+def accuracy_batch(key: SeriesId, days: Iterable[tuple[int, Mapping[Group, Score]]]) -> pa.RecordBatch:
+    """Return the scores of days (by their start) as rows of `forecast_accuracy`."""
+    rows = [_row(key, day_s, group, score) for day_s, scores in days for group, score in scores.items()]
+    return batch("forecast_accuracy", rows)
+
+
+def _row(key: SeriesId, day_s: int, group: Group, score: Score) -> Mapping[str, object]:
+    names = [name.removeprefix("q") for name in QUANTILE_COLUMNS]
+    return {
+        "time": day_s * SECOND_NS,
+        "tenant": tenant_of(key),
+        "target_kind": key.kind.value,
+        "target": key.name,
+        "signal": key.signal.value,
+        "horizon": group.horizon,
+        "lead": group.lead,
+        "model": group.model,
+        "n": score.n,
+        "actual": score.actual,
+        "forecast": score.actual + score.bias,
+        "absolute_error": score.error,
+        "floor_error": score.floor,
+        "naive_error": score.naive_error,
+        **{f"pinball_q{name}": float(loss) for name, loss in zip(names, score.loss, strict=True)},
+        **{f"covered_q{name}": int(n) for name, n in zip(names, score.covered, strict=True)},
+    }
+
+
+def last_scored(reader: Reader, now_s: int, days: int) -> dict[SeriesId, int]:
+    """Return the start (UTC second) of the newest day that was scored of what was issued, per series."""
+    window = Window((now_s - days * DAY_S) * SECOND_NS, now_s * SECOND_NS + 1)
+    by = ("target_kind", "target", "signal")
+    issued = {"horizon": ("short", "medium", "long")}
+    table = reader.latest("forecast_accuracy", window, by=by, where=issued)
+    times = table["time"].cast(pa.int64()).to_pylist()
+    found = {}
+    for row, time_ns in zip(table.select(list(by)).to_pylist(), times, strict=True):
+        key = series_id(row["target_kind"], row["target"], row["signal"])
+        if key is not None:
+            found[key] = time_ns // SECOND_NS
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A series whose forecasts have become worse than they were."""
+
+    key: SeriesId
+    lead: str
+    text: str
+    """What happened, in words with figures."""
+
+
+def drifts(reader: Reader, now_s: int) -> list[Drift]:
+    """Return the series whose error over the last week is far beyond that of the four weeks before.
+
+    Also those whose 95 % quantile has covered too little. Each needs some hundred slots on both sides.
+    """
+    by = ("target_kind", "target", "signal", "lead")
+    end_ns = now_s * SECOND_NS
+    recent_ns = end_ns - _RECENT_DAYS * DAY_S * SECOND_NS
+    before_ns = recent_ns - _BEFORE_DAYS * DAY_S * SECOND_NS
+    fields = ("n", "actual", "absolute_error", "covered_q95")
+    leads = {"lead": _DRIFT_LEADS}
+    issued = leads | {"horizon": ("short", "medium", "long")}
+    now = reader.sums(
+        "forecast_accuracy", Window(recent_ns, end_ns), step_seconds=0, by=by, where=issued, fields=fields
+    )
+    then = reader.sums(
+        "forecast_accuracy", Window(before_ns, recent_ns), step_seconds=0, by=by, where=leads, fields=fields
+    )
+    past = {tuple(row[tag] for tag in by): row for row in _plain(then, by, fields)}
+    found = []
+    for row in _plain(now, by, fields):
+        key = series_id(row["target_kind"], row["target"], row["signal"])
+        text = _drift(row, past.get(tuple(row[tag] for tag in by)))
+        if key is not None and text:
+            found.append(Drift(key, row["lead"], f"{key}, {row['lead']} ahead: {text}"))
+    return found
+
+
+def _plain(table: pa.Table, by: Iterable[str], fields: Iterable[str]) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = table.select([*by, *fields]).to_pylist()
+    return found
+
+
+def _drift(recent: Mapping[str, object], past: Mapping[str, object] | None) -> str:
+    count, actual = _float(recent["n"]), _float(recent["actual"])
+    if count < _LEAST_SLOTS or actual <= 0:
+        return ""
+    covered = _float(recent["covered_q95"]) / count
+    if covered < _LEAST_COVERAGE:
+        return f"{100 * covered:.1f} % of slots lay under the 95 % quantile in {_RECENT_DAYS} days"
+    if past is None or _float(past["n"]) < _LEAST_SLOTS or _float(past["actual"]) <= 0:
+        return ""
+    wape = _float(recent["absolute_error"]) / actual
+    before = _float(past["absolute_error"]) / _float(past["actual"])
+    if before > 0 and wape > _GROWN * before:
+        return f"WAPE {100 * wape:.1f} % in {_RECENT_DAYS} days, {100 * before:.1f} % in the {_BEFORE_DAYS} before"
+    return ""
+
+
+def _float(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
