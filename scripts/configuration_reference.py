@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, SecretStr
+from pydantic import AwareDatetime, BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
@@ -42,6 +42,7 @@ This page is made by `scripts/configuration_reference.py` from the settings them
 """
 
 _WORDS = {
+    AwareDatetime: "time with zone",
     bool: "boolean",
     int: "integer",
     float: "number",

@@ -14,7 +14,7 @@ from storage.influx.querier import Querier
 from storage.influx.reader import InfluxReader
 from storage.influx.sender import Sender
 from storage.influx.source import Source
-from storage.influx.stats import InfluxStats
+from storage.influx.stats import ReaderStats
 from storage.influx.targets import Databases
 from storage.influx.writer import InfluxWriter
 from storage.seam import BadQuery, Scope, StoreError
@@ -29,7 +29,7 @@ class InfluxStore:
     ) -> None:
         """Take the address; the server need not be there yet. Raises StoreError for a wrong URL or secret."""
         settings = settings or StorageSettings()
-        self.stats = InfluxStats()
+        self.stats = ReaderStats()
         self._influx = settings.influx
         self._spool = settings.spool
         self._clock_ns = clock_ns
@@ -60,7 +60,7 @@ class InfluxStore:
         self._check_open()
         directory = Path(self._spool.directory) / self._address.directory
         writer = InfluxWriter(
-            name, self._sender, self._databases, self._influx, directory, self._spool, self.stats, self._clock_ns
+            name, self._sender, self._databases, self._influx, directory, self._spool, self._clock_ns
         )
         with self._lock:
             self._writers.append(writer)

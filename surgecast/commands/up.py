@@ -14,6 +14,7 @@ from surgecast.processes import Role, run_role, stop_on_signals, supervise
 ROLES = {
     "collect": "surgecast.roles.collect:run",
     "forecast": "surgecast.roles.forecast:run",
+    "scale": "surgecast.roles.scale:run",
     "web": "surgecast.roles.web:run",
 }
 
