@@ -32,8 +32,8 @@ START_NS = 1_790_000_040_000_000_000
 _HOURS = itertools.count()
 _PIECES = [
     "'", '"', "\\", "/", "=", ",", " ", "\n", "\r", "\t", "\0", "$p0", "$", ";", "--", "/*", "*/", " OR 1=1",
-    "' OR 'a'='a", '" OR "tenant"=\'x', ") OR (", "DROP DATABASE surgecast", "=~ /.*/", "::tag", "\u2060", "\u29f5",
-    "ü", "𝄞", "%", "_", "{}", "(?i)", ".*", "a", "B",
+    "' OR 'a'='a", '" OR "tenant"=\'x', ") OR (", "DROP DATABASE surgecast", "=~ /.*/", "::tag", "\u2060",
+    "\u29f5", "ü", "𝄞", "%", "_", "{}", "(?i)", ".*", "a", "B",
 ]  # fmt: skip
 HOSTILE = st.lists(st.sampled_from(_PIECES), min_size=1, max_size=5).map("".join)
 
