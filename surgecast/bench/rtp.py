@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from collectors.tracking.streams import StreamSettings, StreamTable
-from surgecast.bench import rtp_compile, rtp_file
+from surgecast.bench import rtp_compile, rtp_file, rtp_live
+from surgecast.bench.rtp_generator import compile_generator
 from surgecast.bench.rtp_native import compile_native
 from surgecast.bench.rtp_traffic import Traffic
 
@@ -45,6 +46,7 @@ def run(progress: Callable[[str], None] | None = None) -> dict[str, object]:
         figures["two_threads"] = _two_threads(native)
         figures["file"] = rtp_file.run(Path(folder), progress)
         figures["compile"] = rtp_compile.run(Path(folder))
+        figures["live"] = rtp_live.run(partial(compile_generator, Path(folder)), progress=progress)
     return figures
 
 
