@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from dash import Dash, Input, Output, State
 from flask import Flask, Response, jsonify
 
+from dashboards import api_events
 from dashboards.components.shell import not_found, shell
 from dashboards.components.wiring import in_browser
 from dashboards.pages import call, call_dive, capacity, live
@@ -87,6 +88,7 @@ def build_app(services: Services) -> Dash:
     call.register(app, services)
     call_dive.register(app, services)
     _serve_extras(app)
+    api_events.register(app.server, services)
     _secure(app)
     return app
 

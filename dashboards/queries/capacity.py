@@ -46,23 +46,28 @@ _MEANS = (Signal.CONCURRENT, Signal.PACKETS, Signal.TRANSCODES)
 _BELIEFS = (("a day before", DAY_NS), ("three days before", 3 * DAY_NS), ("a week before", 7 * DAY_NS))
 _NO_FORECASTS = "No forecast is stored. Is the role `forecast` up, and has the store some hours of load?"
 
+_OTHERS_TOO = Status(
+    PanelState.NOT_ALLOWED, "Pools, regions and trunks carry other tenants too; they are shown to engineers only."
+)
+
 Answer = TypeVar("Answer")
 
 
 def capacity_view(store: Store, scope: Scope, subject: Subject, now_ns: int) -> CapacityView:
     """Return the view of the capacity page. Raises StoreError where not even the choices can be read."""
     reader = store.reader(scope)
-    choices = _choices(reader, now_ns)
+    choices = _choices(reader, _kinds(scope), now_ns)
     if subject.kind is None and choices:
         kind, _, name = choices[0][0].partition(":")
         subject = subject.of(Kind(kind), name)
     announced = _asked(lambda: listed(reader, now_ns))
+    barred = subject.kind is not None and subject.kind not in _kinds(scope)
     return CapacityView(
         at_ns=now_ns,
         subject=subject,
         choices=choices,
-        outlook=_outlook(reader, subject, announced, now_ns),
-        accuracy=_accuracy(reader, subject, now_ns),
+        outlook=Outlook(_OTHERS_TOO) if barred else _outlook(reader, subject, announced, now_ns),
+        accuracy=Accuracies(_OTHERS_TOO) if barred else _accuracy(reader, subject, now_ns),
         peaks=_peaks(reader, subject, now_ns),
         events=_events(announced, scope, now_ns),
     )
@@ -78,10 +83,15 @@ def _asked(question: Callable[[], Answer]) -> Answer | Status:
         return Status(PanelState.ERROR, str(error) or type(error).__name__)
 
 
-def _choices(reader: Reader, now_ns: int) -> tuple[tuple[str, str], ...]:
+def _kinds(scope: Scope) -> tuple[Kind, ...]:
+    """Return the kinds of load that a viewer may choose from: pools and the like carry other tenants too."""
+    return (Kind.POOL, Kind.TENANT, Kind.REGION, Kind.TRUNK) if scope.tenants is None else (Kind.TENANT,)
+
+
+def _choices(reader: Reader, kinds: tuple[Kind, ...], now_ns: int) -> tuple[tuple[str, str], ...]:
     found = []
     slots = Window(now_ns - HOUR_NS, now_ns + DAY_NS)
-    for kind in (Kind.POOL, Kind.TENANT, Kind.REGION, Kind.TRUNK):
+    for kind in kinds:
         names = reader.tag_values("forecast", "target", slots, where={"target_kind": (kind.value,)})
         if not names and kind in (Kind.POOL, Kind.TENANT):
             names = reader.tag_values("load_minute", kind.value, Window(now_ns - DAY_NS, now_ns))
@@ -365,16 +375,9 @@ def _peaks(reader: Reader, subject: Subject, now_ns: int) -> Peaks:
         best = peaks.get((kind, name))
         if best is None or q95[place] > q95[best]:
             peaks[kind, name] = place
+    notes = [f" per {format_duration(span)}" if span > usual else "" for span in seconds.tolist()]
     rows = [
-        PeakRow(
-            Kind(kind),
-            name,
-            int(slots[p]),
-            float(q50[p]),
-            float(q95[p]),
-            float(q99[p]),
-            f" per {format_duration(seconds[p])}" if seconds[p] > usual else "",
-        )
+        PeakRow(Kind(kind), name, int(slots[p]), float(q50[p]), float(q95[p]), float(q99[p]), notes[p])
         for (kind, name), p in peaks.items()
     ]
     order = (Kind.POOL, Kind.TENANT, Kind.REGION, Kind.TRUNK)
