@@ -74,10 +74,12 @@ def line(name: str, x, y, **style) -> dict:
     return {"type": "scatter", "mode": "lines", "name": name, "x": list(x), "y": values, **style}
 
 
-times = [
-    str(t)
-    for t in np.datetime64(series.start_s, "s") + np.arange(len(series)) * np.timedelta64(series.slot_s, "s")
-]
+def stamps(slots) -> list[str]:
+    """Return the times of slots."""
+    return [str(t) for t in np.datetime64(series.start_s, "s") + slots * np.timedelta64(series.slot_s, "s")]
+
+
+times = stamps(np.arange(len(series)))
 last = slice(-21 * series.slots_per_day, None)
 show([line("measured", times[last], series.y[last])], "calls per slot")
 

@@ -121,7 +121,7 @@ def test_peaks_are_the_busiest_slots_of_every_load(store: Store) -> None:
 
 
 def test_a_tenant_sees_itself_alone(store: Store) -> None:
-    found = view(store, "", Scope.of("viewer", "beta"))
+    found = view(store, "?signal=arrivals", Scope.of("viewer", "beta"))
     assert (("tenant:beta", "tenant beta"),) == found.choices
     assert {"beta"} == {row.name for row in found.peaks.rows}
     assert not found.events.rows
