@@ -82,6 +82,8 @@ class PipelineSettings:
     calls: CallSettings = field(default_factory=CallSettings)
     dialogs: DialogSettings = field(default_factory=DialogSettings)
     rtp: StreamSettings = field(default_factory=StreamSettings)
+    rtp_tables: int = 1
+    """One for each ring that feeds RTP, each perhaps from a thread of its own."""
 
 
 class Pipeline:
@@ -102,7 +104,12 @@ class Pipeline:
             limit=settings.max_streams, lifetime_ns=settings.stream_idle_ns
         )
         self.calls = CallTable(labeller, self.media, self.rollups, pools, settings.calls)
-        self.rtp = RtpTracker(settings.rtp, lambda to, at: self.calls.match(to, at, ""), self._labels_between)
+        self.rtp = RtpTracker(
+            settings.rtp,
+            lambda to, at: self.calls.match(to, at, ""),
+            self._labels_between,
+            tables=settings.rtp_tables,
+        )
         self._views = TwoViews(settings.max_streams, settings.stream_idle_ns)
         self._silence = SilenceMemory(settings.max_streams, settings.stream_idle_ns)
         self.load = LoadRows(labeller, self.calls, self.agents)
@@ -261,17 +268,20 @@ class Pipeline:
         if 0 < self._next_publish_ns - now_ns <= self.settings.publish_ns:
             return  # further ahead than one period: the clock was set back
         self._next_publish_ns = now_ns + self.settings.publish_ns
+        if not self.settings.trust_capture_clock:
+            self.rtp.advance(now_ns)
         self._publish(now_ns, closed_until_ns=now_ns - self.settings.lateness_ns, due_until_ns=now_ns)
 
     def stop(self, now_ns: int) -> None:
         """The process ends though the traffic does not: what waits for late reports waits no longer."""
         self._next_rollup_ns = 0
+        self.rtp.finish()
         soon_ns = now_ns + INTERVAL_NS
         self._publish(now_ns, closed_until_ns=soon_ns, due_until_ns=soon_ns + self.settings.calls.linger_ns)
 
     def finish(self, now_ns: int) -> None:
         """End of the input: whatever is open is closed as of the last datagram, and everything is published."""
-        self.rtp.table.finish()
+        self.rtp.finish()
         self.dialogs.close(now_ns)
         self._take_dialog_events()
         self.reports.finish()
@@ -413,7 +423,7 @@ class Pipeline:
             "dialog_events": self.dialogs.stats.events_shed,
             "sip_sightings": self.dialogs.stats.sightings_shed,
             "agents": self.agents.folded,
-            **self.rtp.table.shed(),
+            **self.rtp.shed(),
         }
         for table in self.rollups.tables:
             shed[f"{table.measurement.name}_late"] = table.stats.late

@@ -4,14 +4,22 @@ from collections import Counter
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 Network = IPv4Network | IPv6Network
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
 _NETWORKS = [["192.0.2.0/24", "2001:db8::/32"]]
+_MAX_RING_BYTES = 8 << 30
+
+Ports = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
+    StringConstraints(pattern=r"^[0-9]{1,5}(-[0-9]{1,5})?$"),
+]
+"""A port, or the first and last of a range."""
 
 
 class _Section(BaseModel):
@@ -106,6 +114,101 @@ class ListenerSettings(_Section):
         return self
 
 
+class InterfaceSettings(_Section):
+    """A network interface that RTP, RTCP and SIP are read from; needs CAP_NET_RAW."""
+
+    name: str = Field(
+        pattern=r"^[^\s/]{1,15}$", description="Name of the interface; Ethernet or loopback.", examples=["eth0"]
+    )
+    ports: tuple[Ports, ...] = Field(
+        default=(),
+        description="UDP ports of media, single or as ranges; either end of a packet counts. Empty: all.",
+        examples=[["10000-20000"]],
+    )
+    sip_ports: tuple[Ports, ...] = Field(
+        default=("5060",),
+        description="UDP and TCP ports of SIP; empty: no SIP is read.",
+        examples=[["5060-5062", "5080"]],
+    )
+    hosts: tuple[Network, ...] = Field(
+        default=(), description="Only what goes to or comes from these; empty: all.", examples=_NETWORKS
+    )
+    vlans: tuple[Annotated[int, Field(ge=0, le=4094)], ...] = Field(
+        default=(),
+        description="Only these VLANs, by the outermost tag; 0 is no tag. Empty: all.",
+        examples=[[100, 101]],
+    )
+    rings: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Rings (and threads) among which the kernel spreads the flows; one carries about a million "
+        "packets a second.",
+        examples=[2],
+    )
+    block_bytes: int = Field(
+        default=1 << 20,
+        ge=1 << 17,
+        le=1 << 26,
+        description="Bytes of a block of a ring, a power of two.",
+        examples=[1_048_576],
+    )
+    blocks: int = Field(
+        default=64,
+        ge=2,
+        le=4096,
+        description="Blocks of a ring: together they bridge the time that we are kept from reading.",
+        examples=[128],
+    )
+    snap_bytes: int = Field(
+        default=128,
+        ge=96,
+        le=2048,
+        description="Bytes kept of a media packet: its headers. SIP and RTCP are always read whole.",
+        examples=[128],
+    )
+    promiscuous: bool = Field(
+        default=False, description="Take frames for other hosts too: mirror ports and taps.", examples=[True]
+    )
+    ignore_outgoing: bool = Field(
+        default=False,
+        description="Leave out what this host itself sends. On loopback that always is: it is seen as it arrives.",
+        examples=[True],
+    )
+
+    @model_validator(mode="after")
+    def _ports_and_memory_are_sane(self) -> Self:
+        for key in ("ports", "sip_ports"):
+            for text, (first, last) in zip(getattr(self, key), _ranges(getattr(self, key)), strict=True):
+                if not 0 < first <= last <= 65535:
+                    raise ValueError(f"{key}: {text!r} is no range of ports")
+        if self.block_bytes & (self.block_bytes - 1):
+            raise ValueError(
+                f"block_bytes must be a power of two, for example {1 << self.block_bytes.bit_length()}"
+            )
+        if self.ring_bytes > _MAX_RING_BYTES:
+            raise ValueError(f"rings x blocks x block_bytes are {self.ring_bytes >> 20} MiB of memory: too much")
+        return self
+
+    @property
+    def ring_bytes(self) -> int:
+        """Memory of all its rings."""
+        return self.rings * self.blocks * self.block_bytes
+
+    def port_ranges(self) -> tuple[tuple[int, int], ...]:
+        """Return first and last of the ranges of `ports`."""
+        return _ranges(self.ports)
+
+    def sip_port_ranges(self) -> tuple[tuple[int, int], ...]:
+        """Return first and last of the ranges of `sip_ports`."""
+        return _ranges(self.sip_ports)
+
+
+def _ranges(ports: Iterable[str]) -> tuple[tuple[int, int], ...]:
+    parts = (text.partition("-") for text in ports)
+    return tuple((int(first), int(last or first)) for first, _, last in parts)
+
+
 class TenantSettings(_Section):
     """What identifies a tenant's traffic, tried in the order of the fields; trunks come after the keys."""
 
@@ -183,6 +286,11 @@ class CollectorSettings(_Section):
         description="HEP servers.",
         examples=[[{"transport": "udp", "host": "0.0.0.0", "port": 9060}]],
     )
+    interfaces: tuple[InterfaceSettings, ...] = Field(
+        default=(),
+        description="Interfaces that RTP, RTCP and SIP are read from.",
+        examples=[[{"name": "eth0", "ports": ["10000-20000"]}]],
+    )
     require_auth: bool = Field(
         default=False,
         description="Drop HEP datagrams that carry no hep_key of a tenant (HEP 1 and 2 cannot carry one).",
@@ -237,6 +345,7 @@ class CollectorSettings(_Section):
         _unique("tenants: name", (tenant.name for tenant in self.tenants))
         _unique("trunks: name", (trunk.name for trunk in self.trunks))
         _unique("pools: name", (pool.name for pool in self.pools))
+        _unique("interfaces: name", (interface.name for interface in self.interfaces))
         _unique("nodes: capture_id", (str(node.capture_id) for node in self.nodes))
         keys = Counter(key.get_secret_value() for tenant in self.tenants for key in tenant.hep_keys)
         if any(not key or count > 1 for key, count in keys.items()):

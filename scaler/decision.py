@@ -20,8 +20,8 @@ class Source(StrEnum):
     FORECAST = "forecast"
     REACTIVE = "reactive"
     BLOCKING = "blocking"
-    RESERVATION = "reservation"
-    CAMPAIGN = "campaign"
+    RESERVATION = "reserved"
+    CAMPAIGN = "calendar"
     MINIMUM = "minimum"
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from forecast.accuracy import LEVELS
 from telephony.durations import parse_duration
@@ -10,6 +10,13 @@ from telephony.durations import parse_duration
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 """Seconds, written as `10s`, `15m`, `4h` or `7d`."""
 
+_POD = {"packets_per_second": 200_000, "sessions": 1000}
+_FLOOR = {
+    "name": "televote final",
+    "start": "2026-12-05T20:00:00+01:00",
+    "end": "2026-12-05T23:00:00+01:00",
+    "load": {"sessions": 3000},
+}
 _NAME = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"
 
 
@@ -42,8 +49,10 @@ class TargetSettings(_Section):
     """What is scaled, in Kubernetes."""
 
     namespace: str = Field(default="default", pattern=_NAME, description="Namespace.", examples=["voice"])
-    kind: Literal["Deployment", "StatefulSet"] = Field(
-        default="Deployment", description="Kind with a scale subresource.", examples=["Deployment"]
+    kind: Literal["Deployment", "StatefulSet", "Simulated"] = Field(
+        default="Deployment",
+        description="Kind with a scale subresource; Simulated pods exist in the scaler alone, to try a policy.",
+        examples=["Deployment"],
     )
     name: str = Field(pattern=_NAME, description="Name of the object.", examples=["rtpengine"])
 
@@ -64,6 +73,21 @@ class DrainSettings(_Section):
     )
 
 
+class FloorSettings(_Section):
+    """A load that is provided for between two times, whatever the forecast says."""
+
+    name: str = Field(min_length=1, max_length=100, description="What it is for.", examples=["televote final"])
+    start: AwareDatetime = Field(description="Begin, with its zone.", examples=["2026-12-05T20:00:00+01:00"])
+    end: AwareDatetime = Field(description="End, with its zone.", examples=["2026-12-05T23:00:00+01:00"])
+    load: PodCapacity = Field(description="The load to be ready for.", examples=[{"sessions": 3000}])
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError("end is not after start")
+        return self
+
+
 class PoolSettings(_Section):
     """A group of equal pods and the load that they share."""
 
@@ -71,9 +95,11 @@ class PoolSettings(_Section):
                       examples=["rtpengine-eu"])  # fmt: skip
     region: str = Field(default="", max_length=64, description="Region of the pool.", examples=["eu"])
     target: TargetSettings | None = Field(
-        default=None, description="What is scaled; without it decisions are only written down."
+        default=None,
+        description="What is scaled; without it decisions are only written down.",
+        examples=[{"namespace": "voice", "name": "rtpengine"}],
     )
-    pod: PodCapacity = Field(description="What one pod carries.")
+    pod: PodCapacity = Field(description="What one pod carries.", examples=[_POD])
     target_utilisation: float = Field(
         default=0.9, gt=0, le=1, description="How full pods may be by the load seen now.", examples=[0.9]
     )
@@ -98,6 +124,9 @@ class PoolSettings(_Section):
         description="Calls that a tenant can always place, by tenant.",
         examples=[{"hospital": 200}],
     )
+    floors: tuple[FloorSettings, ...] = Field(
+        default=(), description="Campaigns and other times to be ready for.", examples=[[_FLOOR]]
+    )
     cost_per_pod_hour: float = Field(default=0.0, ge=0, description="Price of a pod.", examples=[0.17])
     budget_per_hour: float | None = Field(
         default=None, gt=0, description="Most that the pool may cost an hour.", examples=[5.0]
@@ -119,7 +148,11 @@ class PoolSettings(_Section):
     ready_ratio: float = Field(
         default=0.5, ge=0, le=1, description="With fewer of the pods ready none is removed.", examples=[0.5]
     )
-    drain: DrainSettings = Field(default_factory=DrainSettings, description="How a pod is emptied.")
+    drain: DrainSettings = Field(
+        default_factory=DrainSettings,
+        description="How a pod is emptied.",
+        examples=[{"method": "rtpengine-cli", "port": 9900}],
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -148,7 +181,9 @@ class ScalerSettings(_Section):
         examples=["act"],
     )
     period: Duration = Field(default=15.0, ge=1, description="Between decisions.", examples=["15s"])
-    pools: tuple[PoolSettings, ...] = Field(default=(), description="The pools.")
+    pools: tuple[PoolSettings, ...] = Field(
+        default=(), description="The pools.", examples=[[{"name": "rtpengine-eu", "pod": _POD}]]
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

@@ -8,11 +8,11 @@ from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, SecretStr
+from pydantic import AwareDatetime, BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
@@ -42,6 +42,7 @@ This page is made by `scripts/configuration_reference.py` from the settings them
 """
 
 _WORDS = {
+    AwareDatetime: "time with zone",
     bool: "boolean",
     int: "integer",
     float: "number",
@@ -112,6 +113,8 @@ def _takes(info: FieldInfo) -> str:
 
 def _word(annotation: Any) -> str:
     origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _word(inner[0])
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in inner)
     if origin is tuple:

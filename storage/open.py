@@ -1,28 +1,42 @@
 """Opens the store that a URL names."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from storage.embedded.store import EmbeddedStore
 from storage.seam import StoreError, StoreUnavailable
 from storage.settings import StorageSettings
 
+if TYPE_CHECKING:
+    from storage.influx.store import InfluxStore
 
-def open_store(url: str, settings: StorageSettings | None = None, *, existing: bool = False) -> EmbeddedStore:
-    """Open `embedded:DIRECTORY`, `embedded:///DIRECTORY` or the path of a directory.
+_INFLUX = ("influx", "influxs")
+_FORMS = "use embedded:DIRECTORY, the path of a directory, or influx://HOST:8086/DATABASE"
 
-    Raises StoreError for a scheme that this build does not have, StoreUnavailable where the store cannot be
+
+def open_store(
+    url: str, settings: StorageSettings | None = None, *, existing: bool = False
+) -> "EmbeddedStore | InfluxStore":
+    """Open `embedded:DIRECTORY`, the path of a directory, `influx://HOST/DATABASE` or `influxs://` (TLS).
+
+    Raises StoreError for another scheme or a URL that says too little, StoreUnavailable where the store cannot be
     opened, or is not there and must be `existing`: who only reads shall not make a store of a wrong name.
     """
     scheme, colon, rest = url.partition(":")
-    if colon and scheme in ("influx", "influxdb", "influxs"):
-        raise StoreError(
-            f"{url.split('@')[-1][:60]}: this build has no InfluxDB backend yet; use embedded:DIRECTORY"
-        )
+    if colon and scheme in _INFLUX:
+        from storage.influx.store import InfluxStore  # its kernels take a second, which the other store need not
+
+        store = InfluxStore(url, settings)
+        if existing:
+            try:
+                store.check()
+            except StoreUnavailable:
+                store.close()
+                raise
+        return store
     if colon and scheme != "embedded":
         if rest.startswith("//"):
-            raise StoreError(
-                f"no store of the kind {scheme[:20]!r}; use embedded:DIRECTORY or the path of a directory"
-            )
+            raise StoreError(f"no store of the kind {scheme[:20]!r}; {_FORMS}")
         rest = url
     path = (rest if colon else url).removeprefix("//")
     if not path:

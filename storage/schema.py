@@ -87,6 +87,15 @@ STREAM_INTERVAL = _measure(
         "codec_source": _S,
         "verdict": _S,
         "own_drops": _I,
+        # what only those tell who saw the packets themselves
+        "payload_types": _S,  # seen since the stream began, in order of number
+        "payload_type_changes": _I,
+        "markers": _I,  # packets with the marker bit
+        "dscp": _I,  # of the newest packet
+        "spacing_min_ms": _F,
+        "spacing_max_ms": _F,
+        "burst_density": _F,
+        "gap_density": _F,
     },
 )
 """`time` is the interval's start plus a stable sub-interval offset (ns) of the stream, so that no two streams
@@ -325,8 +334,8 @@ REPLICA_DECISION = _measure(
         "need_minimum": _I,
         "need": _I,  # the greatest of them, before limits
         "final": _I,
-        "binding_source": _S,  # forecast | reactive | calendar | reserved | minimum
-        "binding_term": _S,  # packets | sessions | calls | transcodes: the capacity term that asks for most
+        "binding_source": _S,  # forecast | reactive | blocking | calendar | reserved | minimum
+        "binding_term": _S,  # packets_per_second | sessions | calls_per_second | transcoded_sessions | blocking
         "binding_limit": _S,  # the limit that changed `need` to `final`; empty where none did
         "limits": _S,  # JSON: every limit and guard with its value and whether it bound
         "reason": _S,  # one word of the policy's vocabulary

@@ -1,14 +1,12 @@
 """Settings of the store."""
 
-from typing import Annotated
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
-
+from storage.influx.settings import InfluxSettings
 from storage.schema import MEASUREMENTS
+from storage.setting_types import Duration
+from storage.spool import SpoolSettings
 from telephony.durations import parse_duration
-
-Duration = Annotated[float, BeforeValidator(parse_duration)]
-"""Seconds, written as `10s`, `15m`, `4h` or `7d`."""
 
 _KEEP = {
     "stream_interval": "7d",
@@ -41,7 +39,8 @@ class StorageSettings(BaseModel):
 
     url: str = Field(
         default="embedded:surgecast-data",
-        description="The store: `embedded:DIRECTORY`, or the path of a directory.",
+        description="The store: `embedded:DIRECTORY`, the path of a directory, `influx://HOST:8086/DATABASE`, or "
+        "`influxs://` for TLS. User and password may stand before the host.",
         examples=["embedded:/var/lib/surgecast"],
     )
     retention: dict[str, Retention] = Field(
@@ -72,6 +71,15 @@ class StorageSettings(BaseModel):
     read_threads: int = Field(default=2, ge=1, le=64, description="Threads of a query.", examples=[2])
     read_memory_bytes: int = Field(
         default=_GIB, ge=64 * 1024**2, description="Memory of all queries of a process.", examples=[_GIB]
+    )
+
+    influx: InfluxSettings = Field(
+        default_factory=InfluxSettings, description="How to speak to InfluxDB.", examples=[{"org": "operations"}]
+    )
+    spool: SpoolSettings = Field(
+        default_factory=SpoolSettings,
+        description="What waits on disk while InfluxDB is away.",
+        examples=[{"fsync": "always"}],
     )
 
     @field_validator("retention")

@@ -12,7 +12,8 @@ from contextlib import ExitStack, contextmanager
 
 import structlog
 
-from collectors.capture.base import BatchQueue, CaptureError, PacketBufferStats, Source, SourceStats
+from collectors.capture.base import BatchQueue, CaptureError, PacketBufferStats, RingTap, Source, SourceStats
+from collectors.capture.interfaces import open_interfaces
 from collectors.capture.listeners import open_listeners
 from collectors.pipeline import Pipeline, PipelineSettings
 from collectors.publish import StoreSink
@@ -22,7 +23,7 @@ from collectors.tracking.labels import Labeller, NodeRule, PoolOf, TenantRule, T
 from collectors.tracking.privacy import NumberPrivacy
 from collectors.tracking.tracked_call import CallSettings
 from storage.open import open_store
-from storage.seam import StoreError
+from storage.seam import StoreError, WriterHealth
 from storage.settings import StorageSettings
 
 log = structlog.get_logger()
@@ -72,6 +73,7 @@ def pipeline_settings(
     return PipelineSettings(
         trust_capture_clock=trust_capture_clock,
         stream_idle_ns=_FOREVER_NS if trust_capture_clock else _STREAM_IDLE_NS,
+        rtp_tables=1 if trust_capture_clock else max(sum(i.rings for i in settings.interfaces), 1),
         calls=CallSettings(
             privacy=NumberPrivacy(settings.mask_numbers), hash_salt=settings.hash_salt.get_secret_value().encode()
         ),
@@ -92,9 +94,11 @@ class Collector:
         sink: StoreSink,
         maintain: Callable[[int], None] = lambda now_ns: None,
         kept: Callable[[], PacketBufferStats] = PacketBufferStats,
+        store_health: Callable[[], WriterHealth] = WriterHealth,
     ) -> None:
         self.pipeline = pipeline
         self.kept = kept
+        self.store_health = store_health
         """The figures of the packet buffer; zeros where there is none."""
         self.sink = sink
         self._sources = sources
@@ -171,7 +175,7 @@ def collecting(settings: CollectorSettings, storage: StorageSettings) -> Iterato
     """Open everything a collector needs, and close it in order.
 
     Raises:
-        CaptureError: A listener or the packet buffer cannot be opened.
+        CaptureError: A listener or the packet buffer cannot be opened, or an interface not be captured from.
         StoreError: The store cannot be opened for writing.
     """
     with ExitStack() as opened:
@@ -184,6 +188,7 @@ def collecting(settings: CollectorSettings, storage: StorageSettings) -> Iterato
             opened.callback(listener.close)
         sources: Sequence[Source] = listeners
         kept: Callable[[], PacketBufferStats] = PacketBufferStats
+        tap: RingTap | None = None
         if settings.packet_buffer.directory is not None:
             # Here and not above: its kernels compile when they are imported, and most installations do without.
             from collectors.capture.packetbuffer import BufferedSource, PacketBuffer
@@ -192,7 +197,11 @@ def collecting(settings: CollectorSettings, storage: StorageSettings) -> Iterato
             opened.callback(buffer.close)
             sources = [BufferedSource(listener, buffer) for listener in listeners]
             kept = buffer.stats
+            tap = buffer.take_ring_block
         sink = StoreSink(writer, time.monotonic)
         labeller = labeller_of(settings)
         pipeline = Pipeline(labeller, pools_of(settings), sink, pipeline_settings(settings, labeller))
-        yield Collector(sources, pipeline, sink, store.maintain, kept)
+        interfaces = open_interfaces(settings.interfaces, pipeline.rtp.tables, tap)
+        for interface in interfaces:
+            opened.callback(interface.close)
+        yield Collector([*sources, *interfaces], pipeline, sink, store.maintain, kept, writer.health)

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from collectors.settings import CollectorSettings
 from dashboards.settings import DashboardSettings
 from forecast.service_settings import ForecastServiceSettings
+from scaler.settings import ScalerSettings
 from storage.settings import StorageSettings
 from surgecast.errors import ConfigError
 
@@ -64,6 +65,7 @@ class Settings(BaseSettings):
         default_factory=ForecastServiceSettings, description="What load is forecast, and what is known of it."
     )
     web: DashboardSettings = Field(default_factory=DashboardSettings, description="The pages.")
+    scale: ScalerSettings = Field(default_factory=ScalerSettings, description="Pools that follow their load.")
     metrics: MetricsSettings = Field(default_factory=MetricsSettings, description="The Prometheus exporter.")
 
     @classmethod

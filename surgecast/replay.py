@@ -92,8 +92,8 @@ class _Reader:
     def take(self, memory: npt.NDArray[np.uint8], frames: npt.NDArray[np.void], *, waiting: bool) -> FramesTaken:
         """Take frames (`collectors.capture.base.FrameReader`)."""
         rtp = self._pipeline.rtp
-        if not waiting and rtp.table.newest_ns:
-            self._pipeline.tick(rtp.table.newest_ns)
+        if not waiting and rtp.newest_ns:
+            self._pipeline.tick(rtp.newest_ns)
         return rtp.take(memory, frames, waiting=waiting)
 
 
@@ -167,9 +167,12 @@ def _replay(paths: Sequence[Path], settings: CollectorSettings, result: ReplayRe
     for source in sources:
         source.run(take, threading.Event())
         result.capture.add(source.stats())
-    pipeline.finish(max(newest_ns, pipeline.rtp.table.newest_ns))
+    pipeline.finish(max(newest_ns, pipeline.rtp.newest_ns))
     reported = map(pipeline.rated_whole, pipeline.reports.streams())
     result.streams = [*sorted(pipeline.rtp.totals, key=lambda stream: stream.time_ns), *reported]
     result.rtcp_reports = pipeline.counters.rtcp_reports
     result.rtcp_rejected = sum(pipeline.counters.rtcp_rejected.values())
+    fragments = pipeline.rtp.frames_by_kind()["rtp_fragment"]
+    if fragments:
+        result.capture.errors["rtp_fragment"] += fragments  # read from the first of each packet, but a fault
     result.shed = {table: count for table, count in pipeline.shed().items() if count}

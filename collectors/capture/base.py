@@ -5,7 +5,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from enum import Enum
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,16 @@ class SourceStats:
     """Captured packets by what they carry (`hep`, `sip`, `rtcp`, `rtp`, `other`); packet captures only."""
     kernel_drops: int = 0
     """Datagrams that the kernel dropped because its receive buffer was full."""
+    ring_drops: int = 0
+    """Frames that the kernel dropped because a ring was full."""
+    ring_freezes: int = 0
+    """Times that a ring was full."""
+    softnet_drops: int = 0
+    """Packets that the kernel dropped in the backlog of a CPU, of whatever interface, while we captured."""
+    interfaces: int = 0
+    """Interfaces that are captured from."""
+    interfaces_down: int = 0
+    """Of those, how many are down or gone."""
     stalls: int = 0
     """Times that receiving paused because the consumer held every slot group."""
     receive_buffer_bytes: int = 0
@@ -52,6 +63,11 @@ class SourceStats:
         self.errors += other.errors
         self.payloads += other.payloads
         self.kernel_drops += other.kernel_drops
+        self.ring_drops += other.ring_drops
+        self.ring_freezes += other.ring_freezes
+        self.softnet_drops = max(self.softnet_drops, other.softnet_drops)  # each source saw those of the machine
+        self.interfaces += other.interfaces
+        self.interfaces_down += other.interfaces_down
         self.stalls += other.stalls
         self.receive_buffer_bytes += other.receive_buffer_bytes
         self.connections_open += other.connections_open
@@ -86,6 +102,67 @@ class FrameReader(Protocol):
             frames: Contiguous array of `collectors.kernels.frames.FRAME`, not empty.
             waiting: Datagrams found in frames before these have not been handed on yet.
         """
+
+
+class RingReader(FrameReader, Protocol):
+    """Reads what is RTP in a ring, and leaves the rest; whoever holds `lock` may call it."""
+
+    lock: threading.Lock
+
+    def take_ring(self, state: npt.NDArray[np.void], now_ns: int) -> FramesTaken:
+        """Take what is ready; what is left to others is in the ring's `copies`.
+
+        Args:
+            state: The one `collectors.kernels.ring.RING` of the ring.
+            now_ns: Time of the first interval where no frame tells.
+        """
+
+    def skip_outgoing(self) -> None:
+        """Leave out what this host sends."""
+
+    def note_drops(self, count: int, now_ns: int) -> None:
+        """Take note that frames, perhaps of these streams, were dropped by then."""
+
+
+class RingDrops(NamedTuple):
+    """What a ring lost since it was last asked."""
+
+    frames: int
+    freezes: int
+    """Times that it was full."""
+
+
+class RingState(Enum):
+    """What waiting at a ring ended with."""
+
+    READY = "ready"
+    IDLE = "idle"
+    GONE = "gone"
+    """The interface was taken away: nothing will come from this ring again."""
+
+
+RingTap = Callable[[int, int, int], None]
+"""Copies what it wants of a TPACKET_V3 block before that is read: address, bytes, time of the first frame."""
+
+
+class PacketRing(Protocol):
+    """Memory shared with the kernel into which frames of one queue come.
+
+    `collectors.capture.tpacket` is AF_PACKET. A ring of AF_XDP would hand its reader lists of frames
+    (`FrameReader.take`) over the memory of its UMEM.
+    """
+
+    def take(self, reader: RingReader, now_ns: int) -> tuple[npt.NDArray[np.uint8], FramesTaken]:
+        """Let `reader` take what is ready; return the memory of what it left to others, and what it took."""
+
+    def wait(self, timeout_seconds: float) -> RingState:
+        """Wait until something is ready, at most so long."""
+
+    def drops(self) -> RingDrops:
+        """Return what was lost since the last call."""
+
+    def close(self) -> None:
+        """Give the memory back; idempotent."""
 
 
 class Source(Protocol):

@@ -115,7 +115,7 @@ def _head_bytes(frame, captured, packet):
 @njit(**OPTIONS)
 def _keep(out, frame, captured, wire, link, captured_ns, packet, cut):
     """Write the block of a frame, and return its bytes; 0 where it is of no use to voice."""
-    kind = read_frame(frame, captured, link, captured_ns, U(0), packet)
+    kind = read_frame(frame, captured, link, captured_ns, U(0), U(0), packet)
     if kind == OTHER or captured == U(0):
         return U(0)
     if cut and kind == RTP:
@@ -353,7 +353,9 @@ def _look(frame, captured, link, packet, addresses, address_count, text, text_le
         and (_is_listed(source, addresses, address_count) or _is_listed(target, addresses, address_count))
     ):
         return found | U(WANTED)
-    if text_length == U(0) or (proto == _UDP and read_frame(frame, captured, link, U(0), U(0), packet) != HANDED):
+    if text_length == U(0) or (
+        proto == _UDP and read_frame(frame, captured, link, U(0), U(0), U(0), packet) != HANDED
+    ):
         return found
     return found | U(WANTED) if _holds(ip, end, text, text_length) else found
 

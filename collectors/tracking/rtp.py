@@ -1,9 +1,11 @@
 """RTP as we saw it ourselves: from the kernel's counts to rated intervals that know their call.
 
 Joins streams to calls by the addresses that SDP announced, tells the kernel what payload types mean, has each
-interval explained (`verdicts`) and rated. It holds one stream table; who feeds it frames is not its business.
+interval explained (`verdicts`) and rated. It holds a stream table for each source of frames; who feeds them, and
+in which threads, is not its business.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -43,6 +45,8 @@ _NEIGHBOUR_NS = 5_000_000_000
 _OVERLAP_NS = 1_000_000_000
 _MAX_NEIGHBOURS = 16
 _ASSUMED_CLOCK_HZ = 8000
+_NUMBER_BITS = 48
+"""Streams are numbered by their table, so that each starts far from the others."""
 
 
 @dataclass(slots=True)
@@ -70,12 +74,23 @@ class _Stream:
 
 
 class RtpTracker:
-    """The RTP streams of one source of frames, as facts."""
+    """RTP streams as facts.
+
+    Sources may feed their tables from threads of their own while another drives this class.
+    """
 
     def __init__(
-        self, settings: StreamSettings, match: Match, labels_of: LabelsOf, *, seed: int | None = None
+        self,
+        settings: StreamSettings,
+        match: Match,
+        labels_of: LabelsOf,
+        *,
+        tables: int = 1,
+        seed: int | None = None,
     ) -> None:
-        self.table = StreamTable(settings, seed=seed)
+        self.tables = tuple(
+            StreamTable(settings, seed=seed, first_number=number << _NUMBER_BITS) for number in range(tables)
+        )
         self.context = CallContext()
         self.keep_totals = False
         """Replays list every stream at their end; a collector has no use for them."""
@@ -87,8 +102,25 @@ class RtpTracker:
         self._by_ssrc: dict[int, list[_Stream]] = {}
 
     def take(self, memory: npt.NDArray[np.uint8], frames: npt.NDArray[np.void], *, waiting: bool) -> FramesTaken:
-        """Take frames (`collectors.capture.base.FrameReader`)."""
-        return self.table.take(memory, frames, waiting=waiting)
+        """Take frames into the first table (`collectors.capture.base.FrameReader`)."""
+        return self.tables[0].take(memory, frames, waiting=waiting)
+
+    @property
+    def newest_ns(self) -> int:
+        """Time of the newest frame."""
+        return max(table.newest_ns for table in self.tables)
+
+    def advance(self, now_ns: int) -> None:
+        """Let time pass where no frame does."""
+        for table in self.tables:
+            with table.lock:
+                table.advance(now_ns)
+
+    def finish(self) -> None:
+        """End all streams: nothing more comes."""
+        for table in self.tables:
+            with table.lock:
+                table.finish()
 
     def described(self, events: Iterable[object]) -> None:
         """Take dialog events: what SDP announces is told to the kernel."""
@@ -96,19 +128,24 @@ class RtpTracker:
         self.context.feed(events)
         for event in events:
             if isinstance(event, MediaDescription) and event.endpoint.port:
-                self.table.announce(packed_ip(event.endpoint.ip), event.endpoint.port, dict(event.codecs))
+                for table in self.tables:
+                    with table.lock:
+                        table.announce(packed_ip(event.endpoint.ip), event.endpoint.port, dict(event.codecs))
 
     def take_intervals(self) -> list[StreamInterval]:
         """Return the intervals closed since the last call, rated."""
         rated: list[StreamInterval] = []
-        for batch in self.table.take_intervals():
-            rows = list(_rows(batch))
-            for row in rows:  # all before the first is judged: streams are judged beside their neighbours
-                self._stream(row).packets += row.unique - row.dtmf - row.comfort_noise
-            rated += map(self._interval, rows)
-        for batch in self.table.take_ended():
-            for measured in _rows(batch):
-                self._end(measured)
+        for table in self.tables:
+            with table.lock:
+                intervals, ended = table.take_intervals(), table.take_ended()
+            for batch in intervals:
+                rows = list(_rows(batch))
+                for row in rows:  # all before the first is judged: streams are judged beside their neighbours
+                    self._stream(row).packets += row.unique - row.dtmf - row.comfort_noise
+                rated += (self._interval(row, table) for row in rows)
+            for batch in ended:
+                for measured in _rows(batch):
+                    self._end(measured, table)
         return rated
 
     # -- one stream --------------------------------------------------------------------------------------
@@ -144,15 +181,15 @@ class RtpTracker:
             del known[:-_MAX_NEIGHBOURS]
         return tuple(found)
 
-    def _interval(self, row: "_Row") -> StreamInterval:
+    def _interval(self, row: "_Row", table: StreamTable) -> StreamInterval:
         stream = self._stream(row)
         if stream.fresh:
             stream.fresh, stream.memo.siblings = False, self._siblings(stream)
         call_id = stream.match.call_id if stream.match is not None else ""
-        codec, source = self._codec(row, stream.match)
+        codec, source = _codec(row, table, stream.match)
         name = codec.name.upper() if codec is not None else ""
-        seen = row.seen(self._elsewhere(row, stream), name, self._redundancy(row))
-        verdicts = verdicts_of(seen, stream.memo, call_id, self.context)
+        seen = row.seen(self._elsewhere(row, stream), name, _redundancy(row, table))
+        verdicts = verdicts_of(seen, stream.memo, call_id, self.context, own_drops=row.own_drops)
         stream.verdicts.update(dict.fromkeys(verdicts))
         excused = excused_of(seen, verdicts)
         stream.excused += excused
@@ -176,10 +213,10 @@ class RtpTracker:
         stream.unclaimed -= found
         return found
 
-    def _end(self, row: "_Row") -> None:
+    def _end(self, row: "_Row", table: StreamTable) -> None:
         stream = self._stream(row)
         if self.keep_totals:
-            codec = self._codec(row, stream.match)
+            codec = _codec(row, table, stream.match)
             self.totals.append(self._rated(row, stream, tuple(stream.verdicts), stream.excused, codec, 1))
         del self._streams[row.stream]
         for known, key in ((self._by_pair, (stream.src, stream.dst)), (self._by_ssrc, stream.ssrc)):
@@ -249,6 +286,7 @@ class RtpTracker:
             delay_source=rating.delay_source if rating is not None else Source.ASSUMED,
             codec_source=source,
             verdict=" ".join(v.value for v in verdicts),
+            own_drops=row.own_drops,
             payload_types=row.types,
             payload_type=row.payload_type if row.payload_type != NO_PAYLOAD_TYPE else None,
             payload_type_changes=row.type_changes,
@@ -262,35 +300,48 @@ class RtpTracker:
             last_ns=row.last_ns,
         )
 
-    def _codec(self, row: "_Row", match: StreamMatch | None) -> tuple[Codec | None, Source]:
-        """Return a stream's voice codec: of what its receiver announced, of RFC 3551, of the other side's SDP."""
-        payload_type = row.payload_type
-        if payload_type == NO_PAYLOAD_TYPE:  # events only
-            announced = self.table.codecs_of(row.profile)
-            event = next((announced[t] for t in row.types if t in announced), None)
-            return event or (Codec("TELEPHONE-EVENT", 8000) if row.dtmf else None), Source.DECLARED
-        announced = self.table.codecs_of(row.profile)
-        announced_codec = announced.get(payload_type)
-        if announced_codec is not None and announced_codec.name.upper() == REDUNDANT_AUDIO:
-            announced_codec = _primary_of(announced_codec, announced)
-        if announced_codec is not None:
-            return announced_codec, Source.DECLARED
-        fixed = static_codec(payload_type)
-        if fixed is not None:
-            return Codec(fixed.name, fixed.clock_rate_hz, fixed.channels), Source.PUBLISHED
-        agreed = match.codec if match is not None and not announced else None
-        if agreed is not None and agreed.name.upper() not in NOT_AUDIO_CODECS:
-            return agreed, Source.ASSUMED
-        return None, Source.ASSUMED
-
-    def _redundancy(self, row: "_Row") -> int:
-        """Return how many losses in a row a stream's packets heal: the blocks behind the first (RFC 2198)."""
-        announced = self.table.codecs_of(row.profile).get(row.payload_type)
-        is_redundant = announced is not None and announced.name.upper() == REDUNDANT_AUDIO
-        return announced.fmtp.count("/") if announced is not None and is_redundant else 0
-
     def __len__(self) -> int:
-        return len(self.table)
+        return sum(len(table) for table in self.tables)
+
+    def frames_by_kind(self) -> Counter[str]:
+        """Return how many frames were what, since the start."""
+        return sum((table.frames_by_kind() for table in self.tables), Counter())
+
+    def shed(self) -> dict[str, int]:
+        """Return what found no room, since the start."""
+        shed: Counter[str] = Counter()
+        for table in self.tables:
+            shed.update(table.shed())
+        return dict(shed)
+
+
+def _codec(row: "_Row", table: StreamTable, match: StreamMatch | None) -> tuple[Codec | None, Source]:
+    """Return a stream's voice codec: of what its receiver announced, of RFC 3551, of the other side's SDP."""
+    payload_type = row.payload_type
+    if payload_type == NO_PAYLOAD_TYPE:  # events only
+        announced = table.codecs_of(row.profile)
+        event = next((announced[t] for t in row.types if t in announced), None)
+        return event or (Codec("TELEPHONE-EVENT", 8000) if row.dtmf else None), Source.DECLARED
+    announced = table.codecs_of(row.profile)
+    announced_codec = announced.get(payload_type)
+    if announced_codec is not None and announced_codec.name.upper() == REDUNDANT_AUDIO:
+        announced_codec = _primary_of(announced_codec, announced)
+    if announced_codec is not None:
+        return announced_codec, Source.DECLARED
+    fixed = static_codec(payload_type)
+    if fixed is not None:
+        return Codec(fixed.name, fixed.clock_rate_hz, fixed.channels), Source.PUBLISHED
+    agreed = match.codec if match is not None and not announced else None
+    if agreed is not None and agreed.name.upper() not in NOT_AUDIO_CODECS:
+        return agreed, Source.ASSUMED
+    return None, Source.ASSUMED
+
+
+def _redundancy(row: "_Row", table: StreamTable) -> int:
+    """Return how many losses in a row a stream's packets heal: the blocks behind the first (RFC 2198)."""
+    announced = table.codecs_of(row.profile).get(row.payload_type)
+    is_redundant = announced is not None and announced.name.upper() == REDUNDANT_AUDIO
+    return announced.fmtp.count("/") if announced is not None and is_redundant else 0
 
 
 def _primary_of(redundant: Codec, announced: Mapping[int, Codec]) -> Codec:
@@ -342,6 +393,7 @@ class _Row:
     restarts: int
     retimed: int
     spacing_max_us: int
+    own_drops: int
     spacing_min_us: int
     runs: list[int]
     src_ip: bytes

@@ -5,14 +5,17 @@ and reads what was counted. What the figures mean for a call is not its business
 """
 
 import secrets
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
 
 from collectors.facts import Codec, FramesTaken
+from collectors.kernels.frames import COUNTED
 from collectors.kernels.memory import U
+from collectors.kernels.ring import take_ring
 from collectors.kernels.rtp import take_frames
 from collectors.kernels.rtp_layout import CLOCK_UNKNOWN, LIVE, NO_PAYLOAD_TYPE, STREAM
 from collectors.kernels.rtp_table import finish_idle
@@ -21,6 +24,10 @@ from telephony.model import INTERVAL_NS
 
 _S_NS = 1_000_000_000
 _FOREVER_NS = 2**63 - 1
+_LATENESS_NS = _S_NS
+"""How long after the end of an interval frames of it may still wait in a ring."""
+_DROPS_SHOW_NS = 5 * _S_NS
+"""How long after a drop the loss that it makes may be counted: once it has left the reordering window."""
 _FRAMES_PER_CALL = 2 * BORN_PER_CALL
 """So few that the streams they can bring find room: it takes two packets to make one."""
 
@@ -82,6 +89,7 @@ MEASURED = np.dtype(
         ("src_ip", "u1", 16),
         ("dst_ip", "u1", 16),
         *((name, STREAM[name]) for name in (*_LEVELS, *_COUNTERS, *_EXTREMES)),
+        ("own_drops", "<u4"),  # of what is lost, at most so many did we lose ourselves
     ]
 )
 """What was counted of a stream, in an interval or in all."""
@@ -107,10 +115,15 @@ class StreamSettings:
 
 
 class StreamTable:
-    """The RTP streams of one source of frames."""
+    """The RTP streams of one source of frames.
 
-    def __init__(self, settings: StreamSettings, *, seed: int | None = None) -> None:
+    Frames in lists bring their own time; for a ring, `advance` lets time pass where nothing comes.
+    """
+
+    def __init__(self, settings: StreamSettings, *, seed: int | None = None, first_number: int = 0) -> None:
         self.settings = settings
+        self.lock = Lock()
+        """Held around each call by those who use a table from two threads."""
         self._memory = StreamMemory(
             streams=settings.streams,
             max_streams=settings.max_streams,
@@ -121,12 +134,14 @@ class StreamTable:
         self._memory.set("need_unknown", settings.need_unknown)
         self._readings = _readings(len(self._memory.rows))
         self._numbers = np.zeros(len(self._memory.rows), np.uint64)
-        self._next_number = 0
+        self._next_number = first_number
         self._by_target: dict[tuple[bytes, int], set[int]] = {}
         """Rows by where their streams go."""
         self._until_ns = 0
         self._intervals: list[npt.NDArray[np.void]] = []
         self._ended: list[npt.NDArray[np.void]] = []
+        self._drops: deque[tuple[int, int]] = deque()
+        """When packets were dropped before we saw them, and how many."""
 
     def __len__(self) -> int:
         return self._memory.live
@@ -179,6 +194,39 @@ class StreamTable:
         )
         self._welcome()
         return FramesTaken(count, self._memory.counter("rtp") - rtp, self._memory.taken(), count < offered)
+
+    def take_ring(self, state: npt.NDArray[np.void], now_ns: int) -> FramesTaken:
+        """Take what is ready in a ring; it alone feeds this table.
+
+        Args:
+            state: The one `collectors.kernels.ring.RING` of the ring. What is handed back is in its `copies`.
+            now_ns: Time of the first interval where nothing else tells.
+        """
+        until_ns = self._open_interval(int(state["next_ns"][0]) if state["left"][0] else now_ns)
+        self._make_room()
+        rtp = self._memory.counter("rtp")
+        state["copied"] = 0
+        count = int(take_ring(U(self._memory.address), U(state.ctypes.data), U(until_ns)))
+        self._welcome()
+        return FramesTaken(count, self._memory.counter("rtp") - rtp, self._memory.taken(), bool(state["left"][0]))
+
+    def skip_outgoing(self) -> None:
+        """Leave out what the host of a ring sends: over loopback it is seen again as it arrives."""
+        self._memory.set("skip_outgoing", 1)
+
+    def note_drops(self, count: int, now_ns: int) -> None:
+        """Say that packets, perhaps of these streams, were dropped before they could be read."""
+        self._drops.append((now_ns, count))
+
+    def advance(self, now_ns: int) -> None:
+        """Let time pass: intervals end, and idle streams, though no frame comes."""
+        if not self._until_ns:
+            return
+        if now_ns >= self._until_ns + _LATENESS_NS or now_ns < self._until_ns - 2 * INTERVAL_NS:
+            # the latter: the clock was ahead and has been set back
+            self._memory.set("newest_ns", now_ns)
+            self._close_interval()
+            self._until_ns = (now_ns // INTERVAL_NS + 1) * INTERVAL_NS
 
     def _open_interval(self, now_ns: int) -> int:
         if now_ns >= self._until_ns:
@@ -256,14 +304,21 @@ class StreamTable:
             return
         measured = self._identify(index)
         measured["start_ns"] = self._until_ns - INTERVAL_NS
+        drops = self._drops_since(self._until_ns - INTERVAL_NS - _DROPS_SHOW_NS)
         for name in _COUNTERS:
             value = rows[name][index]
             measured[name] = value - readings[name][index]
             readings[name][index] = value
         for name in _EXTREMES:
             measured[name] = rows[name][index]
+        measured["own_drops"] = np.minimum(measured["lost"], drops)
         self._merge_extremes(index, measured)
         self._intervals.append(measured)
+
+    def _drops_since(self, since_ns: int) -> int:
+        while self._drops and self._drops[0][0] < since_ns:
+            self._drops.popleft()
+        return sum(count for _, count in self._drops)
 
     def _merge_extremes(self, index: npt.NDArray[np.uint32], measured: npt.NDArray[np.void]) -> None:
         readings, rows = self._readings, self._memory.rows
@@ -318,7 +373,7 @@ class StreamTable:
 
     def frames_by_kind(self) -> Counter[str]:
         """Return how many frames were what, since the start."""
-        kinds = {kind: self._memory.counter(kind) for kind in ("rtp", "stun", "dtls", "zrtp", "other", "outgoing")}
+        kinds = {kind: self._memory.counter(kind) for kind in ("rtp", *COUNTED, "outgoing")}
         kinds["handed"] = self._memory.counter("handed_total")
         return Counter({kind: count for kind, count in kinds.items() if count})
 

@@ -17,7 +17,7 @@ from storage.embedded.points import Memory, last_of_each, point_keys, stored_sch
 from storage.embedded.sealer import Sealer
 from storage.embedded.stats import StoreStats
 from storage.schema import MEASUREMENTS, Measurement
-from storage.seam import BadQuery, StoreError, StoreUnavailable
+from storage.seam import BadQuery, StoreError, StoreUnavailable, WriterHealth
 from storage.settings import StorageSettings
 
 _SEALS_WAITING = 2
@@ -84,7 +84,7 @@ class EmbeddedWriter:
         """
         self._check_open()
         pending = self._pending_of(measurement)
-        _check_rows(pending.measurement, rows)
+        check_rows(pending.measurement, rows)
         if not rows.num_rows:
             return
         if pending.bytes > self._settings.seal_bytes:
@@ -117,6 +117,10 @@ class EmbeddedWriter:
                     self._rotate(pending)
             self._sealing.shutdown(wait=True)
             self._lock.release()
+
+    def health(self) -> WriterHealth:
+        """Return nothing but zeros: what was flushed is on the disk; see `storage.seam.Writer`."""
+        return WriterHealth()
 
     @property
     def closed(self) -> bool:
@@ -194,7 +198,8 @@ class EmbeddedWriter:
         return self._sealer.seal_waiting(measurement)
 
 
-def _check_rows(measurement: Measurement, rows: pa.RecordBatch) -> None:
+def check_rows(measurement: Measurement, rows: pa.RecordBatch) -> None:
+    """Raise BadQuery for rows of another schema, or whose point lacks a time or a tag."""
     wanted = {field.name: field.type for field in measurement.schema}
     given = {field.name: field.type for field in rows.schema}
     if list(given.items()) != list(wanted.items()):

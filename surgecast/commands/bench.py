@@ -43,7 +43,7 @@ def lineproto(as_json: AsJson = False) -> None:
 
 @app.command("rtp")
 def rtp(as_json: AsJson = False) -> None:
-    """Measure RTP streams from frames in memory, beside the same kernel in C, plain Python and dpkt.
+    """Measure RTP streams from memory and from a capture file, beside C, plain Python, dpkt and tshark.
 
     Example: surgecast bench rtp --json
     """

@@ -8,13 +8,21 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
 
-from collectors.settings import ListenerSettings
+from collectors.capture.tpacket import (
+    MEMINFO,
+    available_memory,
+    capability_help,
+    is_up,
+    may_capture,
+    missing_interface,
+)
+from collectors.settings import InterfaceSettings, ListenerSettings
 from storage.open import open_store
 from storage.seam import Scope, StoreError, Window
 from surgecast.commands.output import AsJson, print_json
@@ -68,6 +76,8 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield _receive_buffer(RMEM_MAX)
     for listener in settings.collect.listeners:
         yield _listener(listener)
+    if settings.collect.interfaces:
+        yield from _interfaces(settings.collect.interfaces)
     yield from _store(settings)
     if settings.metrics.enabled:
         yield _reachable("metrics", settings.metrics.host, settings.metrics.port, "--roles collect")
@@ -110,6 +120,31 @@ def _listener(listener: ListenerSettings) -> Check:
             name, False, f"cannot bind: {error.strerror}", "set collect.listeners to an address of this host"
         )
     return Check(name, True, "free: no collector listens yet")
+
+
+def _interfaces(interfaces: Sequence[InterfaceSettings]) -> Iterator[Check]:
+    allowed = may_capture()
+    yield Check(
+        "capture capability",
+        allowed,
+        "this process has CAP_NET_RAW" if allowed else "this process lacks CAP_NET_RAW",
+        capability_help(", ".join(interface.name for interface in interfaces)),
+    )
+    for interface in interfaces:
+        name = f"interface {interface.name}"
+        if missing := missing_interface(interface.name):
+            yield Check(name, False, missing, "set the name in collect.interfaces to one of them")
+        else:
+            up = is_up(interface.name)
+            yield Check(name, up, "up" if up else "down: nothing can come", f"ip link set {interface.name} up")
+    wanted = sum(interface.ring_bytes for interface in interfaces)
+    free = available_memory(MEMINFO)
+    yield Check(
+        "ring memory",
+        free is None or wanted * 2 <= free,  # what `open_rings` insists on
+        f"rings take {wanted >> 20} MiB; available: {'unknown' if free is None else f'{free >> 20} MiB'}",
+        "lower blocks, block_bytes or rings in collect.interfaces",
+    )
 
 
 def _store(settings: Settings) -> Iterator[Check]:

@@ -14,6 +14,7 @@ from forecast.series import BadSeries
 from forecast.settings import ForecastSettings
 from scaler.backtest import POLICIES, Report, backtest
 from scaler.walk import Setup
+from surgecast.commands import scale_control, scale_run
 from surgecast.commands.forecast import declared_in
 from surgecast.commands.output import AsJson, print_json, print_table, stderr
 from surgecast.commands.times import seconds_of, zone_of
@@ -29,6 +30,16 @@ _FINEST_S = 300
 @app.callback()
 def _scale() -> None:
     """Scale pools ahead of their load."""
+
+
+app.command()(scale_run.plan)
+app.command()(scale_run.run)
+app.command()(scale_run.explain)
+app.command()(scale_control.freeze)
+app.command()(scale_control.override)
+app.command()(scale_control.mode)
+app.command()(scale_control.controls)
+app.command()(scale_control.release)
 
 
 @app.command("backtest")

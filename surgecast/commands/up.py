@@ -14,6 +14,7 @@ from surgecast.processes import Role, run_role, stop_on_signals, supervise
 ROLES = {
     "collect": "surgecast.roles.collect:run",
     "forecast": "surgecast.roles.forecast:run",
+    "scale": "surgecast.roles.scale:run",
     "web": "surgecast.roles.web:run",
 }
 
@@ -49,6 +50,9 @@ def _announce(settings: Settings, names: list[str]) -> None:
     if "collect" in names:
         for listener in settings.collect.listeners:
             stderr.print(f"HEP: {listener.transport}://{listener.host}:{listener.port}", markup=False)
+        for interface in settings.collect.interfaces:
+            media = ", ".join(interface.ports) or "all"
+            stderr.print(f"interface: {interface.name}, media ports {media}", markup=False)
         if settings.metrics.enabled:
             stderr.print(f"metrics: http://{settings.metrics.host}:{settings.metrics.port}/metrics", markup=False)
     if "forecast" in names and settings.metrics.enabled:

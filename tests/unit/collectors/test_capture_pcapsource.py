@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hep_support import RECEIVED_NS, datagram, text
 from packet_support import ethernet, ipv4, ipv6, mapped, pcap, tcp, udp
@@ -12,8 +13,9 @@ from packet_support import ethernet, ipv4, ipv6, mapped, pcap, tcp, udp
 from collectors.capture.base import CaptureError, SourceStats
 from collectors.capture.files import open_capture
 from collectors.capture.hepfile import HepFileSource
-from collectors.capture.pcapsource import PcapSource
+from collectors.capture.pcapsource import PcapSource, correct_times
 from collectors.facts import DatagramBatch, Payload
+from collectors.kernels.frames import FRAME
 from collectors.wire.hep import DuplicateFilter, HepParser, encode_hep1
 from telephony.model import Endpoint
 
@@ -190,3 +192,36 @@ def test_lab_captures_hold_what_their_manifest_says(captures: Path) -> None:
         _, stats = feed(captures / "lab" / name)
         found[name] = stats.frames, stats.payloads["sip"], stats.payloads["rtcp"]
     assert expected == found
+
+
+HOUR_NS = 3600 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("times", "corrected"),
+    [
+        ([1, 2, 3], [1, 2, 3]),
+        ([1, 9 * HOUR_NS, 3], [1, 1, 3]),
+        ([9 * HOUR_NS, 2, 3], [2, 2, 3]),
+        ([1, 2, 9 * HOUR_NS], [1, 2, 2]),
+        ([1, 9 * HOUR_NS, 9 * HOUR_NS + 1], [1, 9 * HOUR_NS, 9 * HOUR_NS + 1]),  # a pause
+        ([5, 4, 3], [5, 4, 3]),
+        ([9 * HOUR_NS], [9 * HOUR_NS]),
+    ],
+)
+def test_a_time_far_ahead_of_the_next_is_not_believed(times: list[int], corrected: list[int]) -> None:
+    frames = np.zeros(len(times), FRAME)
+    frames["captured_ns"] = times
+    wrong, last_ns = correct_times(frames, 0)
+    assert (corrected, corrected[-1]) == (frames["captured_ns"].tolist(), last_ns)
+    assert sum(a != b for a, b in zip(times, corrected)) == wrong
+
+
+def test_a_damaged_time_is_counted(tmp_path: Path) -> None:
+    frames = [ethernet(ipv4(udp(RTP))) for _ in range(3)]
+    data = bytearray(pcap(*frames))
+    record = 24 + 16 + len(frames[0])
+    data[record : record + 4] = (2**32 - 1).to_bytes(4, "little")
+    path = tmp_path / "a.pcap"
+    path.write_bytes(bytes(data))
+    assert {"time_ahead": 1} == dict(feed(path)[1].errors)

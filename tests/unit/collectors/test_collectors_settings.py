@@ -5,6 +5,7 @@ from pydantic import BaseModel, ValidationError
 
 from collectors.settings import (
     CollectorSettings,
+    InterfaceSettings,
     ListenerSettings,
     NodeSettings,
     PoolSettings,
@@ -14,6 +15,7 @@ from collectors.settings import (
 
 SECTIONS: list[type[BaseModel]] = [
     CollectorSettings,
+    InterfaceSettings,
     ListenerSettings,
     NodeSettings,
     PoolSettings,
@@ -51,6 +53,17 @@ def test_the_defaults_are_valid() -> None:
             "capture_id '1' is given twice",
         ),
         ({"mask_numbers": "hash"}, "needs a hash_salt"),
+        ({"interfaces": [{"name": "eth0"}, {"name": "eth0"}]}, "interfaces: name 'eth0' is given twice"),
+        (
+            {"interfaces": [{"name": "eth0", "ports": ["20000-10000"]}]},
+            "ports: '20000-10000' is no range of ports",
+        ),
+        ({"interfaces": [{"name": "eth0", "sip_ports": ["0"]}]}, "sip_ports: '0' is no range of ports"),
+        ({"interfaces": [{"name": "eth0", "ports": ["sip"]}]}, "ports"),
+        ({"interfaces": [{"name": "a name too long for it"}]}, "name"),
+        ({"interfaces": [{"name": "eth0", "vlans": [4095]}]}, "vlans"),
+        ({"interfaces": [{"name": "eth0", "block_bytes": 1_000_000}]}, "power of two, for example 1048576"),
+        ({"interfaces": [{"name": "eth0", "rings": 64, "blocks": 4096}]}, "too much"),
         ({"max_inflated_bytes": 1 << 30}, "less than or equal to"),
     ],
 )
@@ -84,3 +97,9 @@ def test_every_example_is_valid(section: type[BaseModel]) -> None:
     for name, field in section.model_fields.items():
         for example in field.examples or []:
             section.model_validate({**base, **beside.get(name, {}), name: example})
+
+
+def test_ports_may_be_numbers_or_ranges() -> None:
+    interface = InterfaceSettings.model_validate({"name": "eth0", "ports": [5004, "10000-20000"]})
+    assert ((5004, 5004), (10_000, 20_000)) == interface.port_ranges()
+    assert ((5060, 5060),) == interface.sip_port_ranges()

@@ -10,6 +10,7 @@ from rtp_reference import Sent
 
 from collectors.facts import Codec
 from collectors.kernels.memory import U
+from collectors.kernels.ring import RING
 from collectors.kernels.rtp import take_frames
 from collectors.tracking.streams import StreamSettings, StreamTable
 
@@ -155,6 +156,110 @@ def ring_block(packets: list[Sent], ssrc: int, *, outgoing: bool = False) -> npt
         body += (head.ljust(48, b"\0") + address).ljust(82, b"\0") + frame + bytes(size - 82 - len(frame))
     body[12:20] = struct.pack("<2I", len(packets), 48)
     return np.frombuffer(bytes(body) + bytes(2048), np.uint8)
+
+
+def ring_of(
+    blocks: list[npt.NDArray[np.uint8]], ready: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.void], npt.NDArray[np.uint8]]:
+    """Return the copies, the state and the memory of a ring of which the first `ready` blocks are handed over."""
+    memory = np.zeros((len(blocks), RING_BLOCK), np.uint8)
+    for number, block in enumerate(blocks):
+        memory[number, : len(block)] = block
+        memory[number, 8:12].view(np.uint32)[0] = number < ready
+    copies = np.zeros(2 * RING_BLOCK, np.uint8)
+    state = np.zeros(1, RING)
+    state["base"], state["block_bytes"], state["blocks"] = memory.ctypes.data, RING_BLOCK, len(blocks)
+    state["copies"], state["copies_bytes"] = copies.ctypes.data, len(copies)
+    state["at_once"] = 2
+    return copies, state, memory
+
+
+RING_BLOCK = 1 << 17
+
+
+def take_ring(table: StreamTable, state: npt.NDArray[np.void]) -> list[int]:
+    """Return how many frames each call took, until nothing is left."""
+    taken = []
+    while True:
+        found = table.take_ring(state, START_NS)
+        if not found.frames and not found.wants_datagrams:
+            return taken
+        taken.append(found.frames)
+
+
+def test_a_ring_is_read_block_by_block_and_given_back() -> None:
+    table = StreamTable(StreamSettings(need_unknown=1), seed=1)
+    blocks = [ring_block(voice(100, seq=100 * i, at_ns=START_NS + i * 2 * S_NS), 1) for i in range(3)]
+    _, state, memory = ring_of(blocks, ready=2)
+    assert 200 == sum(take_ring(table, state))
+    assert [0, 0, 0] == memory[:, 8].tolist()
+    memory[2, 8] = 1
+    assert 100 == sum(take_ring(table, state))
+    assert (300, 0) == (ended(table)["unique"][0], state["number"][0])
+
+
+def test_intervals_end_inside_a_block_of_a_ring() -> None:
+    table = StreamTable(StreamSettings(need_unknown=1), seed=1)
+    _, state, _ = ring_of([ring_block(voice(400, at_ns=START_NS + 6 * S_NS), 1)], ready=1)
+    take_ring(table, state)
+    assert [200] == [int(batch["unique"][0]) for batch in table.take_intervals()]
+
+
+def test_what_others_read_is_copied_out_of_the_ring() -> None:
+    table = StreamTable(StreamSettings(need_unknown=1), seed=1)
+    rtcp = b"\x80\xc9\x00\x01\x00\x00\x00\x01"
+    frame = ethernet(ipv4(udp(rtcp)))
+    block = np.zeros(1000, np.uint8)
+    head = struct.pack("<6I2H", 0, START_NS // S_NS, 0, len(frame), len(frame), 1, 82, 96)
+    block[12:20] = np.frombuffer(struct.pack("<2I", 1, 48), np.uint8)
+    block[48 : 48 + len(head)] = np.frombuffer(head, np.uint8)
+    block[48 + 82 : 48 + 82 + len(frame)] = np.frombuffer(frame, np.uint8)
+    copies, state, memory = ring_of([block], ready=1)
+    found = table.take_ring(state, START_NS)
+    memory[:] = 0  # the kernel's again
+    (row,) = found.handed
+    assert frame == copies[row["offset"] : row["offset"] + row["captured"]].tobytes()
+
+
+def test_time_passes_where_a_ring_is_silent() -> None:
+    table = StreamTable(StreamSettings(need_unknown=1), seed=1)
+    feed(table, voice(60))
+    table.advance(START_NS + 10 * S_NS)
+    assert [] == table.take_intervals()  # late frames may come
+    table.advance(START_NS + 11 * S_NS)
+    assert [60] == [int(batch["unique"][0]) for batch in table.take_intervals()]
+    assert len(table) == 1
+    table.advance(START_NS + 80 * S_NS)
+    assert [60] == [int(batch["unique"][0]) for batch in table.take_ended()]
+    assert len(table) == 0
+
+
+def test_a_clock_that_was_ahead_and_is_set_back_holds_up_nothing() -> None:
+    table = StreamTable(StreamSettings(need_unknown=1), seed=1)
+    feed(table, voice(60, at_ns=START_NS + 86_400 * S_NS))
+    table.advance(START_NS)
+    assert 1 == len(table.take_intervals())
+    feed(table, voice(60, seq=60))
+    table.advance(START_NS + 12 * S_NS)
+    assert 1 == len(table.take_intervals())
+
+
+def test_own_drops_mark_the_loss_that_they_may_have_made() -> None:
+    table = StreamTable(StreamSettings(need_unknown=1), seed=1)
+    feed_many(table, [(p, ssrc) for p in voice(400) for ssrc in (1, 2) if ssrc == 1 or p.seq not in (100, 101)])
+    table.note_drops(500, START_NS + 2 * S_NS)
+    table.advance(START_NS + 30 * S_NS)
+    (batch,) = table.take_intervals()
+    assert {1: (0, 0), 2: (2, 2)} == {int(row["ssrc"]): (int(row["lost"]), int(row["own_drops"])) for row in batch}
+
+
+def test_own_drops_of_long_ago_excuse_nothing() -> None:
+    table = StreamTable(StreamSettings(need_unknown=1), seed=1)
+    table.note_drops(500, START_NS - 6 * S_NS)
+    feed(table, [p for p in voice(400) if p.seq != 100])
+    table.advance(START_NS + 30 * S_NS)
+    (batch,) = table.take_intervals()
+    assert (1, 0) == (batch["lost"][0], batch["own_drops"][0])
 
 
 def test_ring_blocks_and_listed_frames_count_alike() -> None:

@@ -25,7 +25,10 @@ def test_a_relative_directory_is_opened(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("influx://user:secret@host:8086/db", "^host:8086/db: this build has no InfluxDB backend yet"),
+        ("influx://user:secret@host:8086/", "names no database"),
+        ("influx:///db", "names no host"),
+        ("influxs://host/db/more", "names no database"),
+        ("influx://host:no/db", "the URL of the store is wrong"),
         ("postgres://host/db", "no store of the kind 'postgres'"),
         ("embedded:", "names no directory"),
         ("", "names no directory"),
@@ -83,3 +86,8 @@ def test_every_setting_is_described() -> None:
     assert all(
         field.description for model in (StorageSettings, Retention) for field in model.model_fields.values()
     )
+
+
+def test_a_server_that_is_not_there_is_unavailable_to_who_reads_only() -> None:
+    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:9/db"):
+        open_store("influx://user:secret@127.0.0.1:9/db", existing=True)

@@ -1,6 +1,7 @@
 """What doctor finds, why, and what to do; it never raises and leaves nothing behind."""
 
 import errno
+import re
 import socket
 import threading
 import time
@@ -187,3 +188,35 @@ def test_the_verb_prints_checks_and_fixes_and_ends_with_6(tmp_path: Path) -> Non
     assert "FAIL  store: no store at" in ran.out
     assert "      fix: start the collector" in ran.out
     assert "checks failed: store" in ran.err
+
+
+def interfaces_of(folder: Path, *interfaces: dict[str, object]) -> Settings:
+    return settings_of(folder, collect={"listeners": [], "interfaces": list(interfaces)})
+
+
+def test_without_interfaces_nothing_is_asked_of_them(tmp_path: Path) -> None:
+    assert "capture capability" not in found(settings_of(tmp_path))
+
+
+def test_a_missing_interface_is_told_with_those_there_are(tmp_path: Path) -> None:
+    check = found(interfaces_of(tmp_path, {"name": "missing0"}))["interface missing0"]
+    assert (False, True) == (check.ok, "there is no interface 'missing0'; there is " in check.why)
+
+
+def test_a_missing_capability_is_told_with_the_three_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "may_capture", lambda: False)
+    check = found(interfaces_of(tmp_path, {"name": "lo"}))["capture capability"]
+    assert not check.ok
+    assert {"setcap", "AmbientCapabilities", "securityContext"} <= set(re.findall(r"\w+", check.fix))
+
+
+@pytest.mark.parametrize(
+    ("available", "ok"), [("MemAvailable: 131072 kB\n", True), ("MemAvailable: 131071 kB\n", False), ("", True)]
+)
+def test_rings_must_fit_in_half_of_the_memory_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, available: str, ok: bool
+) -> None:
+    path = tmp_path / "meminfo"
+    path.write_text(available, encoding="ascii")
+    monkeypatch.setattr(doctor, "MEMINFO", path)
+    assert ok is found(interfaces_of(tmp_path, {"name": "lo"}))["ring memory"].ok

@@ -18,6 +18,7 @@ from collectors.capture.base import SourceStats
 from collectors.facts import Payload
 from collectors.publish import StoreSink
 from collectors.tracking.labels import Labeller, NodeRule, TrunkRule
+from storage.seam import WriterHealth
 from surgecast.exporter import CollectorMetrics, ExporterServer
 from telephony.model import Outcome
 
@@ -39,7 +40,12 @@ def metrics_of(
     traffic: HepTraffic, stats: SourceStats | None = None, labeller: Labeller | None = None
 ) -> CollectorMetrics:
     pipeline, _ = run(traffic, labeller=labeller)
-    return CollectorMetrics(pipeline, StoreSink(NoWriter(), lambda: 0.0), lambda: stats or SourceStats())
+    return CollectorMetrics(
+        pipeline,
+        StoreSink(NoWriter(), lambda: 0.0),
+        lambda: stats or SourceStats(),
+        store_health=lambda: WriterHealth({"timeout": 1, "written": 5}, {"malformed": 2}, spool_rows=3),
+    )
 
 
 def everything() -> CollectorMetrics:
@@ -49,7 +55,19 @@ def everything() -> CollectorMetrics:
     traffic.send(40, CALLER, CALLEE, b"neither a request nor a response")
     for start in ("REGISTER sip:a.example SIP/2.0", "SIP/2.0 200 OK"):
         traffic.send(41, CALLER, CALLEE, _register(start))
-    return metrics_of(traffic, SourceStats(errors=Counter(bad_magic=2), kernel_drops=3, connections_refused=1))
+    return metrics_of(
+        traffic,
+        SourceStats(
+            errors=Counter(bad_magic=2),
+            kernel_drops=3,
+            connections_refused=1,
+            ring_drops=4,
+            ring_freezes=1,
+            softnet_drops=5,
+            interfaces=2,
+            interfaces_down=1,
+        ),
+    )
 
 
 def _register(start: str) -> bytes:
@@ -146,6 +164,11 @@ def test_counters_say_what_happened() -> None:
     assert 5.0 == value(metrics, "surgecast_rtcp_messages_total")
     assert 2.0 == value(metrics, "surgecast_hep_parse_errors_total", reason="bad_magic")
     assert 3.0 == value(metrics, "surgecast_queue_dropped_total", queue="kernel")
+    assert 4.0 == value(metrics, "surgecast_queue_dropped_total", queue="ring")
+    assert 5.0 == value(metrics, "surgecast_queue_dropped_total", queue="softnet")
+    assert 1.0 == value(metrics, "surgecast_ring_freezes_total")
+    assert [1.0, 1.0] == [value(metrics, "surgecast_capture_interfaces", state=s) for s in ("up", "down")]
+    assert 0.0 == value(metrics, "surgecast_frames_total", kind="rtp")
 
 
 def test_active_calls_are_those_up_now() -> None:

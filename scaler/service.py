@@ -1,0 +1,133 @@
+"""The scaler's round: for each pool read, decide, act as far as its mode allows, write down.
+
+Time and the store are parameters, targets are seams; nothing here waits. One pool's trouble never keeps another
+from its decision, and a conflict is answered by deciding again from what the target is now.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from scaler.decision import Mode, PoolInputs, ReplicaDecision
+from scaler.guards import Memory
+from scaler.journal import decision_batch, decision_row, last_lead_time_s
+from scaler.leadtime import LeadTime
+from scaler.policy import decide
+from scaler.settings import PoolSettings, ScalerSettings
+from scaler.target import ScaleTarget, SimulatedTarget, TargetConflict, TargetError, TargetState
+from scaler.view import CONTROLS, mode_of, pool_inputs
+from storage.actions import Action, actions
+from storage.seam import Reader, Writer
+
+log = structlog.get_logger()
+
+_TRIES = 4
+"""Decisions about one pool in one round, when others write to it meanwhile."""
+_EVERY_S = 300.0
+"""A decision that is like the one before is written down this often: the journal stays readable."""
+
+TargetOf = Callable[[PoolSettings], ScaleTarget]
+
+
+@dataclass(slots=True)
+class ScalerStats:
+    """Counters since the start, and the last state of each pool."""
+
+    decisions: int = 0
+    scalings: int = 0
+    conflicts: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+    """By kind of error."""
+    last: dict[str, ReplicaDecision] = field(default_factory=dict)
+    """By pool."""
+
+
+@dataclass(slots=True)
+class _Pool:
+    settings: PoolSettings
+    target: ScaleTarget
+    lead_time: LeadTime
+    memory: Memory = field(default_factory=Memory)
+    state: TargetState = field(default_factory=lambda: TargetState(0, "", ()))
+    """As read last."""
+    written: tuple[object, ...] = ()
+    written_at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    inputs: PoolInputs
+    decision: ReplicaDecision
+    applied: bool = False
+    error: str = ""
+
+
+class Scaler:
+    """Decides for all pools; call `round` every period."""
+
+    def __init__(
+        self, settings: ScalerSettings, reader: Reader, writer: Writer, target_of: TargetOf, now_ns: int
+    ) -> None:
+        self.stats = ScalerStats()
+        self._mode = Mode(settings.mode)
+        self._reader = reader
+        self._writer = writer
+        self._pools = {
+            pool.name: _Pool(
+                pool, target_of(pool), LeadTime(pool.lead_time, last_lead_time_s(reader, pool.name, now_ns))
+            )
+            for pool in settings.pools
+        }
+
+    def round(self, now_ns: int, may_act: bool = True) -> Mapping[str, ReplicaDecision]:
+        """Decide once for every pool, and act where the mode says so and we `may_act`. Raises StoreError."""
+        told = actions(self._reader, CONTROLS, now_ns)
+        rows = []
+        for name, pool in self._pools.items():
+            mode = mode_of(name, self._mode, told, now_ns)
+            # Pods that exist only here harm nobody: they follow in every mode, to show what would be.
+            acts = may_act and (mode is Mode.ACT or isinstance(pool.target, SimulatedTarget))
+            made = self._decide(pool, told, mode, now_ns, acts)
+            decision = self.stats.last[name] = made.decision
+            self.stats.decisions += 1
+            news = (decision.final, decision.current, decision.holds, mode, made.applied, made.error)
+            if news != pool.written or decision.at_s - pool.written_at_s >= _EVERY_S:
+                pool.written, pool.written_at_s = news, decision.at_s
+                rows.append(decision_row(decision, made.inputs, pool.settings, made.applied, made.error))
+        if rows:
+            self._writer.write("replica_decision", decision_batch(rows))
+            self._writer.flush()
+        return dict(self.stats.last)
+
+    def _decide(self, pool: _Pool, told: list[Action], mode: Mode, now_ns: int, acts: bool) -> _Made:
+        memory, now_s = pool.memory, now_ns / 1e9
+        for _ in range(_TRIES):
+            error = ""
+            try:
+                pool.state = pool.target.read(now_s)
+                pool.lead_time.observe(pool.state.pods)
+            except TargetError as trouble:
+                error = self._failed(pool, trouble)
+            inputs = pool_inputs(self._reader, pool.settings, pool.state, told, pool.lead_time.seconds, now_ns)
+            decision, pool.memory = decide(inputs, pool.settings, memory, now_s, mode)
+            if error or not acts or decision.final == decision.current:
+                return _Made(inputs, decision, error=error)
+            try:
+                pool.target.scale(decision.final, pool.state.version, now_s)
+            except TargetConflict as trouble:
+                self.stats.conflicts += 1
+                error = str(trouble)
+                continue
+            except TargetError as trouble:
+                return _Made(inputs, decision, error=self._failed(pool, trouble))
+            self.stats.scalings += 1
+            log.info("scaled", pool=pool.settings.name, before=decision.current, after=decision.final)
+            return _Made(inputs, decision, applied=True)
+        return _Made(inputs, decision, error=f"conflict: {error}")
+
+    def _failed(self, pool: _Pool, trouble: TargetError) -> str:
+        kind = type(trouble).__name__.removeprefix("Target").lower()
+        self.stats.errors[kind] = self.stats.errors.get(kind, 0) + 1
+        log.error("target", pool=pool.settings.name, kind=kind, why=str(trouble))
+        return f"{kind}: {trouble}"

@@ -1,0 +1,72 @@
+"""Where the server is, and who we are to it: from the URL, the settings, files.
+
+`influx://user:password@host:8086/database`, `influx://token@host/database`, `influxs://host/database` for TLS.
+"""
+
+import base64
+import re
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+from storage.influx.settings import InfluxSettings
+from storage.seam import StoreError
+
+SCHEMES = {"influx": "http", "influxs": "https"}
+_PORT = 8086
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A server, a database on it, and credentials."""
+
+    url: str
+    """`http://host:port`"""
+    database: str
+    authorization: str = field(default="", repr=False)
+    """The header of that name; empty where none is needed."""
+
+    @property
+    def directory(self) -> str:
+        """A name for files about this store."""
+        return re.sub(r"[^A-Za-z0-9._-]", "_", self.label)
+
+    @property
+    def label(self) -> str:
+        """What messages call it; no secret."""
+        host = self.url.split("//", 1)[1]
+        return f"{host}/{self.database}"
+
+
+def address_of(url: str, settings: InfluxSettings) -> Address:
+    """Return the address of an `influx://` or `influxs://` URL; raises StoreError that says what is wrong."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORT
+    except ValueError as error:
+        raise StoreError(f"the URL of the store is wrong: {error}") from error
+    if parts.scheme not in SCHEMES or not parts.hostname:
+        raise StoreError("the URL of the store names no host; write influx://HOST:8086/DATABASE")
+    database = unquote(parts.path.strip("/"))
+    if not database or "/" in database or parts.query or parts.fragment:
+        raise StoreError("the URL of the store names no database; write influx://HOST:8086/DATABASE")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    user = unquote(parts.username or "") or settings.username
+    password = unquote(parts.password or "") or _secret(settings, "password")
+    token = _secret(settings, "token") or (user if parts.username and not password else "")
+    if token:
+        authorization = f"Token {token}"
+    elif user:
+        authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    else:
+        authorization = ""
+    return Address(f"{SCHEMES[parts.scheme]}://{host}:{port}", database, authorization)
+
+
+def _secret(settings: InfluxSettings, name: str) -> str:
+    path = settings.token_file if name == "token" else settings.password_file
+    if path is not None:
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise StoreError(f"storage.influx.{name}_file {path}: {error}") from error
+    return (settings.token if name == "token" else settings.password).get_secret_value()

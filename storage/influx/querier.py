@@ -1,0 +1,188 @@
+"""Asks InfluxQL questions over HTTP: bound parameters out, typed rows in, in chunks.
+
+The text of a question is made of names of the schema and of placeholders only; values travel beside it and are put
+in by the server's parser as literals, so no value can become syntax.
+"""
+
+import json
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import httpx
+import msgspec
+
+from storage.influx.address import Address
+from storage.influx.settings import InfluxSettings
+from storage.influx.stats import ReaderStats
+from storage.influx.targets import Target
+from storage.seam import StoreError, StoreUnavailable
+
+_CHUNK_ROWS = 20_000
+_SHOWN = 200
+Value = int | float | bool | str | None
+
+
+class Series(msgspec.Struct):
+    """One series of an answer."""
+
+    columns: list[str] = []
+    values: list[list[Value]] = []
+    tags: dict[str, str] = {}
+
+
+class _Statement(msgspec.Struct):
+    series: list[Series] = []
+    error: str = ""
+
+
+class _Answer(msgspec.Struct):
+    results: list[_Statement] = []
+    error: str = ""
+
+
+_DECODER = msgspec.json.Decoder(_Answer)
+
+
+def quoted(name: str) -> str:
+    r"""Return a name as an InfluxQL identifier.
+
+    >>> print(quoted('a"b'))
+    "a\"b"
+    """
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+@dataclass(slots=True)
+class Bound:
+    """The values bound to one question."""
+
+    values: dict[str, Value] = field(default_factory=dict)
+
+    def bind(self, value: Value) -> str:
+        """Return the placeholder of a value."""
+        name = f"p{len(self.values)}"
+        self.values[name] = value
+        return f"${name}"
+
+
+class DatabaseMissing(StoreError):
+    """The server does not know the database, or (2.x) maps none of that name to a bucket."""
+
+
+class Querier:
+    """The reading connection of one store; safe for several threads."""
+
+    def __init__(self, address: Address, settings: InfluxSettings, stats: ReaderStats) -> None:
+        self._address = address
+        self._stats = stats
+        verify: str | bool = str(settings.ca_file) if settings.ca_file else settings.verify_tls
+        self._client = httpx.Client(
+            base_url=address.url,
+            headers={"Authorization": address.authorization} if address.authorization else {},
+            timeout=httpx.Timeout(settings.query_timeout, connect=settings.connect_timeout),
+            verify=_context(verify),
+            trust_env=False,
+        )
+
+    def ask(self, target: Target, question: str, bound: Bound) -> Iterator[Series]:
+        """Yield the series of the answer, in chunks.
+
+        Raises DatabaseMissing, StoreUnavailable where the server cannot answer, StoreError for what it refuses.
+        """
+        self._stats.queries += 1
+        form = {
+            "q": question,
+            "db": target.database,
+            "rp": target.policy.value,
+            "epoch": "ns",
+            "chunked": "true",
+            "chunk_size": str(_CHUNK_ROWS),
+            "params": json.dumps(bound.values),
+        }
+        try:
+            with self._client.stream("POST", "/query", data=form) as response:
+                if response.status_code != 200:
+                    response.read()
+                    raise self._refused(response.status_code, response.text)
+                for line in _lines(response):
+                    yield from self._series(line)
+        except (httpx.HTTPError, OSError) as error:
+            self._stats.queries_failed += 1
+            why = str(error) or type(error).__name__
+            raise StoreUnavailable(f"store {self._address.label}: {why[:_SHOWN]}") from error
+
+    def maps_buckets(self) -> bool:
+        """Tell whether the server is a 2.x, where InfluxQL finds only buckets that are mapped."""
+        return self.call("GET", "/api/v2/dbrps").status_code in (200, 400, 401, 403)
+
+    def command(self, statement: str) -> None:
+        """Carry out a statement that changes something; raises StoreError, StoreUnavailable."""
+        try:
+            response = self._client.post("/query", data={"q": statement})
+        except (httpx.HTTPError, OSError) as error:
+            raise StoreUnavailable(f"store {self._address.label}: {error}") from error
+        if response.status_code != 200:
+            raise self._refused(response.status_code, response.text)
+        list(self._series(response.content))
+
+    def call(self, method: str, path: str, **arguments: object) -> httpx.Response:
+        """Call another part of the server's API; raises StoreUnavailable."""
+        try:
+            return self._client.request(method, path, **arguments)  # type: ignore[arg-type]
+        except (httpx.HTTPError, OSError) as error:
+            raise StoreUnavailable(f"store {self._address.label}: {error}") from error
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._client.close()
+
+    def _series(self, line: bytes) -> Iterator[Series]:
+        try:
+            answer = _DECODER.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._stats.queries_failed += 1
+            raise StoreUnavailable(f"store {self._address.label}: its answer is cut short: {error}") from error
+        message = answer.error or next((s.error for s in answer.results if s.error), "")
+        if message:
+            raise self._refused(200, message)
+        for statement in answer.results:
+            yield from statement.series
+
+    def _refused(self, status: int, text: str) -> StoreError:
+        self._stats.queries_failed += 1
+        message = f"store {self._address.label}: {_reason(text)}"
+        if "not found" in message and ("database" in message or "retention policy" in message):
+            return DatabaseMissing(f"{message}; `surgecast store init` makes what is missing")
+        if status in (401, 403):
+            return StoreUnavailable(f"{message or 'not allowed'} (status {status}): check its token or password")
+        if status >= 500 or status in (404, 408, 429) or "timeout" in message:
+            return StoreUnavailable(f"{message} (status {status})")
+        return StoreError(message)
+
+
+def _reason(text: str) -> str:
+    try:
+        told = json.loads(text)
+        return str(told.get("error") or told.get("message") or text)[:_SHOWN]
+    except (ValueError, AttributeError):
+        return text[:_SHOWN].strip()
+
+
+def _lines(response: httpx.Response) -> Iterator[bytes]:
+    """Yield the lines of a body: one JSON document each, however it was cut into packets."""
+    rest: list[bytes] = []
+    for part in response.iter_bytes():
+        *whole, last = part.split(b"\n")
+        for line in whole:
+            rest.append(line)
+            if text := b"".join(rest):
+                yield text
+            rest = []
+        rest.append(last)
+    if text := b"".join(rest).strip():
+        yield text
+
+
+def _context(verify: str | bool) -> ssl.SSLContext | bool:
+    return ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify

@@ -1,0 +1,158 @@
+"""The named queries of `storage.seam.Reader` over InfluxDB.
+
+Most are those of the embedded store, over rows that `Source` reads within its bound (`read_rows`). Those below are
+asked of the server in another way, because reading everything would cost too much:
+
+* `select`, `latest` by tags and `tag_values`: ordered, limited and grouped by the server.
+* `call`: narrowed to the call's rows by the server.
+* `calls`: a page of a search without conditions is found by the server; with some, it narrows what comes over.
+* `worst_calls`: the lowest R are found by the server, the calls they belong to are then ranked here. Only where
+  fewer calls have an R than were asked for, every interval of the window is read.
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.checks import Where, check_columns, check_keys, check_tags, measurement_named
+from storage.embedded.points import as_declared
+from storage.embedded.reader import EmbeddedReader
+from storage.embedded.relation import Database
+from storage.embedded.search import search_calls
+from storage.embedded.trace import trace
+from storage.embedded.worst import worst_calls
+from storage.influx.source import Narrowing, Source
+from storage.schema import CALL, STREAM_INTERVAL
+from storage.seam import EVERY_CALL, CallMatch, CallPage, CallTrace, Scope, Window
+from telephony.bands import R_DIVISOR
+from telephony.model import Scale
+
+_ROWS_PER_CALL = 16
+_MOST_LOWEST = 100_000
+_DIVISORS = {scale.value: divisor for scale, divisor in R_DIVISOR.items()}
+
+
+class InfluxReader(EmbeddedReader):
+    """Answers named queries within a scope; see `storage.seam.Reader`. Safe for several threads."""
+
+    def __init__(self, source: Source, scope: Scope) -> None:
+        super().__init__(_database(source), scope)
+        self._source = source
+
+    def select(
+        self,
+        measurement: str,
+        window: Window,
+        *,
+        columns: Sequence[str] | None = None,
+        where: Where | None = None,
+        limit: int = 10_000,
+        newest_first: bool = False,
+    ) -> pa.Table:
+        """Return rows as stored; see `storage.seam.Reader`."""
+        known = measurement_named(measurement)
+        wanted = list(known.schema.names if columns is None else columns)
+        check_columns(known, wanted)
+        asked = self._source.question(self.scope, known, window, where)
+        read = self._source.rows(
+            asked, list(dict.fromkeys((*wanted, "time"))), limit=max(limit, 0), newest_first=newest_first
+        )
+        order = "descending" if newest_first else "ascending"
+        ordered = read.take(pc.sort_indices(read, sort_keys=[("time", order)])).slice(0, max(limit, 0))
+        return as_declared(known, ordered.select(wanted))
+
+    def latest(
+        self, measurement: str, window: Window, *, by: Sequence[str], where: Where | None = None
+    ) -> pa.Table:
+        """Return the newest row of each combination of columns; see `storage.seam.Reader`."""
+        known = measurement_named(measurement)
+        check_keys(known, by)
+        if not set(by) <= set(known.tags):
+            return super().latest(measurement, window, by=by, where=where)
+        asked = self._source.question(self.scope, known, window, where)
+        read = self._source.rows(asked, known.schema.names, limit=1, newest_first=True, group_by=list(by))
+        newest = read.take(pc.sort_indices(read, sort_keys=[("time", "descending")]))
+        keys = list(zip(*(newest[tag].to_pylist() for tag in by), strict=True)) if by else [()] * newest.num_rows
+        firsts = {key: at for at, key in reversed(list(enumerate(keys)))}  # groups may lie in several databases
+        rows = newest.take(pa.array(sorted(firsts.values()), pa.int64()))
+        order = [(column, "ascending") for column in dict.fromkeys(("time", *by))]
+        return as_declared(known, rows.take(pc.sort_indices(rows, sort_keys=order)))
+
+    def worst_calls(self, window: Window, *, limit: int = 50, where: Where | None = None) -> pa.Table:
+        """Return the calls with the worst intervals; see `storage.seam.Reader`."""
+        check_tags(STREAM_INTERVAL, list(where or {}))
+        call_ids = self._lowest_rated(window, max(limit, 0), where)
+        source = self._source.narrowed(Narrowing(call_ids=tuple(call_ids))) if call_ids else self._source
+        return worst_calls(_database(source), self.scope, window, limit, where)
+
+    def calls(
+        self,
+        window: Window,
+        *,
+        where: Where | None = None,
+        match: CallMatch = EVERY_CALL,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> CallPage:
+        """Return the calls that match; see `storage.seam.Reader`."""
+        limit, offset = max(limit, 0), max(offset, 0)
+        if match != EVERY_CALL:
+            source = self._source.narrowed(Narrowing(match=match))
+            return search_calls(_database(source), self.scope, window, where, match, limit=limit, offset=offset)
+        asked = self._source.question(self.scope, CALL, window, where)
+        total = self._source.count(asked)
+        times = self._source.rows(asked, ["time"], limit=offset + limit, newest_first=True)["time"]
+        if limit == 0 or times.length() <= offset:
+            return CallPage(CALL.schema.empty_table(), total)
+        # All calls of the last one's time, so that equal times are in the same order on every page.
+        since_ns = pc.min(times.cast(pa.int64())).as_py()
+        page = search_calls(
+            _database(self._source), self.scope, Window(since_ns, window.until_ns), where, match,
+            limit=limit, offset=offset,
+        )  # fmt: skip
+        return CallPage(page.rows, total)
+
+    def call(self, call_id: str) -> CallTrace:
+        """Return all that is stored of one call; see `storage.seam.Reader`."""
+        return trace(_database(self._source.narrowed(Narrowing(call_ids=(call_id,)))), self.scope, call_id)
+
+    def tag_values(self, measurement: str, tag: str, window: Window, *, where: Where | None = None) -> list[str]:
+        """Return the sorted values of a tag; see `storage.seam.Reader`."""
+        known = measurement_named(measurement)
+        check_tags(known, [tag])
+        return sorted(self._source.distinct(self._source.question(self.scope, known, window, where), tag))
+
+    def _lowest_rated(self, window: Window, limit: int, where: Where | None) -> list[str]:
+        """Return `limit` calls of the lowest R and all that tie with the last; empty if there are fewer."""
+        asked = self._source.question(self.scope, STREAM_INTERVAL, window, where)
+        count = _ROWS_PER_CALL * max(limit, 1)
+        while limit and count <= _MOST_LOWEST:
+            lows: dict[str, float] = {}
+            seen_to: list[float] = []
+            # On the narrowband scale a wideband R is lower than its number: the lowest numbers of all scales and
+            # the lowest of each such scale together hold the lowest of all.
+            for scale in (None, *(s for s in R_DIVISOR if s is not Scale.NARROWBAND)):
+                told = scale.value if scale else None
+                rows = self._source.lowest(asked, "r_factor", count, ["call_id", "mos_scale"], told)
+                numbers = [row[0] for row in rows if isinstance(row[0], int | float)]
+                if len(rows) >= count:
+                    seen_to.append(max(numbers, default=0.0) / (R_DIVISOR[scale] if scale else 1.0))
+                for number, call_id, of_scale in rows:
+                    if isinstance(number, int | float) and isinstance(call_id, str) and call_id:
+                        rating = number / _DIVISORS.get(str(of_scale), 1.0)
+                        lows[call_id] = min(rating, lows.get(call_id, rating))
+            ranked = sorted(lows, key=lambda call_id: lows[call_id])
+            if len(ranked) >= limit:
+                last = lows[ranked[limit - 1]]
+                if all(number > last for number in seen_to):
+                    return [call_id for call_id in ranked if lows[call_id] <= last]
+            elif not seen_to:
+                return []
+            count *= 4
+        return []
+
+
+def _database(source: Source) -> Database:
+    return cast(Database, source)
