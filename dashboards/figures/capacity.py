@@ -1,6 +1,7 @@
 """The outlook with its fan, and accuracy by lead."""
 
 from collections.abc import Sequence
+from math import ceil
 
 from dashboards.capacity_views import Accuracies, Outlook, Span
 from dashboards.figures.chart import Chart, Frame, Json
@@ -11,6 +12,8 @@ from storage.schema import QUANTILES
 _FAN = (("q50", "q80", 0.34), ("q80", "q90", 0.24), ("q90", "q95", 0.16), ("q95", "q99", 0.09))
 _BELIEF_STYLES = (("@line-3", "dot"), ("@line-4", "dash"), ("@line-2", "dashdot"), ("@line-3", "longdash"))
 _LABELLED_EVENTS = 6
+_DAYS_BY_CLOCK = 2.5
+_DAY_TICKS = 10
 
 
 def outlook_chart(view: Outlook, frame: Frame) -> Chart:
@@ -29,10 +32,10 @@ def outlook_chart(view: Outlook, frame: Frame) -> Chart:
         }
     )
     starts = (*view.actual_ns, *view.ahead_ns)
-    days = starts[-1] - starts[0] > 2 * 86_400 * SECOND_NS if starts else False
+    days = (starts[-1] - starts[0]) / (86_400 * SECOND_NS) if starts else 0.0
     axis = frame.time_axis(starts, view.slot_seconds, hoverformat="%a %d %b %H:%M")
-    if days:
-        axis["tickformat"] = "%a %d %b"
+    if days > _DAYS_BY_CLOCK:
+        axis |= {"tickformat": "%a %d %b", "dtick": 86_400_000 * ceil(days / _DAY_TICKS)}
     layout = frame.layout(
         xaxis=axis,
         yaxis={"rangemode": "tozero", "title": {"text": view.unit}, "nticks": 6},

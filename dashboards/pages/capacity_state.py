@@ -16,7 +16,7 @@ from dashboards.numbers import SECOND_NS, count, duration
 from dashboards.queries.capacity import capacity_view
 from dashboards.settings import DashboardSettings
 from dashboards.snapshots import Key
-from dashboards.views import Status
+from dashboards.views import PanelState, Status
 from forecast.targets import KIND_SIGNALS, Signal
 from storage.seam import Store
 from telephony.durations import format_duration
@@ -100,7 +100,7 @@ def _panels(view: CapacityView, charts: dict[str, Chart]) -> dict[str, dict[str,
 
 
 def _no_basis(outlook: Outlook) -> Status:
-    return outlook.status if outlook.status.reason else Status(reason="")
+    return Status(PanelState.EMPTY, outlook.status.reason or "There is no forecast yet.")
 
 
 def _outlook_note(subject: Subject, outlook: Outlook) -> str:
