@@ -135,7 +135,7 @@ def _queries(root: Path, rows: int) -> dict[str, dict[str, float]]:
     end = START_NS + rows // TICK_ROWS * 1_000_000_000
     last5, last15, last60, day = (Window(end - m * MINUTE_NS + _ROUNDING_NS, end) for m in (5, 15, 60, _MINUTES))
     ever = Window(0, 1 << 62)
-    ended, live = call_id_of(STREAMS // 4), call_id_of(_calls_begun(rows) - 1)
+    ended, live = call_id_of(STREAMS // 4), call_id_of(_newest_call(rows))
     engineer, tenant = Scope.everything("bench"), Scope.of("bench", "tenant-3")
     r, quality = ["r_histogram"], QUALITY_MINUTE.name
     busy = {"outcome": ["busy"]}
@@ -183,9 +183,10 @@ def _queries(root: Path, rows: int) -> dict[str, dict[str, float]]:
     return figures
 
 
-def _calls_begun(rows: int) -> int:
-    """Return how many calls there were, the live ones included: those of the last whole generation are."""
-    return (rows // STREAMS // CALL_INTERVALS) * (STREAMS // 2) or STREAMS // 2
+def _newest_call(rows: int) -> int:
+    """Return the number of a call that has not ended: the first of the newest generation of the first tenth."""
+    newest_interval = (rows // TICK_ROWS - 1) // 10
+    return newest_interval // CALL_INTERVALS * (STREAMS // 2)
 
 
 def _r_quantiles(sums: pa.Table) -> object:

@@ -66,7 +66,7 @@ class Traffic:
                 end_ns = START_NS + number * _SECOND_NS
                 old = self._tenths[tenth]
                 ended = {CALL.name: _ended(old, end_ns), SIP_MESSAGE.name: _messages(old, end_ns)}
-                self._tenths[tenth] = self._calls(tenth, 1 + (interval + tenth) // CALL_INTERVALS)
+                self._tenths[tenth] = self._calls(tenth, (interval + tenth) // CALL_INTERVALS)
             yield self._tick(self._tenths[tenth], START_NS + interval * INTERVAL_NS), ended
 
     def _tick(self, calls: _Calls, time_ns: int) -> pa.RecordBatch:
