@@ -74,7 +74,11 @@ def run(seconds: float) -> dict[str, Any]:
                 store.close()
             size = sum(f.stat().st_size for f in root.rglob("*") if f.is_file())
         rows = written["rows"]
-        return {"write": written, "query_ms": queries, "megabytes_per_million_rows_with_log": round(size / rows, 1)}
+        return {
+            "write": written,
+            "query_ms": queries,
+            "megabytes_per_million_rows_with_log": round(size / rows, 1),
+        }
 
 
 @contextmanager
