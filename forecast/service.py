@@ -38,7 +38,8 @@ from telephony.durations import format_duration
 Run = Callable[[Iterable[Task]], Iterator[Outcome]]
 _REREAD_SLOTS = 2
 """Slots read again each time: late rows of a minute come within ten minutes."""
-_FLUSH_ROWS = 50_000
+_FLUSH_ROWS = 2_000
+"""A long horizon is shown as soon as it is made; short ones come together."""
 _AUTHOR = "surgecast"
 REHEARSAL_DAYS = 28
 """Days that the first fit of a series scores as rehearsed."""
@@ -128,7 +129,7 @@ class Service:
                 issued += 1
                 waiting += rows.num_rows
                 self.stats.rows += rows.num_rows
-            if waiting >= _FLUSH_ROWS or issued == 1:
+            if waiting >= _FLUSH_ROWS:
                 self._writer.flush()
                 waiting = 0
         self._score(known_s, stopped)

@@ -25,7 +25,7 @@ from storage.influx.writer import InfluxWriter
 from storage.schema import MEASUREMENTS, STREAM_INTERVAL, TIME
 from storage.seam import Reader, Scope, StoreUnavailable, Window
 from storage.settings import StorageSettings
-from surgecast.bench.store import interval_rows
+from surgecast.bench.store_traffic import interval_rows
 from telephony.model import INTERVAL_NS, MINUTE_NS
 
 _TICK_ROWS = 6_000
