@@ -32,6 +32,7 @@ from telephony.model import Scale
 
 _ROWS_PER_CALL = 16
 _MOST_LOWEST = 100_000
+_WIDER = tuple(scale.value for scale in R_DIVISOR if scale is not Scale.NARROWBAND)
 _DIVISORS = {scale.value: divisor for scale, divisor in R_DIVISOR.items()}
 
 
@@ -134,13 +135,12 @@ class InfluxReader(EmbeddedReader):
             tenants: dict[str, set[str]] = {}
             seen_to: list[float] = []
             # On the narrowband scale a wideband R is lower than its number: the lowest numbers of all scales and
-            # the lowest of each such scale together hold the lowest of all.
-            for scale in (None, *(s for s in R_DIVISOR if s is not Scale.NARROWBAND)):
-                told = scale.value if scale else None
-                rows = self._source.lowest(asked, "r_factor", count, ["call_id", "mos_scale", "tenant"], told)
+            # the lowest of the wider ones together hold the lowest of all.
+            for scales, divisor in (((), 1.0), (_WIDER, max(R_DIVISOR.values()))):
+                rows = self._source.lowest(asked, "r_factor", count, ["call_id", "mos_scale", "tenant"], scales)
                 numbers = [row[0] for row in rows if isinstance(row[0], int | float)]
                 if len(rows) >= count:
-                    seen_to.append(max(numbers, default=0.0) / (R_DIVISOR[scale] if scale else 1.0))
+                    seen_to.append(max(numbers, default=0.0) / divisor)
                 for number, call_id, of_scale, tenant in rows:
                     if isinstance(number, int | float) and isinstance(call_id, str) and call_id:
                         rating = number / _DIVISORS.get(str(of_scale), 1.0)
