@@ -24,7 +24,7 @@ from storage.embedded.catalog import clamp
 from storage.embedded.layout import END_NS
 from storage.embedded.levels import load_rows
 from storage.embedded.points import SEQUENCE, as_declared, times_of
-from storage.embedded.relation import Database, ScopedRows, listed, quoted
+from storage.embedded.relation import RowSource, ScopedRows, listed, quoted
 from storage.embedded.search import search_calls
 from storage.embedded.sums import sum_rows
 from storage.embedded.trace import trace
@@ -42,7 +42,7 @@ _ISSUE_SPAN_NS = 5 * _SECOND_NS
 class EmbeddedReader:
     """Answers named queries within a scope; see `storage.seam.Reader`. Safe for several threads."""
 
-    def __init__(self, database: Database, scope: Scope) -> None:
+    def __init__(self, database: RowSource, scope: Scope) -> None:
         self.scope = scope
         self._database = database
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -155,6 +155,23 @@ class ScopedRows:
 
     def _marked_times(self, window: Window) -> str:
         return f"SELECT time FROM ({self._raw(['time', SEQUENCE], window)}) WHERE {SEQUENCE} & 1 = 1"
+
+
+class RowSource(Protocol):
+    """Where questions find their rows: this store's files, or a server's answers."""
+
+    def ask(
+        self,
+        scope: Scope,
+        measurement: Measurement,
+        window: Window,
+        where: Where | None,
+        question: Callable[[ScopedRows], Answer],
+    ) -> Answer:
+        """Answer a question over the rows that a scope may see; raises BadQuery, StoreUnavailable."""
+
+    def days(self, measurement: Measurement) -> list[str]:
+        """Return the days to look through one by one for a call without a `call` row; none: all at once."""
 
 
 class Database:

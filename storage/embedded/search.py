@@ -8,7 +8,7 @@ only.
 
 from storage.checks import Where
 from storage.embedded.points import Int64s, as_declared, times_of
-from storage.embedded.relation import Database, Parameters, ScopedRows, listed, quoted
+from storage.embedded.relation import Parameters, RowSource, ScopedRows, listed, quoted
 from storage.schema import CALL
 from storage.seam import CallMatch, CallPage, Scope, Window
 
@@ -17,7 +17,7 @@ _NUMBERS = ("from_masked", "to_masked")
 
 
 def search_calls(
-    database: Database,
+    database: RowSource,
     scope: Scope,
     window: Window,
     where: Where | None,

@@ -18,7 +18,7 @@ from storage.checks import Where
 from storage.embedded.digests import SCHEMA as DIGEST
 from storage.embedded.digests import TAGS, digest_path
 from storage.embedded.layout import END_NS
-from storage.embedded.relation import Database, Parameters, ScopedRows
+from storage.embedded.relation import Parameters, RowSource, ScopedRows
 from storage.rows import shard_of
 from storage.schema import CALL, STREAM_INTERVAL, TIME
 from storage.seam import Scope, Window
@@ -55,7 +55,7 @@ _LOSS = "CAST(sum(lost) AS DOUBLE) / nullif(sum(expected), 0)"
 _WORST_FIRST = "r_min ASC NULLS LAST, loss_ratio DESC NULLS LAST, call_id"
 
 
-def worst_calls(database: Database, scope: Scope, window: Window, limit: int, where: Where | None) -> pa.Table:
+def worst_calls(database: RowSource, scope: Scope, window: Window, limit: int, where: Where | None) -> pa.Table:
     """Return the calls with the lowest R of an interval, then those without any R by their loss.
 
     R is on the narrowband scale (`telephony.bands`), so that calls of different E-models rank together.

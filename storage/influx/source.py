@@ -155,7 +155,7 @@ class Source:
         measurement: Measurement,
         window: Window,
         where: Where | None,
-        question: Callable[["InfluxRows"], Answer],
+        question: Callable[[ScopedRows], Answer],
     ) -> Answer:
         """Answer a question over the scoped rows; raises BadQuery where it would read more than may be read."""
         asked = self.question(scope, measurement, window, where)
