@@ -94,12 +94,14 @@ def cover(
     steps = (DAY, HOUR) if step_seconds % DAY == 0 else (HOUR,)
     chosen: list[Rollup] = []
     for day in _days(window, segments):
-        held = [r for r in list_rollups(layout, measurement.name, day) if _holds(r, window, segments, unsealed)]
+        start = day_start_ns(day)
+        own = layout.list_segments(measurement.name, start, start + DAY_NS)
+        held = [r for r in list_rollups(layout, measurement.name, day) if _holds(r, window, own, unsealed)]
         for step in steps:
             for rollup in sorted((r for r in held if r.step_seconds == step), key=_widest_first):
                 if not any(_overlap(rollup.span, other.span) for other in chosen):
                     chosen.append(rollup)
-    return Cover(chosen, _without(window, [rollup.span for rollup in chosen])) if chosen else whole
+    return Cover(chosen, _without(window, [_used(rollup, window) for rollup in chosen])) if chosen else whole
 
 
 def write_rollup(
@@ -135,13 +137,19 @@ def _days(window: Window, segments: Sequence[Segment]) -> list[str]:
 
 
 def _holds(rollup: Rollup, window: Window, segments: Sequence[Segment], unsealed: Sequence[Window]) -> bool:
-    span = rollup.span
+    used = _used(rollup, window)
     return (
-        span.since_ns >= window.since_ns
-        and span.until_ns <= window.until_ns
-        and not any(_overlap(span, other) for other in unsealed)
-        and rollup.fingerprint == fingerprint(segments, span)
+        used.since_ns < used.until_ns
+        and (rollup.step_seconds == HOUR or used == rollup.span)
+        and not any(_overlap(used, other) for other in unsealed)
+        and rollup.fingerprint == fingerprint(segments, rollup.span)
     )
+
+
+def _used(rollup: Rollup, window: Window) -> Window:
+    """Return the whole hours of a rollup that are in the window."""
+    since = -(-max(rollup.span.since_ns, window.since_ns) // HOUR_NS) * HOUR_NS
+    return Window(since, min(rollup.span.until_ns, window.until_ns) // HOUR_NS * HOUR_NS)
 
 
 def _widest_first(rollup: Rollup) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from storage.embedded.points import Int64s
 from storage.embedded.relation import ScopedRows, listed
-from storage.embedded.rollups import Cover, cover
+from storage.embedded.rollups import HOUR_NS, Cover, cover
 from storage.schema import TIME
 
 _NANOS = 1_000_000_000
@@ -24,18 +24,21 @@ def sum_rows(rows: ScopedRows, schema: pa.Schema, since_ns: int, step_ns: int, b
     A step of 0 is one row per group at `since_ns`.
     """
     fields = schema.names[1 + len(by) :]
-    files = rows.files
+    snapshot = rows.files
     how = Cover([], [rows.window])
     if rows.layout is not None:
         step_seconds = step_ns // _NANOS
-        how = cover(rows.layout, rows.measurement, rows.window, step_seconds, files.segments, files.unsealed)
+        how = cover(rows.layout, rows.measurement, rows.window, step_seconds, snapshot.segments, snapshot.unsealed)
     columns = ["time", *by, *fields]
     parts = []
     for window in how.minutes:
         source = rows.within(window).sql(columns)
         parts += _stream(rows, source, "epoch_ns(time)", columns, schema, since_ns, step_ns)
     if how.rollups:
-        source = rows.beside([str(rollup.path) for rollup in how.rollups], columns)
+        bind, window = rows.parameters.bind, rows.window
+        files = rows.beside([str(rollup.path) for rollup in how.rollups], columns)
+        source = f"SELECT * FROM ({files}) WHERE time >= {bind(window.since_ns)} "
+        source += f"AND time + {bind(HOUR_NS)} <= {bind(window.until_ns)}"
         parts += _stream(rows, source, "time", columns, schema, since_ns, step_ns)
     if not parts:
         return schema.empty_table()
