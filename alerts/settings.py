@@ -62,7 +62,10 @@ class AlertSettings(BaseModel):
     critical_calls: float = Field(
         default=250.0, gt=0, description="Calls affected from which it is critical.", examples=[250]
     )
-    routes: tuple[RouteSettings, ...] = Field(default=(), description="Who is told of what.")
+    routes: tuple[RouteSettings, ...] = Field(
+        default=(), description="Who is told of what.",
+        examples=[[{"name": "on call", "urls": ["mailto://user:password@example.com"]}]],
+    )  # fmt: skip
     alertmanager_url: str = Field(
         default="", description="Alertmanager that is told of every incident (API v2); none when empty.",
         examples=["http://alertmanager:9093"],

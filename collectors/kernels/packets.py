@@ -132,7 +132,7 @@ def encode_frames(base, listed, count, out, packet, cut, kept):
     Args:
         base: Address that offsets of frames count from; of a ring, the block.
         listed: Address of an array of `FRAME`; 0 to walk the TPACKET_V3 block at `base`.
-        count: Frames of the array.
+        count: Frames of the array; a ring's block says itself how many it has.
         out: Address of room: `BLOCK_OVERHEAD` and the captured bytes of each; of a ring, a block's bytes.
         packet: Address of room for a `PACKET`.
         cut: Whether RTP is cut to its header.
