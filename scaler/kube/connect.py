@@ -42,7 +42,7 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> clien
             config.load_kube_config(
                 config_file=str(kubeconfig) if kubeconfig else None, context=context, client_configuration=settings
             )
-    except (config.ConfigException, OSError) as error:
+    except (config.ConfigException, OSError, ValueError) as error:
         raise TargetUnavailable(
             f"no cluster: {error}; run in a pod, or name a kubeconfig with scale.cluster.kubeconfig"
         ) from error
