@@ -67,7 +67,7 @@ class LoadRows:
             {
                 "frames": now.frames - before.frames,
                 "errors": now.errors.total() - before.errors.total(),
-                "drops_kernel": now.kernel_drops - before.kernel_drops,
+                "drops_kernel": _kernel_drops(now) - _kernel_drops(before),
                 "drops_queue": now.connections_refused - before.connections_refused,
                 "drops_table": shed - shed_before,
                 "unmatched_reports": unmatched - unmatched_before,
@@ -79,3 +79,8 @@ class LoadRows:
     def _capture(now_ns: int, node: str, region: str, figures: Mapping[str, object]) -> Row:
         place: Row = {"tenant": UNASSIGNED, "pool": CAPTURE_POOL, "region": region, "node": node}
         return {"time": now_ns, **place, **figures}
+
+
+def _kernel_drops(stats: SourceStats) -> int:
+    """Return what was lost before we could read it: in receive buffers, rings and the backlogs of CPUs."""
+    return stats.kernel_drops + stats.ring_drops + stats.softnet_drops

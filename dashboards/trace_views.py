@@ -65,6 +65,8 @@ class StreamSeries:
     jitter_ms: Series
     rtt_ms: Series
     verdicts: tuple[str, ...]
+    packets: tuple[str, ...]
+    """What was seen of the packets: payload types, spacing, markers, DSCP, density of loss."""
 
 
 @dataclass(frozen=True, slots=True)

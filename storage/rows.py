@@ -104,8 +104,21 @@ def stream_interval_batch(intervals: Sequence[StreamInterval]) -> pa.RecordBatch
         "codec_source": [r.codec_source for r in rows],
         "verdict": [r.verdict for r in rows],
         "own_drops": [r.own_drops for r in rows],
+        "payload_types": [_types(r.payload_types) for r in rows],
+        "payload_type_changes": [r.payload_type_changes for r in rows],
+        "markers": [r.markers for r in rows],
+        "dscp": [r.dscp for r in rows],
+        "spacing_min_ms": [r.spacing_min_ms for r in rows],
+        "spacing_max_ms": [r.spacing_max_ms for r in rows],
+        "burst_density": [r.burst_density for r in rows],
+        "gap_density": [r.gap_density for r in rows],
     }
     return _batch(STREAM_INTERVAL, columns)
+
+
+@lru_cache(maxsize=1024)
+def _types(payload_types: tuple[int, ...]) -> str | None:
+    return " ".join(map(str, payload_types)) or None
 
 
 def call_batch(records: Sequence[CallRecord]) -> pa.RecordBatch:

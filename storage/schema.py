@@ -87,6 +87,15 @@ STREAM_INTERVAL = _measure(
         "codec_source": _S,
         "verdict": _S,
         "own_drops": _I,
+        # what only those tell who saw the packets themselves
+        "payload_types": _S,  # seen since the stream began, in order of number
+        "payload_type_changes": _I,
+        "markers": _I,  # packets with the marker bit
+        "dscp": _I,  # of the newest packet
+        "spacing_min_ms": _F,
+        "spacing_max_ms": _F,
+        "burst_density": _F,
+        "gap_density": _F,
     },
 )
 """`time` is the interval's start plus a stable sub-interval offset (ns) of the stream, so that no two streams

@@ -10,7 +10,7 @@ Errors:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import pyarrow as pa
@@ -64,6 +64,30 @@ class Scope:
         return self.tenants is None or tenant in self.tenants
 
 
+@dataclass(frozen=True, slots=True)
+class WriterHealth:
+    """How writing goes, of one writer since it was opened. A store on local disk has only zeros to tell."""
+
+    requests: Mapping[str, int] = field(default_factory=dict)
+    """Requests to the server, by what came of them."""
+    rows_rejected: Mapping[str, int] = field(default_factory=dict)
+    """Rows that the server will never take, by why."""
+    rows_shed: int = 0
+    """Rows refused because server, spool and memory were all full."""
+    rows_replayed: int = 0
+    """Rows of the spool that the server has taken."""
+    values_not_finite: int = 0
+    """NaN and infinite values, stored as null."""
+    held_bytes: int = 0
+    """What waits in memory."""
+    spool_rows: int = 0
+    spool_bytes: int = 0
+    spool_oldest_ns: int | None = None
+    """When the oldest record of the spool was taken; None where it is empty."""
+    spool_damaged: int = 0
+    """Records of the spool that could not be read, and are lost."""
+
+
 class Writer(Protocol):
     """Takes rows of a measurement. What `flush` has returned from survives a crash of the process."""
 
@@ -72,6 +96,9 @@ class Writer(Protocol):
 
     def flush(self) -> None:
         """Make everything written so far visible to readers and safe from a crash of this process."""
+
+    def health(self) -> WriterHealth:
+        """Return how writing goes; from any thread."""
 
     def close(self) -> None:
         """Flush and release; idempotent."""

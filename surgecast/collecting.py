@@ -23,7 +23,7 @@ from collectors.tracking.labels import Labeller, NodeRule, PoolOf, TenantRule, T
 from collectors.tracking.privacy import NumberPrivacy
 from collectors.tracking.tracked_call import CallSettings
 from storage.open import open_store
-from storage.seam import StoreError
+from storage.seam import StoreError, WriterHealth
 from storage.settings import StorageSettings
 
 log = structlog.get_logger()
@@ -94,9 +94,11 @@ class Collector:
         sink: StoreSink,
         maintain: Callable[[int], None] = lambda now_ns: None,
         kept: Callable[[], PacketBufferStats] = PacketBufferStats,
+        store_health: Callable[[], WriterHealth] = WriterHealth,
     ) -> None:
         self.pipeline = pipeline
         self.kept = kept
+        self.store_health = store_health
         """The figures of the packet buffer; zeros where there is none."""
         self.sink = sink
         self._sources = sources
@@ -202,4 +204,4 @@ def collecting(settings: CollectorSettings, storage: StorageSettings) -> Iterato
         interfaces = open_interfaces(settings.interfaces, pipeline.rtp.tables, tap)
         for interface in interfaces:
             opened.callback(interface.close)
-        yield Collector([*sources, *interfaces], pipeline, sink, store.maintain, kept)
+        yield Collector([*sources, *interfaces], pipeline, sink, store.maintain, kept, writer.health)

@@ -7,18 +7,35 @@ from surgecast.config import Settings, settings_from
 from surgecast.processes import Role
 from surgecast.simulator.demo_network import DEMO_NETWORK
 from surgecast.simulator.history import write_history as write_simulated_history
+from surgecast.simulator.media_rtp import PORTS as RTP_PORTS
 from surgecast.simulator.network import collector_config
 from surgecast.simulator.settings import SimulatorSettings
 
 HISTORY_WRITER = "history"
 
 
-def demo_settings(folder: Path, *, hep_port: int, web_port: int, metrics_port: int) -> Settings:
-    """Return the configuration of the demo: an embedded store in `folder`, everything on loopback."""
+def demo_settings(
+    folder: Path, *, hep_port: int, web_port: int, metrics_port: int, capture: bool = False
+) -> Settings:
+    """Return the configuration of the demo: an embedded store in `folder`, everything on loopback.
+
+    Args:
+        folder: Holds the store.
+        hep_port: Of the HEP server.
+        web_port: Of the pages.
+        metrics_port: Of the exporter.
+        capture: Read the simulator's RTP from the loopback; needs CAP_NET_RAW.
+    """
+    ports = f"{RTP_PORTS[0]}-{RTP_PORTS[1] + 1}"  # RTCP is one above RTP
+    loopback = {"name": "lo", "ports": [ports], "sip_ports": [], "hosts": ["127.0.0.0/8"], "blocks": 16}
     listener = {"transport": "udp", "host": "127.0.0.1", "port": hep_port}
     return settings_from(
         {
-            "collect": {**collector_config(DEMO_NETWORK), "listeners": [listener]},
+            "collect": {
+                **collector_config(DEMO_NETWORK),
+                "listeners": [listener],
+                "interfaces": [loopback] if capture else [],
+            },
             "storage": {"url": f"embedded:{folder}"},
             "web": {"host": "127.0.0.1", "port": web_port, "hep_target": f"127.0.0.1:{hep_port}"},
             "metrics": {"port": metrics_port},

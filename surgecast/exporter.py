@@ -28,6 +28,7 @@ from collectors.pipeline import Pipeline
 from collectors.publish import StoreSink
 from collectors.tracking.agents import Agent
 from collectors.tracking.counters import JITTER_EDGES_MS
+from storage.seam import WriterHealth
 from surgecast import __version__
 from telephony.model import UNKNOWN, Outcome
 
@@ -51,11 +52,13 @@ class CollectorMetrics(Collector):
         sink: StoreSink,
         capture: Callable[[], SourceStats],
         kept: Callable[[], PacketBufferStats] = PacketBufferStats,
+        store_health: Callable[[], WriterHealth] = WriterHealth,
     ) -> None:
         self._pipeline = pipeline
         self._sink = sink
         self._capture = capture
         self._kept = kept
+        self._store_health = store_health
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family; called at each scrape."""
@@ -252,6 +255,46 @@ class CollectorMetrics(Collector):
         write = HistogramMetricFamily("surgecast_store_write_seconds", "Time to make a batch durable.")
         write.add_metric([], [("+Inf", float(sink.flushes))], sink.flush_seconds_sum)
         yield write
+        yield from self._server()
+
+    def _server(self) -> Iterator[Metric]:
+        health = self._store_health()
+        requests = CounterMetricFamily(
+            "surgecast_store_requests", "Write requests to the store's server, by outcome.", labels=["outcome"]
+        )
+        for outcome, count in sorted(health.requests.items()):
+            requests.add_metric([outcome], count)
+        yield requests
+        rejected = CounterMetricFamily(
+            "surgecast_store_rows_rejected", "Rows that the server will never take.", labels=["outcome"]
+        )
+        for outcome, count in sorted(health.rows_rejected.items()):
+            rejected.add_metric([outcome], count)
+        yield rejected
+        yield CounterMetricFamily(
+            "surgecast_store_values_not_finite", "NaN and infinite values.", value=health.values_not_finite
+        )
+        yield GaugeMetricFamily(
+            "surgecast_store_held_bytes", "What waits in memory for server or spool.", value=health.held_bytes
+        )
+        yield GaugeMetricFamily("surgecast_spool_rows", "Rows waiting on disk.", value=health.spool_rows)
+        yield GaugeMetricFamily("surgecast_spool_bytes", "Bytes of the spool on disk.", value=health.spool_bytes)
+        yield GaugeMetricFamily(
+            "surgecast_spool_oldest_timestamp_seconds",
+            "When the oldest row waiting on disk was taken.",
+            value=(health.spool_oldest_ns or 0) / 1e9,
+        )
+        yield CounterMetricFamily(
+            "surgecast_spool_rows_replayed", "Rows of the spool that the server took.", value=health.rows_replayed
+        )
+        yield CounterMetricFamily(
+            "surgecast_spool_rows_shed",
+            "Rows refused because server, spool and memory were all full.",
+            value=health.rows_shed,
+        )
+        yield CounterMetricFamily(
+            "surgecast_spool_damaged", "Records of the spool that could not be read.", value=health.spool_damaged
+        )
 
 
 def _by_trunk(counts: Iterable[tuple[tuple[str, ...], int]]) -> list[tuple[tuple[str, ...], int]]:

@@ -172,4 +172,7 @@ def _replay(paths: Sequence[Path], settings: CollectorSettings, result: ReplayRe
     result.streams = [*sorted(pipeline.rtp.totals, key=lambda stream: stream.time_ns), *reported]
     result.rtcp_reports = pipeline.counters.rtcp_reports
     result.rtcp_rejected = sum(pipeline.counters.rtcp_rejected.values())
+    fragments = pipeline.rtp.frames_by_kind()["rtp_fragment"]
+    if fragments:
+        result.capture.errors["rtp_fragment"] += fragments  # read from the first of each packet, but a fault
     result.shed = {table: count for table, count in pipeline.shed().items() if count}

@@ -29,6 +29,7 @@ DEBIAN_PACKAGE = {
     "sipp": "sip-tester",
     "tcpdump": "tcpdump",
     "tshark": "tshark",
+    "victoria-metrics": "victoria-metrics",
 }
 """Where each program that tests use comes from on Debian and Ubuntu."""
 

@@ -80,6 +80,11 @@ class InfluxServer:
             self.process.wait()
             self.process = None
 
+    def get(self, path: str) -> bytes:
+        with urllib.request.urlopen(self.http + path, timeout=30) as response:
+            answer: bytes = response.read()
+            return answer
+
     def post(self, path: str, body: object, token: str = "") -> bytes:
         request = urllib.request.Request(
             self.http + path,

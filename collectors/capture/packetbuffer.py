@@ -6,6 +6,7 @@ slower than the traffic, packets are left out and counted. Segment files are ord
 their first packet; the oldest goes first. Reading them is `collectors.capture.packetslice`.
 """
 
+import ctypes
 import fcntl
 import os
 import struct
@@ -29,6 +30,7 @@ from collectors.kernels.packets import (
     encode_frames,
     packet_room,
 )
+from collectors.kernels.rtp import BLOCK_COUNT
 from collectors.settings import PacketBufferSettings
 
 SUFFIX = ".pcapng"
@@ -133,7 +135,8 @@ class PacketBuffer:
 
     def take_ring_block(self, address: int, block_bytes: int, first_ns: int) -> None:
         """Copy the frames of a TPACKET_V3 block before it goes back to the kernel; never waits for the disk."""
-        self._encode(address, 0, 0, block_bytes, first_ns)
+        frames = ctypes.c_uint32.from_address(address + int(BLOCK_COUNT)).value
+        self._encode(address, 0, frames, block_bytes, first_ns)
 
     def take_datagrams(self, batch: DatagramBatch) -> None:
         """Copy the SIP and RTCP of datagrams that capture agents sent; never waits for the disk."""

@@ -138,7 +138,7 @@ def save_call(directory: Path, wanted: SliceRequest, target: Path) -> SavedSlice
 def _covering(kept: list[SegmentFile], wanted: SliceRequest) -> list[Path]:
     """Return the files that may hold packets of the time: a file lasts until the next one begins."""
     ends = [later.first_ns for later in kept[1:]] + [wanted.since_ns + 1]
-    margin_ns = 10_000_000_000  # capture agents and interfaces come interleaved, each with its own delay
+    margin_ns = 120_000_000_000  # agents come interleaved, each with its own delay and clock
     return [
         segment.path
         for segment, end_ns in zip(kept, ends, strict=True)

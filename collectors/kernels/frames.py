@@ -3,6 +3,9 @@
 A frame that is plainly RTP over UDP becomes a `PACKET` record; one that is plainly of no use is named and
 counted; everything else (SIP, RTCP, HEP, TCP, fragments, damage) is handed to `collectors.wire.packet`,
 which does it right and slowly. Nothing is read beyond what was captured.
+
+Of RTP in IP fragments the first one tells all that is measured; those behind it are known by their identification,
+named and counted, so that they do not wait in vain to be joined.
 """
 
 from collections import namedtuple
@@ -61,15 +64,20 @@ PACKET = np.dtype(
 )
 """An RTP packet between parsing and its stream's row: one cache line."""
 
-RTP, HANDED, STUN, DTLS, ZRTP, OTHER = (U(code) for code in range(6))
-"""What a frame is; the last four are counted and forgotten."""
-KINDS = ("rtp", "handed", "stun", "dtls", "zrtp", "other")
+RTP, HANDED, STUN, DTLS, ZRTP, OTHER, TURN, FRAGMENT = (U(code) for code in range(8))
+"""What a frame is; those from STUN on are counted and forgotten."""
+COUNTED = ("stun", "dtls", "zrtp", "other", "turn", "rtp_fragment")
+"""The names of these, in order."""
+KINDS = ("rtp", "handed", *COUNTED)
+
+FRAGMENTS = 256
+"""Fragmented RTP packets whose first fragment is remembered, by a hash of addresses and identification."""
 
 LINK_ETHERNET = 1
 _ETHERNET = U(LINK_ETHERNET)
 _NULL, _LOOP, _SLL, _SLL2 = U(0), U(108), U(113), U(276)
 _IPV4, _IPV6 = U(0x0800), U(0x86DD)
-_UDP = U(17)
+_UDP, _FRAGMENT_HEADER = U(17), U(44)
 _FOLD_C = U(0x8EBC6AF09C88C6E3)
 _FOLD_D = U(0x589965CC75374CC3)
 
@@ -138,8 +146,27 @@ def skip_extensions(at, end, following):
 
 
 @njit(**OPTIONS)
-def _name_other(first, payload):
+def _first_of(fragments, key_a, identification, offset):
+    """Return where to remember a first fragment; of a later one, 1 where its first one was RTP, else 0."""
+    mark = fold_multiply(key_a ^ _FOLD_C, identification ^ _FOLD_D) | U(1)
+    entry = fragments + ((mark >> U(8)) % U(FRAGMENTS)) * U(8)
+    if offset == U(0):
+        store_u64(entry, U(0))  # until it turns out to be RTP
+        return entry
+    return U(1) if load_u64(entry) == mark else U(0)
+
+
+@njit(**OPTIONS)
+def _remember_fragment(entry, key_a, identification):
+    store_u64(entry, fold_multiply(key_a ^ _FOLD_C, identification ^ _FOLD_D) | U(1))
+
+
+@njit(**OPTIONS)
+def _name_other(first, payload, length):
     """Tell what a UDP payload is whose version bits are not those of RTP (RFC 7983 section 7)."""
+    if first >= U(64) and first < U(80):
+        channel = load_be16(payload + U(2)) + U(4)  # RFC 8656 section 12.4; padded to a word at most
+        return TURN if channel <= length and length < channel + U(4) else HANDED
     if first < U(4) and load_be32(payload + U(4)) == U(0x2112A442):
         return STUN
     if first == U(16) and load_be32(payload + U(4)) == U(0x5A525450):
@@ -150,7 +177,7 @@ def _name_other(first, payload):
 
 
 @njit(**OPTIONS)
-def read_frame(frame, captured, link, captured_ns, seed, packet):
+def read_frame(frame, captured, link, captured_ns, seed, fragments, packet):
     """Write the record of an RTP packet, and return what the frame is.
 
     Args:
@@ -159,6 +186,7 @@ def read_frame(frame, captured, link, captured_ns, seed, packet):
         link: LINKTYPE_* of pcap.
         captured_ns: When it was captured.
         seed: Secret of the table's hash.
+        fragments: Address of `FRAGMENTS` words, zero at first; 0 to take no fragment for RTP.
         packet: Address of room for a `PACKET`.
     """
     end = frame + captured
@@ -183,11 +211,15 @@ def read_frame(frame, captured, link, captured_ns, seed, packet):
     if at + U(40) > end:
         return HANDED
     head = load_u8(at)
+    identification = U(0)
     if likely(head >> U(4) == U(4)):
         udp = at + (head & U(15)) * U(4)
-        # more fragments, or an offset: not whole
-        if load_u8(at + U(9)) != _UDP or load_be16(at + U(6)) & U(0x3FFF) != U(0) or udp < at + U(20):
+        if load_u8(at + U(9)) != _UDP or udp < at + U(20):
             return HANDED
+        partial = load_be16(at + U(6)) & U(0x3FFF)  # more fragments, or an offset: not whole
+        offset = partial & U(0x1FFF)
+        if not likely(partial == U(0)):
+            identification = load_be16(at + U(4))
         addresses = at + U(12)
         key_a = load_be64(addresses)
         dscp = load_u8(at + U(1)) >> U(2)
@@ -195,7 +227,15 @@ def read_frame(frame, captured, link, captured_ns, seed, packet):
     elif head >> U(4) == U(6):
         udp = at + U(40)
         following = load_u8(at + U(6))
-        if following != _UDP:
+        partial = offset = U(0)
+        if following == _FRAGMENT_HEADER:
+            if udp + U(8) > end or load_u8(udp) != _UDP:
+                return HANDED
+            partial = load_be16(udp + U(2)) & U(0xFFF9)
+            offset = partial & U(0xFFF8)
+            identification = load_be32(udp + U(4))
+            udp += U(8)
+        elif following != _UDP:
             udp = skip_extensions(udp, end, following)
             if udp == U(0):
                 return HANDED
@@ -208,6 +248,13 @@ def read_frame(frame, captured, link, captured_ns, seed, packet):
         is_ipv6 = U(1)
     else:
         return HANDED
+    fragment = U(0)
+    if not likely(partial == U(0)):
+        if fragments == U(0):
+            return HANDED
+        fragment = _first_of(fragments, key_a, identification, offset)
+        if fragment <= U(1):
+            return FRAGMENT if fragment == U(1) else HANDED
     if udp + U(20) > end:
         return HANDED
     length = load_be16(udp + U(4))
@@ -216,7 +263,7 @@ def read_frame(frame, captured, link, captured_ns, seed, packet):
     payload = udp + U(8)
     word = load_be32(payload)
     if word >> U(30) != U(2):
-        return _name_other(word >> U(24), payload)
+        return _name_other(word >> U(24), payload, length - U(8))
     kind = (word >> U(16)) & U(0xFF)
     if kind >= U(192) and kind <= U(223):
         return HANDED  # RTCP on any port (RFC 5761 section 4)
@@ -232,6 +279,8 @@ def read_frame(frame, captured, link, captured_ns, seed, packet):
     store_u8(packet + MARKER, kind >> U(7))
     store_u8(packet + IS_IPV6, is_ipv6)
     store_u64(packet + IP_AT, addresses)
+    if not likely(fragment == U(0)):
+        _remember_fragment(fragment, key_a, identification)
     return RTP
 
 

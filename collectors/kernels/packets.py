@@ -115,7 +115,7 @@ def _head_bytes(frame, captured, packet):
 @njit(**OPTIONS)
 def _keep(out, frame, captured, wire, link, captured_ns, packet, cut):
     """Write the block of a frame, and return its bytes; 0 where it is of no use to voice."""
-    kind = read_frame(frame, captured, link, captured_ns, U(0), packet)
+    kind = read_frame(frame, captured, link, captured_ns, U(0), U(0), packet)
     if kind == OTHER or captured == U(0):
         return U(0)
     if cut and kind == RTP:
@@ -132,7 +132,7 @@ def encode_frames(base, listed, count, out, packet, cut, kept):
     Args:
         base: Address that offsets of frames count from; of a ring, the block.
         listed: Address of an array of `FRAME`; 0 to walk the TPACKET_V3 block at `base`.
-        count: Frames of the array.
+        count: Frames of the array; a ring's block says itself how many it has.
         out: Address of room: `BLOCK_OVERHEAD` and the captured bytes of each; of a ring, a block's bytes.
         packet: Address of room for a `PACKET`.
         cut: Whether RTP is cut to its header.
@@ -353,7 +353,9 @@ def _look(frame, captured, link, packet, addresses, address_count, text, text_le
         and (_is_listed(source, addresses, address_count) or _is_listed(target, addresses, address_count))
     ):
         return found | U(WANTED)
-    if text_length == U(0) or (proto == _UDP and read_frame(frame, captured, link, U(0), U(0), packet) != HANDED):
+    if text_length == U(0) or (
+        proto == _UDP and read_frame(frame, captured, link, U(0), U(0), U(0), packet) != HANDED
+    ):
         return found
     return found | U(WANTED) if _holds(ip, end, text, text_length) else found
 

@@ -124,6 +124,7 @@ def take_frames(block, base, listed, start, count, until_ns):
     slots = load_u64(block + control.slots)
     mask = load_u64(block + control.slot_mask)
     batch = load_u64(block + control.batch)
+    fragments = load_u64(block + control.fragments)
     skip_outgoing = load_u64(block + control.skip_outgoing) != U(0)
     cursor = load_u64(block + control.cursor)
     newest_ns = load_u64(block + control.newest_ns)
@@ -163,7 +164,7 @@ def take_frames(block, base, listed, start, count, until_ns):
             if listed == U(0) and skip_outgoing and load_u8(cursor + _PACKET_TYPE) == _OUTGOING:
                 store_u64(block + control.outgoing, load_u64(block + control.outgoing) + _ONE)
             else:
-                kind = read_frame(base + offset, captured, link, captured_ns, seed, packet)
+                kind = read_frame(base + offset, captured, link, captured_ns, seed, fragments, packet)
                 if likely(kind == RTP):
                     prefetch(slots + (load_u64(packet + frames.HASH) & mask) * U(8))
                     packet += _PACKET_BYTES

@@ -10,7 +10,7 @@ minima are those since the table was last read.
 
 import numpy as np
 
-from collectors.kernels.frames import positions
+from collectors.kernels.frames import COUNTED, positions
 from collectors.kernels.memory import U
 
 WINDOW = 64
@@ -132,6 +132,7 @@ CONTROL = np.dtype(
             "born_capacity",
             "born_count",
             "batch",  # address of room for a batch of PACKET
+            "fragments",  # address of FRAGMENTS u64: first fragments of RTP packets
             "skip_outgoing",  # of a ring: what this host sends over loopback is seen twice
             "cursor",  # of a ring: address of the next frame header
             "handed",  # address of FRAME rows for what the kernel does not read
@@ -145,10 +146,7 @@ CONTROL = np.dtype(
             "packets",
             "rtp",
             "handed_total",
-            "stun",
-            "dtls",
-            "zrtp",
-            "other",
+            *COUNTED,
             "outgoing",
             "refused",  # packets that found no room for their stream
             "unadmitted",  # packets that found no room on probation

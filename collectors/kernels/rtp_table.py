@@ -25,6 +25,7 @@ from collectors.kernels.memory import (
     u64,
 )
 from collectors.kernels.rtp_layout import (
+    ANCHORED,
     CLOCK_UNKNOWN,
     FREE,
     LIVE,
@@ -42,6 +43,8 @@ _ONE = U(1)
 _LOW = U(0xFFFFFFFF)
 _FREE, _LIVE, _PROBATION, _WAYS = U(FREE), U(LIVE), U(PROBATION), U(WAYS)
 _ADDRESS_BYTES = U(32)
+_LEAP_TICKS = U(900_000)
+"""Ten seconds of the fastest clock, video's; its timestamps may step back a little."""
 _STALE_NS = U(1_000_000_000)
 _DISPLACE_ONE_IN = U(8)
 """Where a set is full of fresh candidates, one newcomer in so many takes a place: a rush of new calls gets
@@ -190,6 +193,18 @@ def _is_unexplained(row):
 
 
 @njit(**OPTIONS)
+def _is_plausible(row, packet):
+    """Tell whether the timestamp of a source that nobody announced moves as one of media does.
+
+    Protocols that count their datagrams where RTP has its sequence number have something else behind it.
+    """
+    if load_u32(row + at.profile) != U(0) or load_u8(row + at.flags) & U(ANCHORED) == U(0):
+        return True
+    ticks = (load_u32(packet + frames.TIMESTAMP) - load_u32(row + at.timestamp) + _LEAP_TICKS) & _LOW
+    return ticks <= _LEAP_TICKS + _LEAP_TICKS
+
+
+@njit(**OPTIONS)
 def on_probation(block, packet):
     """Take a packet whose stream has no row yet."""
     mixed = load_u64(packet + frames.HASH)
@@ -207,6 +222,8 @@ def on_probation(block, packet):
         state = _PROBATION
     elif ahead == _ONE:
         state += _ONE if state < U(255) else U(0)
+        if not _is_plausible(row, packet):
+            state = _PROBATION
     elif ahead != U(0):
         state = _PROBATION
     if _is_unexplained(row):

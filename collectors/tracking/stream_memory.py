@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from collectors.facts import Codec
-from collectors.kernels.frames import FRAME, PACKET, hash_address
+from collectors.kernels.frames import FRAGMENTS, FRAME, PACKET, hash_address
 from collectors.kernels.memory import U
 from collectors.kernels.rtp import BATCH
 from collectors.kernels.rtp_layout import (
@@ -153,6 +153,7 @@ class StreamMemory:
         self.handed = np.zeros(HANDED_PER_CALL, FRAME)
         self._born = np.zeros(BORN_PER_CALL, np.uint32)
         self._batch = aligned_zeros(BATCH + 1, PACKET)
+        self._fragments = np.zeros(FRAGMENTS, np.uint64)
         sets = _power_of_two(candidates // WAYS)
         self._probation = aligned_zeros(sets * WAYS, STREAM)
         self._probation_addresses = np.zeros(sets * WAYS, ADDRESSES)
@@ -168,6 +169,7 @@ class StreamMemory:
             probation_addresses=self._probation_addresses.ctypes.data,
             profiles=self.profiles.array.ctypes.data,
             batch=self._batch.ctypes.data,
+            fragments=self._fragments.ctypes.data,
             born=self._born.ctypes.data,
             born_capacity=BORN_PER_CALL,
             handed=self.handed.ctypes.data,

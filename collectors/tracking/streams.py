@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from collectors.facts import Codec, FramesTaken
+from collectors.kernels.frames import COUNTED
 from collectors.kernels.memory import U
 from collectors.kernels.ring import take_ring
 from collectors.kernels.rtp import take_frames
@@ -372,7 +373,7 @@ class StreamTable:
 
     def frames_by_kind(self) -> Counter[str]:
         """Return how many frames were what, since the start."""
-        kinds = {kind: self._memory.counter(kind) for kind in ("rtp", "stun", "dtls", "zrtp", "other", "outgoing")}
+        kinds = {kind: self._memory.counter(kind) for kind in ("rtp", *COUNTED, "outgoing")}
         kinds["handed"] = self._memory.counter("handed_total")
         return Counter({kind: count for kind, count in kinds.items() if count})
 

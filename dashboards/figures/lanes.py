@@ -45,6 +45,7 @@ def _columns(zone: str) -> tuple[str, ...]:
         "Jitter (ms)",
         "Round trip (ms)",
         "Verdicts",
+        "Packets",
     )
 
 
@@ -94,7 +95,10 @@ def _stream_traces(stream: StreamSeries, colour: str, frame: Frame, *, first: bo
                 "x": x,
                 "y": values,
                 "yaxis": axis,
-                "customdata": stream.verdicts,
+                "customdata": [
+                    "<br>".join(text for text in pair if text)
+                    for pair in zip(stream.verdicts, stream.packets, strict=True)
+                ],
                 "hovertemplate": f"{words} %{{customdata}}<extra></extra>",
                 **({"marker": {"color": colour}} if loss else _line(colour, first)),
             }
@@ -122,6 +126,7 @@ def _rows(lane: Lane, frame: Frame) -> tuple[tuple[str, ...], ...]:
                 significant(stream.jitter_ms[i]),
                 significant(stream.rtt_ms[i]),
                 stream.verdicts[i],
+                stream.packets[i],
             )
             found.append((middle, (clock_time(middle - 5 * 10**9, frame.zone), *cells)))
     return tuple(row for _, row in sorted(found))

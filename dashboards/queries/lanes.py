@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from dashboards.numbers import percent, significant
 from dashboards.trace_views import Lane, StreamSeries
 from dashboards.views import READY, PanelState, Status
 from telephony.bands import DEGRADED_R, R_DIVISOR
@@ -42,6 +43,8 @@ class Interval:
     r_factor: float | None
     mos: float | None
     verdicts: tuple[str, ...]
+    packets: str
+    """What was seen of its packets beside all that, in words; empty where only reports tell."""
 
     @property
     def loss_ratio(self) -> float | None:
@@ -71,9 +74,30 @@ def intervals_of(table: pa.Table) -> tuple[Interval, ...]:
             r_factor=_narrowband(row["r_factor"], row["mos_scale"]),
             mos=optional(row["mos"]),
             verdicts=tuple(str(row["verdict"] or "").split()),
+            packets=_packets(row),
         )
         for at_ns, row in zip(times_ns(table).tolist(), rows(table), strict=True)
     )
+
+
+def _packets(row: Mapping[str, object]) -> str:
+    if row["spacing_max_ms"] is None and row["payload_types"] is None:
+        return ""
+    told = [
+        f"payload types {row['payload_types']}" if row["payload_types"] else "",
+        f"changed {row['payload_type_changes']} times" if row["payload_type_changes"] else "",
+        f"spacing {significant(optional(row['spacing_min_ms']))}–{significant(optional(row['spacing_max_ms']))} ms"
+        if row["spacing_max_ms"] is not None
+        else "",
+        f"markers {row['markers']}" if row["markers"] else "",
+        f"DSCP {row['dscp']}" if row["dscp"] is not None else "",
+        *(
+            f"{name} density {percent(density)}"
+            for name in ("burst", "gap")
+            if (density := optional(row[f"{name}_density"]))
+        ),
+    ]
+    return " · ".join(text for text in told if text)
 
 
 def _narrowband(r_factor: float | None, scale: str | None) -> float | None:
@@ -150,4 +174,5 @@ def _series(stream: Sequence[Interval]) -> StreamSeries:
         jitter_ms=tuple(i.jitter_ms for i in stream),
         rtt_ms=tuple(i.rtt_ms for i in stream),
         verdicts=tuple(" ".join(i.verdicts).replace("_", " ") for i in stream),
+        packets=tuple(i.packets for i in stream),
     )

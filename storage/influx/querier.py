@@ -14,7 +14,7 @@ import msgspec
 
 from storage.influx.address import Address
 from storage.influx.settings import InfluxSettings
-from storage.influx.stats import InfluxStats
+from storage.influx.stats import ReaderStats
 from storage.influx.targets import Target
 from storage.seam import StoreError, StoreUnavailable
 
@@ -73,7 +73,7 @@ class DatabaseMissing(StoreError):
 class Querier:
     """The reading connection of one store; safe for several threads."""
 
-    def __init__(self, address: Address, settings: InfluxSettings, stats: InfluxStats) -> None:
+    def __init__(self, address: Address, settings: InfluxSettings, stats: ReaderStats) -> None:
         self._address = address
         self._stats = stats
         verify: str | bool = str(settings.ca_file) if settings.ca_file else settings.verify_tls

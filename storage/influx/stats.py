@@ -1,12 +1,20 @@
-"""What the InfluxDB store counts; the exporter turns it into metrics."""
+"""What the InfluxDB store counts; `WriterHealth` carries it to the exporter."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class InfluxStats:
+class ReaderStats:
     """Counters of one process since it opened the store."""
+
+    queries: int = 0
+    queries_failed: int = 0
+
+
+@dataclass(slots=True)
+class WriterStats:
+    """Counters of one writer since it was opened."""
 
     rows_sent: int = 0
     """Rows that the server took."""
@@ -23,5 +31,3 @@ class InfluxStats:
     """Rows refused because server, spool and memory were all full."""
     values_not_finite: int = 0
     """NaN and infinite values, stored as null."""
-    queries: int = 0
-    queries_failed: int = 0

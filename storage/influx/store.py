@@ -10,11 +10,12 @@ import duckdb
 from storage.embedded.layout import is_writer_name
 from storage.influx.address import address_of
 from storage.influx.admin import detected
+from storage.influx.lineproto import prepare
 from storage.influx.querier import Querier
 from storage.influx.reader import InfluxReader
 from storage.influx.sender import Sender
 from storage.influx.source import Source
-from storage.influx.stats import InfluxStats
+from storage.influx.stats import ReaderStats
 from storage.influx.targets import Databases
 from storage.influx.writer import InfluxWriter
 from storage.seam import BadQuery, Scope, StoreError
@@ -29,7 +30,7 @@ class InfluxStore:
     ) -> None:
         """Take the address; the server need not be there yet. Raises StoreError for a wrong URL or secret."""
         settings = settings or StorageSettings()
-        self.stats = InfluxStats()
+        self.stats = ReaderStats()
         self._influx = settings.influx
         self._spool = settings.spool
         self._clock_ns = clock_ns
@@ -58,9 +59,10 @@ class InfluxStore:
         if not is_writer_name(name):
             raise BadQuery(f"{name[:60]!r} is not a name for a writer: use a-z, 0-9, - and _")
         self._check_open()
+        prepare()
         directory = Path(self._spool.directory) / self._address.directory
         writer = InfluxWriter(
-            name, self._sender, self._databases, self._influx, directory, self._spool, self.stats, self._clock_ns
+            name, self._sender, self._databases, self._influx, directory, self._spool, self._clock_ns
         )
         with self._lock:
             self._writers.append(writer)

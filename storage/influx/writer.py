@@ -26,10 +26,10 @@ from storage.embedded.writer import check_rows
 from storage.influx.lineproto import encode
 from storage.influx.sender import Sender, Sent, WriteOutcome
 from storage.influx.settings import InfluxSettings
-from storage.influx.stats import InfluxStats
+from storage.influx.stats import WriterStats
 from storage.influx.targets import Databases, Policy, Target, policy_of
 from storage.schema import MEASUREMENTS, Measurement
-from storage.seam import StoreError, StoreUnavailable
+from storage.seam import StoreError, StoreUnavailable, WriterHealth
 from storage.spool import Spool, SpoolFull, SpoolRecord, SpoolSettings
 
 logger = logging.getLogger(__name__)
@@ -91,7 +91,6 @@ class InfluxWriter:
         settings: InfluxSettings,
         spool_directory: Path,
         spool: SpoolSettings,
-        stats: InfluxStats,
         clock_ns: Callable[[], int],
     ) -> None:
         """Take the name's lock, and what a dead predecessor left in its spool.
@@ -102,7 +101,7 @@ class InfluxWriter:
         self._sender = sender
         self._databases = databases
         self._settings = settings
-        self._stats = stats
+        self.stats = WriterStats()
         self._clock_ns = clock_ns
         self._lines: dict[Target, _Lines] = {}
         self._ready: deque[Body] = deque()
@@ -138,6 +137,22 @@ class InfluxWriter:
         """What waits in memory for server or spool."""
         return self._held
 
+    def health(self) -> WriterHealth:
+        """Return how writing goes; see `storage.seam.Writer`."""
+        stats = self.stats
+        return WriterHealth(
+            requests=dict(stats.requests),
+            rows_rejected=dict(stats.rows_rejected),
+            rows_shed=stats.rows_shed,
+            rows_replayed=stats.rows_replayed,
+            values_not_finite=stats.values_not_finite,
+            held_bytes=self._held,
+            spool_rows=self.spool.rows,
+            spool_bytes=self.spool.size_bytes,
+            spool_oldest_ns=self.spool.oldest_ns,
+            spool_damaged=self.spool.stats.damaged,
+        )
+
     def write(self, measurement: str, rows: pa.RecordBatch) -> None:
         """Keep rows for the next flush; see `storage.seam.Writer`.
 
@@ -151,7 +166,7 @@ class InfluxWriter:
             try:
                 self.flush()
             except StoreUnavailable:
-                self._stats.rows_shed += rows.num_rows
+                self.stats.rows_shed += rows.num_rows
                 raise
         policy = policy_of(measurement)
         for database, part in self._by_database(rows):
@@ -207,7 +222,7 @@ class InfluxWriter:
             )
             lines.parts.append((encoded.lines, encoded.rows))
             self._held += len(encoded.lines)
-            self._stats.values_not_finite += encoded.values_not_finite
+            self.stats.values_not_finite += encoded.values_not_finite
 
     def _deliver(self) -> None:
         while self._ready:
@@ -225,7 +240,7 @@ class InfluxWriter:
                 self.spool.append(body.packed(), body.rows, now_ns)
             except SpoolFull as error:
                 raise StoreUnavailable(str(error)) from error
-            self._stats.rows_spooled += body.rows
+            self.stats.rows_spooled += body.rows
             self._ready.popleft()
             self._wake.set()
         try:
@@ -233,28 +248,31 @@ class InfluxWriter:
         except OSError as error:
             raise StoreUnavailable(f"spool: {error.strerror}") from error
 
-    def _done(self, body: Body, sent: Sent) -> bool:
+    def _done(self, body: Body, sent: Sent, *, patient: bool = False) -> bool:
         """Count an answer; return whether there is nothing left to do with the body."""
-        self._stats.requests[sent.outcome] += 1
+        self.stats.requests[sent.outcome] += 1
         if sent.outcome is WriteOutcome.TOO_LARGE:
-            return self._done_in_halves(body)
+            return self._done_in_halves(body, patient)
         if not sent.outcome.final:
             return False
         rejected = min(sent.rows_rejected, body.rows)
         if rejected:
-            self._stats.rows_rejected[sent.outcome] += rejected
+            self.stats.rows_rejected[sent.outcome] += rejected
             logger.warning("%d rows refused for good, %s: %s", rejected, sent.outcome, sent.message)
-        self._stats.rows_sent += body.rows - rejected
-        self._stats.bytes_sent += len(body.data)
+        self.stats.rows_sent += body.rows - rejected
+        self.stats.bytes_sent += len(body.data)
         return True
 
-    def _done_in_halves(self, body: Body) -> bool:
+    def _done_in_halves(self, body: Body, patient: bool) -> bool:
         halves = list(body.halves())
         if not halves:
-            self._stats.rows_rejected[WriteOutcome.TOO_LARGE] += body.rows
+            self.stats.rows_rejected[WriteOutcome.TOO_LARGE] += body.rows
             logger.warning("a row is too large for the server, and lost")
             return True
-        return all(self._done(half, self._sender.send(half.target, half.data)) for half in halves)
+        return all(
+            self._done(half, self._sender.send(half.target, half.data, patient=patient), patient=patient)
+            for half in halves
+        )
 
     def _replay(self) -> None:
         """Give the spool to the server, in order: a thread of its own. What is left waits for the next process."""
@@ -285,13 +303,13 @@ class InfluxWriter:
             body = Body.unpacked(record.payload, record.rows)
         except ValueError:
             logger.warning("spool of %s: a record of another version is left out", self.name)
-            self._stats.rows_rejected[WriteOutcome.MALFORMED] += record.rows
+            self.stats.rows_rejected[WriteOutcome.MALFORMED] += record.rows
             self.spool.drop(record)
             return Sent(WriteOutcome.MALFORMED, record.rows)
-        sent = self._sender.send(body.target, body.data)
-        if not self._done(body, sent):
+        sent = self._sender.send(body.target, body.data, patient=True)
+        if not self._done(body, sent, patient=True):
             return sent
-        self._stats.rows_replayed += record.rows
+        self.stats.rows_replayed += record.rows
         self.spool.drop(record)
         return Sent(WriteOutcome.WRITTEN)
 

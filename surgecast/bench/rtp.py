@@ -1,15 +1,15 @@
-"""`surgecast bench rtp`: nanoseconds a packet of the stream kernel, beside the same kernel in C, Python and dpkt.
+"""`surgecast bench rtp`: nanoseconds a packet of the stream kernel, beside the same kernel in C and other readers.
 
 Frames are in memory, headers only, and rounds of all streams come in ever new order, so that rows are touched at
-random. Times are CPU time of this process; of several passes the best counts, for all contestants alike.
+random. Times are CPU time of this process; of several passes the best counts, for all contestants alike. What a
+capture file costs us and others is `rtp_file`, until when the kernel is ready `rtp_compile`.
 """
 
-import struct
+import os
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,22 +18,24 @@ import numpy as np
 import numpy.typing as npt
 
 from collectors.tracking.streams import StreamSettings, StreamTable
+from surgecast.bench import rtp_compile, rtp_file, rtp_live
+from surgecast.bench.rtp_generator import compile_generator
 from surgecast.bench.rtp_native import compile_native
 from surgecast.bench.rtp_traffic import Traffic
-from telephony.jitter import JitterEstimator
-from telephony.serial import delta16
 
 _STREAMS = (60_000, 200_000)
 _PACKETS_A_PASS = 1_000_000
 _PASSES = 5
 _WARMING = 4
 """Passes until all streams have a row, but for one or two whose losses never leave two packets in a row."""
-_SLOW_PACKETS = 50_000
 
 
 def run(progress: Callable[[str], None] | None = None) -> dict[str, object]:
     """Measure and return the figures; `vs_c` is C's time divided by ours, 1.0 where they are equal."""
-    figures: dict[str, object] = {"what": "ns of CPU time a packet, frames in memory, streams in random order"}
+    figures: dict[str, object] = {
+        "what": "ns of CPU time a packet, frames in memory, streams in random order",
+        "machine": {"cpus": os.cpu_count(), "load_1m": os.getloadavg()[0]},
+    }
     with tempfile.TemporaryDirectory() as folder:
         native = compile_native(Path(folder))
         for streams in _STREAMS:
@@ -42,9 +44,9 @@ def run(progress: Callable[[str], None] | None = None) -> dict[str, object]:
             if progress is not None:
                 progress(f"{streams} streams: {measured['ns_per_packet']:.0f} ns a packet")
         figures["two_threads"] = _two_threads(native)
-    figures["pure_python_ns_per_packet"] = _pure_python()
-    with suppress(ImportError):
-        figures["dpkt_parse_only_ns_per_packet"] = _dpkt()
+        figures["file"] = rtp_file.run(Path(folder), progress)
+        figures["compile"] = rtp_compile.run(Path(folder))
+        figures["live"] = rtp_live.run(partial(compile_generator, Path(folder)), progress=progress)
     return figures
 
 
@@ -133,64 +135,3 @@ def _two_threads(native: Any) -> dict[str, float]:
         one, two = speeds(partial(_feed_native, native))
         figures["c_speedup"] = two / one
     return figures
-
-
-class _Plain:
-    """What a straightforward collector keeps of a stream."""
-
-    __slots__ = ("duplicates", "highest", "jitter", "lost", "received", "reordered")
-
-    def __init__(self, seq: int) -> None:
-        self.highest, self.received, self.lost, self.duplicates, self.reordered = seq - 1, 0, 0, 0, 0
-        self.jitter = JitterEstimator(8000)
-
-
-def _slices() -> list[tuple[bytes, int]]:
-    traffic = Traffic(2000, _SLOW_PACKETS // 2000)
-    memory = traffic.memory.tobytes()
-    return [
-        (memory[at : at + size], at_ns)
-        for at, size, at_ns in zip(*(traffic.frames()[n].tolist() for n in ("offset", "captured", "captured_ns")))
-    ]
-
-
-def _pure_python() -> float:
-    frames = _slices()
-    streams: dict[bytes, _Plain] = {}
-    started = time.process_time_ns()
-    for frame, at_ns in frames:
-        at = 12
-        while frame[at : at + 2] in (b"\x81\x00", b"\x88\xa8"):
-            at += 4
-        ip = at + 2
-        udp = ip + (40 if frame[at : at + 2] == b"\x86\xdd" else (frame[ip] & 15) * 4)
-        first, _, seq, timestamp = struct.unpack_from("!BBHI", frame, udp + 8)
-        if first >> 6 != 2:
-            continue
-        key = frame[ip + 8 : udp + 4] + frame[udp + 16 : udp + 20]
-        stream = streams.get(key)
-        if stream is None:
-            stream = streams[key] = _Plain(seq)
-        ahead = delta16(seq, stream.highest & 0xFFFF)
-        if ahead > 0:
-            stream.lost += ahead - 1
-            stream.highest += ahead
-        elif ahead == 0:
-            stream.duplicates += 1
-            continue
-        else:
-            stream.reordered += 1
-        stream.received += 1
-        stream.jitter.add(timestamp, at_ns)
-    return (time.process_time_ns() - started) / len(frames)
-
-
-def _dpkt() -> float:
-    import dpkt
-
-    frames = _slices()
-    started = time.process_time_ns()
-    for frame, _ in frames:
-        with suppress(dpkt.UnpackError):
-            dpkt.rtp.RTP(dpkt.ethernet.Ethernet(frame).data.data.data)
-    return (time.process_time_ns() - started) / len(frames)

@@ -84,9 +84,9 @@ class Traffic:
             at = 12 + len(ether_type)
             ip = frames[:, at:]
             if header == 20:
-                ip[:, 0], ip[:, 1], ip[:, 9] = 0x45, 184, 17
+                ip[:, 0], ip[:, 1], ip[:, 3], ip[:, 9] = 0x45, 184, 200, 17
             else:
-                ip[:, 0], ip[:, 1], ip[:, 6] = 0x6B, 0x80, 17
+                ip[:, 0], ip[:, 1], ip[:, 5], ip[:, 6] = 0x6B, 0x80, 180, 17
             _put(ip, addresses[0], src[select], 4)
             _put(ip, addresses[1], dst[select], 4)
             udp = ip[:, header:]

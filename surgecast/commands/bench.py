@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from surgecast.bench import hep as hep_bench
+from surgecast.bench import influx as influx_bench
 from surgecast.bench import lineproto as lineproto_bench
 from surgecast.bench import rtp as rtp_bench
 from surgecast.bench import sip as sip_bench
@@ -43,7 +44,7 @@ def lineproto(as_json: AsJson = False) -> None:
 
 @app.command("rtp")
 def rtp(as_json: AsJson = False) -> None:
-    """Measure RTP streams from frames in memory, beside the same kernel in C, plain Python and dpkt.
+    """Measure RTP streams from memory and from a capture file, beside C, plain Python, dpkt and tshark.
 
     Example: surgecast bench rtp --json
     """
@@ -51,12 +52,14 @@ def rtp(as_json: AsJson = False) -> None:
 
 
 @app.command("store")
-def store(as_json: AsJson = False) -> None:
+def store(seconds: Seconds = 20.0, as_json: AsJson = False) -> None:
     """Write interval rows while a second process reads, and time the queries of the pages.
+
+    Then the same into InfluxDB where it is installed: 6,000 rows a second for so many seconds.
 
     Example: surgecast bench store --json
     """
-    _print(store_bench.run(), as_json)
+    _print({**store_bench.run(), "influxdb": influx_bench.run(seconds)}, as_json)
 
 
 def _print(figures: dict[str, Any], as_json: bool) -> None:

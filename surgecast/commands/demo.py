@@ -62,6 +62,7 @@ def _run(
     _say("loading kernels")
     began = time.monotonic()
     # Kernels compile when they are imported, so not before it is announced.
+    from collectors.capture.tpacket import may_capture
     from collectors.kernels.ready import prepare
     from surgecast import demonstration
     from surgecast.simulator.engine import warm_from_ns
@@ -70,8 +71,17 @@ def _run(
     _say(f"kernels ready after {time.monotonic() - began:.1f} s")
     hep_port = _free_udp_port()
     settings = demonstration.demo_settings(
-        folder, hep_port=hep_port, web_port=_free_tcp_port(port), metrics_port=_free_tcp_port(0)
+        folder,
+        hep_port=hep_port,
+        web_port=_free_tcp_port(port),
+        metrics_port=_free_tcp_port(0),
+        capture=rtp_calls > 0 and may_capture(),
     )
+    if settings.collect.interfaces:
+        _say(f"up to {rtp_calls} calls at a time send RTP over loopback, where it is captured")
+    elif rtp_calls:
+        _say("no RTP is captured: this process lacks CAP_NET_RAW, and the demo goes without")
+        rtp_calls = 0
     if weeks:
         _say(f"writing {weeks} weeks of simulated history")
         began = time.monotonic()

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from storage.open import shown_url
 from surgecast.commands.output import stderr
 from surgecast.config import ConfigFile, Settings, load_settings
 from surgecast.errors import CommandError, Exit
@@ -46,7 +47,7 @@ def up(
 
 
 def _announce(settings: Settings, names: list[str]) -> None:
-    stderr.print(f"store: {settings.storage.url}", markup=False)
+    stderr.print(f"store: {shown_url(settings.storage.url)}", markup=False)
     if "collect" in names:
         for listener in settings.collect.listeners:
             stderr.print(f"HEP: {listener.transport}://{listener.host}:{listener.port}", markup=False)

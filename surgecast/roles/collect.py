@@ -24,7 +24,9 @@ def run(settings: Settings, stop: threading.Event) -> None:
         with collecting(settings.collect, settings.storage) as collector:
             exporter = None
             if settings.metrics.enabled:
-                metrics = CollectorMetrics(collector.pipeline, collector.sink, collector.totals, collector.kept)
+                metrics = CollectorMetrics(
+                    collector.pipeline, collector.sink, collector.totals, collector.kept, collector.store_health
+                )
                 try:
                     exporter = ExporterServer(
                         settings.metrics.host, settings.metrics.port, metrics, collector.trouble

@@ -4,6 +4,7 @@ import struct
 import threading
 from collections import Counter
 
+import numpy as np
 import pytest
 from packet_support import MAC, ethernet, ipv4, ipv6, mapped, tcp, udp
 from packetbuffer_support import (
@@ -123,6 +124,25 @@ def test_a_slow_disk_drops_packets_and_counts_them(tmp_path, monkeypatch):
     monkeypatch.setattr(packetbuffer, "_QUEUE_BYTES", 100)
     stats = keep(tmp_path, frames_of([ethernet(ipv4(udp(invite("one"))))] * 3))
     assert (stats.packets, stats.dropped) == (0, 3)
+
+
+@pytest.mark.parametrize(("queue_bytes", "packets", "dropped"), [(32 << 20, 100, 0), (100, 0, 100)])
+def test_blocks_of_a_ring_are_kept_or_counted(tmp_path, monkeypatch, queue_bytes, packets, dropped):
+    monkeypatch.setattr(packetbuffer, "_QUEUE_BYTES", queue_bytes)
+    slot, first = 192, 48
+    block = np.zeros(first + 100 * slot, np.uint8)
+    block[8:20].view(np.uint32)[:] = (1, 100, first)
+    frame = ethernet(ipv4(udp(rtp(1), 4000, 4002)))[:96]
+    for n in range(100):
+        head = block[first + n * slot : first + (n + 1) * slot]
+        head[:20].view(np.uint32)[:] = (slot, T0 // 10**9, n, len(frame), 214)
+        head[24:26].view(np.uint16)[0] = 82
+        head[82 : 82 + len(frame)] = np.frombuffer(frame, np.uint8)
+    buffer = PacketBuffer(tmp_path, settings())
+    buffer.take_ring_block(block.ctypes.data, len(block), T0)
+    buffer.close()
+    assert (buffer.stats().packets, buffer.stats().dropped) == (packets, dropped)
+    assert [(p.captured_ns, p.original_bytes) for p in kept(tmp_path)] == [(T0 + n, 214) for n in range(packets)]
 
 
 def test_a_full_disk_is_counted_and_borne(tmp_path, monkeypatch):

@@ -52,6 +52,9 @@ def test_rtp_is_found_in_every_link_layer(frame: bytes, link_type: int) -> None:
         (b"\x16\xfe\xfd" + bytes(20), "dtls"),
         (b"\x10\x00\x00\x01ZRTP" + bytes(8), "zrtp"),
         (b"\xc3" + bytes(30), "other"),  # a QUIC long header
+        (b"\x40\x01\x00\x11" + bytes(17), "turn"),
+        (b"\x40\x01\x00\x11" + bytes(20), "turn"),  # padded
+        (b"\x40\x01\x00\x11" + bytes(21), "handed"),
         (b"\x81\xc8" + bytes(30), "handed"),  # RTCP
         (b"INVITE sip:x SIP/2.0\r\n", "handed"),
         (b"HEP3" + bytes(20), "handed"),
@@ -62,10 +65,11 @@ def test_payloads_are_told_apart(payload: bytes, kind: str) -> None:
     assert {kind: 1} == kinds(ethernet(ipv4(udp(payload))))
 
 
-def test_fragments_and_tcp_go_the_slow_way() -> None:
+def test_of_fragments_the_first_is_read_and_lone_others_go_the_slow_way_as_tcp_does() -> None:
     whole = ipv4(udp(PACKET))
-    fragment = whole[:6] + b"\x20\x00" + whole[8:]
-    assert {"handed": 1} == kinds(ethernet(fragment))
+    first, later = (whole[:6] + flags + whole[8:] for flags in (b"\x20\x00", b"\x00\x40"))
+    assert {"rtp": 1} == kinds(ethernet(first))
+    assert {"handed": 1} == kinds(ethernet(later))
     assert {"handed": 1} == kinds(ethernet(ipv4(udp(PACKET), proto=6)))
 
 

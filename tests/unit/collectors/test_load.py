@@ -66,3 +66,9 @@ def test_calls_of_a_tenant_are_counted_in_its_pool() -> None:
     assert ("unassigned", "default", "agent-1", 1, 1, 1) == tuple(
         row[name] for name in ("tenant", "pool", "node", "concurrent", "attempts", "answered")
     )
+
+
+def test_drops_of_rings_and_backlogs_are_the_kernels_too() -> None:
+    load = fed([])
+    load.capture_totals = lambda: SourceStats(kernel_drops=1, ring_drops=2, softnet_drops=4)
+    assert 7 == by_node(load.take(START_NS, shed=0, unmatched=0))[COLLECTOR_NODE]["drops_kernel"]

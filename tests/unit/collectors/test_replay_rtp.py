@@ -129,3 +129,16 @@ def test_codec_of_a_reinvite_is_timed_from_its_first_packet(captures: Path) -> N
     jitter = sorted(s["jitter_mean_ms"] for s in streams if s["codec"] == "OPUS")
     # as tshark says, but for the second packet, which comes with the first and before the SDP is looked at
     assert jitter == pytest.approx([0.581, 0.794], rel=0.03)
+
+
+def test_what_the_kernel_counts_of_packets_is_told(captures: Path) -> None:
+    result = replay_files([captures / "lab" / "21_net_loss3.pcap"], CollectorSettings())
+    for stream in result.streams:
+        if stream.observer == "rtp":
+            assert ((8,), 8, 0) == (stream.payload_types, stream.payload_type, stream.payload_type_changes)
+            assert stream.spacing_min_ms is not None
+            assert stream.spacing_max_ms is not None
+            assert stream.spacing_min_ms < 20 < stream.spacing_max_ms
+            assert stream.dscp is not None
+            assert stream.gap_density is not None
+            assert 0.0 < stream.gap_density < 0.05

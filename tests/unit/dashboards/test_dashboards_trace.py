@@ -171,3 +171,14 @@ def test_the_table_says_what_the_drawing_shows(trace: CallTrace) -> None:
 def test_csv_cells_cannot_become_formulas() -> None:
     """A spreadsheet would run them."""
     assert "'=HYPERLINK(1)\r\n" == csv_lines((), ()).lstrip("\r\n") + csv_lines(("=HYPERLINK(1)",), ())
+
+
+def test_what_was_seen_of_packets_is_in_the_table_of_a_lane(trace: CallTrace) -> None:
+    told = {"payload_types": "8 101", "markers": 3, "dscp": 46, "spacing_min_ms": 0.5, "spacing_max_ms": 41.0}
+    table = trace.intervals
+    for name, value in told.items():
+        column = pa.array([value] * table.num_rows, table.schema.field(name).type)
+        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
+    lane = view_of(replace(trace, intervals=table)).lanes[0]
+    chart = lane_chart(lane, FRAME, NOW_NS - 60 * 10**9, NOW_NS)
+    assert {"payload types 8 101 · spacing 0.500–41.0 ms · markers 3 · DSCP 46"} == {row[-1] for row in chart.rows}

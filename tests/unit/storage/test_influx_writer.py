@@ -1,5 +1,6 @@
 """What the InfluxDB writer makes of a server's answers, an outage, a full disk and a restart."""
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -71,9 +72,10 @@ def eventually(holds: Callable[[], bool]) -> bool:
 
 
 def test_rows_are_in_the_server_when_flush_returns(server: StubServer, store: InfluxStore) -> None:
-    written(store.writer("collect"), 1, 2)
+    writer = store.writer("collect")
+    written(writer, 1, 2)
     assert [1, 2] == ssrcs(server.lines())
-    assert (2, {"written": 1}) == (store.stats.rows_sent, dict(store.stats.requests))
+    assert (2, {"written": 1}) == (writer.stats.rows_sent, dict(writer.stats.requests))
 
 
 @pytest.mark.parametrize(
@@ -144,8 +146,8 @@ def test_what_cannot_be_mended_is_counted_and_done(
     server.answer = lambda lines: (status, body, {})
     writer = store.writer("collect")
     written(writer, 1, 2, 3)
-    assert ({outcome: 1}, {outcome: rejected}) == (dict(store.stats.requests), dict(store.stats.rows_rejected))
-    assert (3 - rejected, True) == (store.stats.rows_sent, writer.spool.empty)
+    assert ({outcome: 1}, {outcome: rejected}) == (dict(writer.stats.requests), dict(writer.stats.rows_rejected))
+    assert (3 - rejected, True) == (writer.stats.rows_sent, writer.spool.empty)
 
 
 @pytest.mark.parametrize(
@@ -169,10 +171,10 @@ def test_what_may_pass_waits_in_the_spool(
     writer = store.writer("collect")
     written(writer, 1, 2)
     assert (1, 2) == (writer.spool.records, writer.spool.rows)
-    assert store.stats.requests[outcome] >= 1
+    assert writer.stats.requests[outcome] >= 1
     server.answer = lambda lines: (204, "", {})
     assert [1, 2] == ssrcs(server.wait_for_lines(2))
-    assert eventually(lambda: store.stats.rows_replayed == 2)
+    assert eventually(lambda: writer.stats.rows_replayed == 2)
 
 
 def test_a_server_that_is_away_costs_nothing(
@@ -184,8 +186,8 @@ def test_a_server_that_is_away_costs_nothing(
     writer = store.writer("collect")
     for ssrc in range(5):
         written(writer, ssrc)
-    assert (5, 5) == (writer.spool.records, store.stats.rows_spooled)
-    assert store.stats.requests["unreachable"] >= 1
+    assert (5, 5) == (writer.spool.records, writer.stats.rows_spooled)
+    assert writer.stats.requests["unreachable"] >= 1
 
 
 def test_a_server_that_is_too_slow_is_a_time_out(server: StubServer, opened: Callable[..., InfluxStore]) -> None:
@@ -197,7 +199,7 @@ def test_a_server_that_is_too_slow_is_a_time_out(server: StubServer, opened: Cal
     store = opened(write_timeout=0.1)
     writer = store.writer("collect")
     written(writer, 1)
-    assert (1, 1) == (store.stats.requests["timeout"], writer.spool.records)
+    assert (1, 1) == (writer.stats.requests["timeout"], writer.spool.records)
 
 
 def test_order_is_kept_over_an_outage(server: StubServer, store: InfluxStore) -> None:
@@ -230,14 +232,15 @@ def test_a_body_too_large_is_sent_in_halves(server: StubServer, store: InfluxSto
     writer = store.writer("collect")
     written(writer, *range(9))
     assert list(range(9)) == ssrcs(server.lines())
-    assert (9, 0) == (store.stats.rows_sent, sum(store.stats.rows_rejected.values()))
+    assert (9, 0) == (writer.stats.rows_sent, sum(writer.stats.rows_rejected.values()))
 
 
 def test_a_row_too_large_is_lost_and_counted(server: StubServer, store: InfluxStore) -> None:
     server.answer = lambda lines: (413, "", {}) if ",ssrc=2i" in lines else (204, "", {})
-    written(store.writer("collect"), 1, 2, 3)
+    writer = store.writer("collect")
+    written(writer, 1, 2, 3)
     assert [1, 3] == ssrcs(server.lines())
-    assert {"too_large": 1} == dict(store.stats.rows_rejected)
+    assert {"too_large": 1} == dict(writer.stats.rows_rejected)
 
 
 def test_a_full_spool_keeps_rows_in_memory_and_recovers(
@@ -248,20 +251,20 @@ def test_a_full_spool_keeps_rows_in_memory_and_recovers(
     writer = store.writer("collect")
     facts = [interval(ssrc, call_id=f"{ssrc * 7919:x}" * 30) for ssrc in range(1000)]
     taken = flushed = 0
-    while not store.stats.rows_shed:
+    while not writer.stats.rows_shed:
         with suppress(StoreUnavailable):
             writer.write("stream_interval", stream_interval_batch(facts))
             taken += 1
             writer.flush()
             flushed += 1
     assert 0 < flushed < taken
-    assert (1000, True) == (store.stats.rows_shed, writer.spool.size_bytes <= 1024**2)
+    assert (1000, True) == (writer.stats.rows_shed, writer.spool.size_bytes <= 1024**2)
     server.answer = lambda lines: (204, "", {})
     assert eventually(lambda: writer.spool.empty)
     writer.flush()
     assert taken * 1000 == len(server.wait_for_lines(taken * 1000))
     written(writer, 1)
-    assert (taken * 1000 + 1, 0) == (store.stats.rows_sent, writer.held_bytes)
+    assert (taken * 1000 + 1, 0) == (writer.stats.rows_sent, writer.held_bytes)
 
 
 def test_a_writer_is_open_once(store: InfluxStore, opened: Callable[..., InfluxStore]) -> None:
@@ -306,7 +309,7 @@ def test_values_that_are_not_finite_are_counted(server: StubServer, store: Influ
     row = {"time": NOW, "tenant": "t", "pool": "p", "region": "r", "node": "n", "erlangs": float("nan")}
     writer.write("load_minute", batch("load_minute", [row]))
     writer.flush()
-    assert store.stats.values_not_finite == 1
+    assert writer.stats.values_not_finite == 1
     assert server.lines() == [f"load_minute,node=n,pool=p,region=r,tenant=t _fields=0i {NOW}"]
 
 
@@ -318,6 +321,16 @@ def test_pauses_grow_with_jitter_and_start_anew() -> None:
     pauses.over()
     assert pauses.begin(0, 7.0) == 7.0
     assert (True, False) == (pauses.paused(6_999_999_999), pauses.paused(7_000_000_000))
+
+
+def test_health_tells_what_waits(server: StubServer, store: InfluxStore) -> None:
+    server.answer = lambda lines: (503, "", {})
+    writer = store.writer("collect")
+    written(writer, 1, 2)
+    health = writer.health()
+    assert (2, writer.spool.size_bytes) == (health.spool_rows, health.spool_bytes)
+    assert health.spool_oldest_ns is not None
+    assert health.requests["throttled"] >= 1
 
 
 def test_measurements_share_four_policies() -> None:
@@ -335,3 +348,48 @@ def test_how_long_to_wait_is_what_the_server_says(server: StubServer, tmp_path: 
     sent = sender.send(Target("db", policy_of("call")), compressed([b"call x=1i 1\n"]))
     sender.close()
     assert (WriteOutcome.THROTTLED, 7.0) == (sent.outcome, sent.retry_after_s)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, require_root: None) -> Iterator[Path]:
+    """Return a directory on a disk of 2 MB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(path)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"missing: the right to mount ({mounted.stderr.decode().strip()})")
+    yield path
+    subprocess.run(["umount", str(path)], check=True)
+
+
+def test_a_full_disk_loses_nothing_that_was_acknowledged(server: StubServer, small_disk: Path) -> None:
+    server.answer = lambda lines: (503, "", {})
+    settings = StorageSettings.model_validate(
+        {
+            "influx": {"backoff": 0.01, "backoff_max": 0.05, "held_bytes": 1024**2},
+            "spool": {"directory": str(small_disk), "segment_bytes": 65536, "fsync": "always"},
+        }
+    )
+    store = InfluxStore(f"influx://127.0.0.1:{server.port}/db", settings)
+    writer = store.writer("collect")
+    acknowledged = refused = tick = 0
+    while not writer.stats.rows_shed:
+        facts = [interval(tick * 500 + i, call_id=f"{tick * 7919 + i * 104729:x}" * 10) for i in range(500)]
+        with suppress(StoreUnavailable):
+            writer.write("stream_interval", stream_interval_batch(facts))
+            tick += 1
+            try:
+                writer.flush()
+                acknowledged = tick
+            except StoreUnavailable:
+                refused += 1
+    assert acknowledged > 3
+    assert refused > 0
+    server.answer = lambda lines: (204, "", {})
+    assert eventually(lambda: writer.spool.empty)
+    writer.flush()
+    written(writer, tick * 500)
+    store.close()
+    assert list(range(tick * 500 + 1)) == sorted(set(ssrcs(server.lines())))

@@ -165,3 +165,12 @@ def test_no_rows_make_an_empty_batch() -> None:
 def test_bytes_that_were_no_text_are_stored_without_costing_the_others() -> None:
     rows = call_batch([_call("good"), _call("b\udcffd")])
     assert ["good", "b?d"] == rows["call_id"].to_pylist()
+
+
+def test_what_was_seen_of_packets_is_stored_and_null_for_reports() -> None:
+    seen = dataclasses.replace(interval(), payload_types=(8, 101), markers=3, dscp=46, spacing_max_ms=41.5)
+    names = ("payload_types", "markers", "dscp", "spacing_max_ms", "burst_density")
+    rows = stream_interval_batch([seen, interval(2)])
+    assert [["8 101", None], [3, None], [46, None], [41.5, None], [None, None]] == [
+        rows[name].to_pylist() for name in names
+    ]

@@ -1,6 +1,7 @@
 """The RTP benchmark's traffic is what it says, and both kernels count it alike."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from collectors.kernels.frames import FRAME
 from collectors.tracking.streams import StreamSettings, StreamTable
-from surgecast.bench import rtp
+from surgecast.bench import rtp, rtp_compile, rtp_file
 from surgecast.bench.rtp_native import compile_native
 from surgecast.bench.rtp_traffic import Traffic
 
@@ -58,3 +59,27 @@ def test_kernel_in_c_counts_alike(tmp_path: Path) -> None:
         "bytes",
     ):
         assert one[name].tolist() == other[name].tolist()
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    path = tmp_path / "streams.pcap"
+    assert 1900 < rtp_file.write_capture(path, 40, 50) < 2100
+    return path
+
+
+def test_all_readers_find_the_streams_of_the_file(capture: Path) -> None:
+    assert 40 == rtp_file._ours(capture)["streams_found"] == rtp_file._plain(capture)["streams_found"]
+
+
+def test_tshark_reads_the_file_as_we_do(capture: Path, require_program: Callable[[str], str]) -> None:
+    found = rtp_file._tshark(require_program("tshark"), capture)
+    ours = rtp_file._ours(capture)
+    assert 40 == found["streams_found"]
+    # tshark takes what came (duplicates too) from what was expected, so that a duplicate hides a loss.
+    assert ours["lost"] - ours["duplicates"] == found["lost"]
+
+
+def test_a_cached_kernel_is_ready_sooner(tmp_path: Path) -> None:
+    measured = rtp_compile.run(tmp_path)
+    assert measured["cached"]["kernels_seconds"] < measured["cold"]["kernels_seconds"]

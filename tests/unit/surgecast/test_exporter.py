@@ -18,6 +18,7 @@ from collectors.capture.base import SourceStats
 from collectors.facts import Payload
 from collectors.publish import StoreSink
 from collectors.tracking.labels import Labeller, NodeRule, TrunkRule
+from storage.seam import WriterHealth
 from surgecast.exporter import CollectorMetrics, ExporterServer
 from telephony.model import Outcome
 
@@ -39,7 +40,12 @@ def metrics_of(
     traffic: HepTraffic, stats: SourceStats | None = None, labeller: Labeller | None = None
 ) -> CollectorMetrics:
     pipeline, _ = run(traffic, labeller=labeller)
-    return CollectorMetrics(pipeline, StoreSink(NoWriter(), lambda: 0.0), lambda: stats or SourceStats())
+    return CollectorMetrics(
+        pipeline,
+        StoreSink(NoWriter(), lambda: 0.0),
+        lambda: stats or SourceStats(),
+        store_health=lambda: WriterHealth({"timeout": 1, "written": 5}, {"malformed": 2}, spool_rows=3),
+    )
 
 
 def everything() -> CollectorMetrics:

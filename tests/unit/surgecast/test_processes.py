@@ -137,3 +137,12 @@ def test_supervise_ends_with_its_stop_event(tmp_path: Path) -> None:
     thread.join(PATIENCE_SECONDS)
     assert not thread.is_alive()
     assert (tmp_path / "ended").exists()
+
+
+def test_the_demo_captures_the_simulators_rtp_where_it_may(tmp_path: Path) -> None:
+    def interfaces(capture: bool) -> list[tuple[str, object]]:
+        settings = demonstration.demo_settings(tmp_path, hep_port=1, web_port=2, metrics_port=3, capture=capture)
+        return [(interface.name, interface.port_ranges()) for interface in settings.collect.interfaces]
+
+    assert [("lo", ((40_000, 49_999),))] == interfaces(capture=True)
+    assert [] == interfaces(capture=False)

@@ -1,0 +1,329 @@
+"""How surprising the last slots are, pooled over several lengths, and how much surprise a budget of alerts allows.
+
+A short pool finds an outage at once, a long one a small change that lasts. Each pool is compared with what the
+level before the pool lets expect: a level of within it would have learned the incident already. How far a pool
+strays by itself is learned per part of the day, its tails per side, and the threshold from how often the clean
+history would have been alerted on. This module keeps no state and knows no incidents.
+"""
+
+from dataclasses import dataclass
+from math import log, sqrt
+
+import numpy as np
+
+from alerts.baseline import Baseline
+from alerts.signals import BOTH, Direction, Kind
+from forecast.localtime import Bools, Floats, Ints
+
+POOLS = (1, 3, 6, 12, 24, 48)
+"""Slots pooled."""
+_LONGEST_POOL_S = 4 * 3600
+_LONGEST_SHORT = 24
+LEAST_DAYS = 14
+"""Days of history below which a scope is learning."""
+_SKIPPED_DAYS = 21
+_LEAST_SKIPPED_DAYS = 8
+"""Days at the beginning whose own baseline was still too young to be judged by."""
+_LEVEL_RANGE = (-0.5, 1.0)
+_RIDGE = 0.02
+_RELATIVE_VARIANCE = 0.002
+_TAIL = 0.95
+_LEAST_TAIL = 0.15
+_LONG_POOL_BONUS = 0.5
+"""A long pool that exceeds does so for longer: fewer episodes for the same share of time."""
+_PART_HOURS = 1
+_PART_PRIOR = 30
+_LEAST_SCALE = 0.7
+"""Of the scatter that chance alone makes (1)."""
+_LEAST_PART = 20
+_LEAST_THRESHOLD = 5.0
+_MANY, _MANY_TIMES = 10, 4
+_MARGIN = 0.7
+"""Share of the budget spent on the history: another time holds surprises of its own."""
+REJOIN_S = 2 * 3600
+"""An alert in the same direction within this time of the last one is the same one again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """How the pool of `slots` behaves by itself."""
+
+    slots: int
+    gain: Floats
+    """What part of each level carries over into the pool."""
+    middle: Floats
+    """[hour]: usual value."""
+    scale: Floats
+    """[hour]: usual scatter."""
+    tail_from: dict[Direction, float]
+    """Score beyond which `1 - _TAIL` of the history lay."""
+    tail_mean: dict[Direction, float]
+    """How far beyond, on average."""
+
+    def surprise(self, scores: Floats, side: Direction) -> Floats:
+        """Return about minus the log of how often such a score comes by itself."""
+        signed = scores if side is Direction.UP else -scores
+        return (
+            -log(1 - _TAIL)
+            + _LONG_POOL_BONUS * log(self.slots)
+            + (signed - self.tail_from[side]) / self.tail_mean[side]
+        )
+
+    def score_at(self, surprise: float, side: Direction) -> float:
+        """Return the unsigned score that surprises this much."""
+        over = surprise + log(1 - _TAIL) - _LONG_POOL_BONUS * log(self.slots)
+        return max(0.0, self.tail_from[side] + over * self.tail_mean[side])
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """All that was learned from a history: pools and the threshold on surprise."""
+
+    pools: tuple[Pool, ...]
+    threshold: float
+    weeks: float
+    """Clean history that the threshold stands on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Surprise of every slot; arrays are [side, slot], sides in the order up, down."""
+
+    surprise: Floats
+    pool: Ints
+    """Which pool surprises most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A pool of slots beside what was expected of it, in amounts."""
+
+    observed: float
+    expected: float
+    base: float
+    low: float
+    high: float
+
+
+def pool_lengths(slot_s: int) -> tuple[int, ...]:
+    """Return the pools for slots of this length: up to 4 h, and up to 24 slots where those are longer.
+
+    >>> pool_lengths(300), pool_lengths(900)
+    ((1, 3, 6, 12, 24, 48), (1, 3, 6, 12, 24))
+    """
+    return tuple(n for n in POOLS if n <= _LONGEST_SHORT or n * slot_s <= _LONGEST_POOL_S)
+
+
+def calibrate(
+    known: Baseline, slot_s: int, *, budget_per_week: float, threshold: float | None = None
+) -> Calibration:
+    """Return what a history teaches; a `threshold` that is given is kept.
+
+    Raises ValueError where the history holds too little to learn from.
+    """
+    train = _training(known)
+    if not train.any():
+        raise ValueError(f"fewer than {_LEAST_SKIPPED_DAYS} days of history to learn from")
+    pools = tuple(_learn_pool(known, length, train) for length in pool_lengths(slot_s))
+    per_week = known.slots_per_day * 7 * float(known.usable.mean())
+    weeks = float(train.sum()) / max(per_week, 1.0)
+    if threshold is None:
+        surprise = np.where(train, evidence(known, pools).surprise, -np.inf)
+        threshold = _threshold(surprise, train, budget_per_week * weeks * _MARGIN, REJOIN_S // slot_s)
+    return Calibration(pools, threshold, weeks)
+
+
+def _training(known: Baseline) -> Bools:
+    days = int(known.day[-1]) + 1
+    skipped = min(_SKIPPED_DAYS, max(_LEAST_SKIPPED_DAYS, days // 2))
+    train: Bools = known.usable & (known.day >= skipped)
+    return train
+
+
+def _learn_pool(known: Baseline, length: int, train: Bools) -> Pool:
+    mass = pooled(known.weight * known.usable, length)
+    excess = pooled((known.observed - known.expected) * known.usable, length)
+    places = np.flatnonzero(train & (mass > 0))
+    thin = places[:: max(1, length // 3)]
+    shift = np.clip(excess[thin] / mass[thin], -0.3, 0.3)
+    weight = mass[thin] / (1 + _RELATIVE_VARIANCE * mass[thin])
+    before = _levels_before(known, length)[:, thin]
+    square = (before * weight) @ before.T
+    ridge = _RIDGE * float(np.trace(square)) / len(square) + 1e-12
+    gain: Floats = np.asarray(
+        np.linalg.solve(square + ridge * np.eye(len(square)), (before * weight) @ shift), np.float64
+    )
+    stray = _stray(known, length, gain)
+    middle, scale = _by_hour(stray, known, places, length)
+    scores = ((stray - middle[known.hour]) / scale[known.hour])[places]
+    tail_from, tail_mean = {}, {}
+    for side in BOTH:
+        signed = scores if side is Direction.UP else -scores
+        tail_from[side] = float(np.quantile(signed, _TAIL))
+        beyond = signed[signed > tail_from[side]] - tail_from[side]
+        # By a quantile: an incident that nobody noticed lies far out and must not make the tail long.
+        tail_mean[side] = max(_LEAST_TAIL, float(np.quantile(beyond, 0.75)) / log(4) if beyond.size else 0.0)
+    return Pool(length, gain, middle, scale, tail_from, tail_mean)
+
+
+def _by_hour(stray: Floats, known: Baseline, places: Ints, length: int) -> tuple[Floats, Floats]:
+    """Return median and scaled MAD per local hour with its neighbours, shrunk to those of all hours."""
+    values, hours = stray[places], known.hour[places]
+    middle_all = float(np.median(values))
+    scale_all = 1.4826 * float(np.median(np.abs(values - middle_all)))
+    middle, scale = np.full(24, middle_all), np.full(24, scale_all)
+    for hour in range(24):
+        part = values[np.abs((hours - hour + 12) % 24 - 12) <= _PART_HOURS]
+        if part.size < _LEAST_PART:
+            continue
+        centre = float(np.median(part))
+        spread = 1.4826 * float(np.median(np.abs(part - centre)))
+        own = part.size / length / (part.size / length + _PART_PRIOR)
+        middle[hour] = own * centre
+        scale[hour] = np.sqrt(own * spread**2 + (1 - own) * scale_all**2)
+    return middle, np.maximum(scale, _LEAST_SCALE)
+
+
+def evidence(known: Baseline, pools: tuple[Pool, ...]) -> Evidence:
+    """Return how surprising every slot is; minus infinity where it is not usable."""
+    best = np.full((len(BOTH), known.usable.size), -np.inf)
+    which = np.zeros(best.shape, np.int64)
+    for number, pool in enumerate(pools):
+        scores = (_stray(known, pool.slots, pool.gain) - pool.middle[known.hour]) / pool.scale[known.hour]
+        for place, side in enumerate(BOTH):
+            surprise = np.where(known.usable, pool.surprise(scores, side), -np.inf)
+            more = surprise > best[place]
+            best[place][more] = surprise[more]
+            which[place][more] = number
+    return Evidence(best, which)
+
+
+def pooled(values: Floats, length: int) -> Floats:
+    """Return sums over each slot and the `length - 1` before it.
+
+    >>> pooled(np.array([1.0, 2.0, 4.0]), 2)
+    array([1., 3., 6.])
+    """
+    running = np.r_[0.0, np.cumsum(values)]
+    after = np.arange(1, values.size + 1)
+    return np.asarray(running[after] - running[np.maximum(after - length, 0)])
+
+
+def _levels_before(known: Baseline, length: int) -> Floats:
+    return np.asarray(known.levels[:, np.maximum(np.arange(known.usable.size) - length, 0)])
+
+
+def level_before(known: Baseline, pool: Pool, slot: int) -> float:
+    """Return the level that a pool ending with `slot` is judged by."""
+    return float(np.clip(pool.gain @ known.levels[:, max(slot - pool.slots, 0)], *_LEVEL_RANGE))
+
+
+def _stray(known: Baseline, length: int, gain: Floats) -> Floats:
+    """Return how far each pool lies from the expected, in standard deviations of pure chance."""
+    usable = known.usable
+    observed = pooled(known.observed * usable, length)
+    level = np.clip(gain @ _levels_before(known, length), *_LEVEL_RANGE)
+    mass = pooled(known.weight * usable, length)
+    expected = np.maximum(pooled(known.expected * usable, length) + level * mass, 0.0)
+    return stray(known.kind, observed, expected, pooled(known.base * usable, length))
+
+
+def stray(kind: Kind, observed: Floats, expected: Floats, base: Floats) -> Floats:
+    """Return (observed - expected) on the scale where chance has a variance of about 1 (Anscombe).
+
+    >>> stray(Kind.COUNT, np.array([0.0, 100.0]), np.array([25.0, 100.0]), np.ones(2)).round(1)
+    array([-8.8,  0. ])
+    """
+    if kind is Kind.COUNT:
+        return np.asarray(2 * (np.sqrt(observed + 0.375) - np.sqrt(expected + 0.375)))
+    if kind is Kind.RATIO:
+        seen = np.clip((observed + 0.375) / (base + 0.75), 0.0, 1.0)
+        due = np.clip((expected + 0.375) / (base + 0.75), 0.0, 1.0)
+        return np.asarray(2 * np.sqrt(base + 0.5) * (np.arcsin(np.sqrt(seen)) - np.arcsin(np.sqrt(due))))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.log(np.maximum(observed, 1e-3 * expected) / expected)
+    return np.asarray(np.where(expected > 0, np.sqrt(base) * np.clip(relative, -3, 3), 0.0))
+
+
+def amount_at(kind: Kind, value: float, expected: float, base: float) -> float:
+    """Return the observed amount that strays by `value`: the inverse of `stray`, never negative.
+
+    >>> round(amount_at(Kind.COUNT, 0.0, 25.0, 1.0), 6)
+    25.0
+    """
+    if kind is Kind.COUNT:
+        root = max(0.0, sqrt(expected + 0.375) + value / 2)
+        return max(0.0, root * root - 0.375)
+    if kind is Kind.RATIO:
+        due = np.arcsin(np.sqrt(np.clip((expected + 0.375) / (base + 0.75), 0.0, 1.0)))
+        angle = float(np.clip(due + value / (2 * (base + 0.5) ** 0.5), 0.0, np.pi / 2))
+        return float(np.clip(np.sin(angle) ** 2 * (base + 0.75) - 0.375, 0.0, base))
+    return float(expected * np.exp(np.clip(value / max(base, 1e-9) ** 0.5, -3, 3)))
+
+
+def window(known: Baseline, pool: Pool, threshold: float, slot: int, *, first: int = 0) -> Window:
+    """Return the pool that ends with `slot` (from `first` on) and the band in which it would not alert."""
+    span = slice(max(slot - pool.slots + 1, first, 0), slot + 1)
+    measured = known.usable[span] | (known.weight[span] > 0)
+    observed = float((known.observed[span] * measured).sum())
+    base = float((known.base[span] * measured).sum())
+    level = level_before(known, pool, slot)
+    expected = float(((known.expected[span] + level * known.weight[span]) * measured).sum())
+    middle, scale = float(pool.middle[known.hour[slot]]), float(pool.scale[known.hour[slot]])
+    high = middle + scale * pool.score_at(threshold, Direction.UP)
+    low = middle - scale * pool.score_at(threshold, Direction.DOWN)
+    return Window(
+        observed, expected, base,
+        amount_at(known.kind, low, expected, base), amount_at(known.kind, high, expected, base),
+    )  # fmt: skip
+
+
+def detectable_change(known: Baseline, calibration: Calibration, slot: int) -> float:
+    """Return the smallest lasting change, relative to the expected, that would be noticed at this time of day.
+
+    Infinity where nothing is expected.
+    """
+    least = np.inf
+    for pool in calibration.pools:
+        seen = window(known, pool, calibration.threshold, slot)
+        if seen.expected > 0:
+            change = min((seen.high - seen.expected), (seen.expected - seen.low)) / seen.expected
+            least = min(least, change if change > 0 else np.inf)
+    return float(least)
+
+
+def _threshold(surprise: Floats, train: Bools, allowed: float, rejoin: int) -> float:
+    """Return the threshold at which such a history has `allowed` alerts.
+
+    The few that the budget allows are a poor sample; the rate at which alerts thin out with the threshold, seen at
+    several times as many, says the same with less chance in it. The more careful of both holds.
+    """
+    counted = _threshold_of(surprise, train, int(allowed), rejoin)
+    many = max(_MANY, int(_MANY_TIMES * allowed))
+    few = max(1, int(allowed))
+    low, high = _threshold_of(surprise, train, many, rejoin), _threshold_of(surprise, train, few, rejoin)
+    slope = max(high - low, 0.0) / log(many / few)
+    return max(counted, low + slope * log(many / max(allowed, 0.5)), low + log(many / max(allowed, 0.5)))
+
+
+def _threshold_of(surprise: Floats, train: Bools, count: int, rejoin: int) -> float:
+    """Return the least threshold at which the history would have had no more than `count` alerts."""
+    low, high = 0.0, max(_LEAST_THRESHOLD, float(surprise[np.isfinite(surprise)].max(initial=0.0))) + 1
+    while high - low > 0.01:
+        middle = (low + high) / 2
+        if _count(surprise, train, middle, rejoin) <= count:
+            high = middle
+        else:
+            low = middle
+    return max(high, _LEAST_THRESHOLD)
+
+
+def _count(surprise: Floats, train: Bools, threshold: float, rejoin: int) -> int:
+    """Return how many alerts there would have been: two slots in a row over the threshold on the same side."""
+    count = 0
+    places = np.flatnonzero(train)
+    for side in range(len(BOTH)):
+        over = surprise[side][places] >= threshold
+        at = places[over & np.r_[False, over[:-1]]]
+        count += int((np.diff(at) > rejoin).sum()) + 1 if at.size else 0
+    return count

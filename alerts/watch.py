@@ -1,0 +1,319 @@
+"""Follows one signal slot by slot: learning, normal, pending, firing, no data; live and in a backtest alike.
+
+An alert is raised at its onset only, after two slots in a row; it ends when half of the shift is gone. Its slots
+teach nothing, unless it lasts so long that it is the new normal. Time comes with the slots; no clock is read.
+"""
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+import numpy as np
+
+from alerts.baseline import Baseline, baseline
+from alerts.detectors import (
+    LEAST_DAYS,
+    REJOIN_S,
+    Calibration,
+    Evidence,
+    Pool,
+    calibrate,
+    detectable_change,
+    evidence,
+    level_before,
+    window,
+)
+from alerts.signals import BOTH, Direction, Kind, Signal
+from forecast.localtime import DAY_S, Bools
+from forecast.series import State
+
+ADOPTED_AFTER_DAYS = 3
+"""An alert that lasts this many days is the new normal: it ends, and the baseline learns it."""
+_ADOPTED_SHARE, _ADOPTED_SPAN_DAYS = 0.35, 3
+"""Alerts that fill this share of the last days, one after the other, are the new normal too."""
+RECALIBRATED_DAYS = 7
+_SETTLED_WEEKS = 4.0
+"""From this much clean history on the threshold stays. Counted anew without the alerts that were raised it would
+sink week by week; counted with them, true incidents would blunt it."""
+NO_DATA_SLOTS = 2
+_RECOVERED = 0.5
+_LEAST_CLOSING = 3
+LEARNING_RATIO = 0.2
+"""While learning, only what falls under this part of the expected is an alert."""
+
+
+class Status(StrEnum):
+    """What is known of a signal now."""
+
+    LEARNING = "learning"
+    NORMAL = "normal"
+    PENDING = "pending"
+    FIRING = "firing"
+    NO_DATA = "no_data"
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """What counts as worth an alert, beside being unlikely."""
+
+    budget_per_week: float = 1.0
+    least_volume: float = 30.0
+    """Amount expected (for ratios and means: units counted against) below which nothing is said."""
+    least_excess: float = 5.0
+    """Units beyond or short of the expected."""
+    directions: tuple[Direction, ...] = BOTH
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One episode. Slots count from the signal's first; amounts are per slot for counts, else ratio or mean."""
+
+    start: int
+    """The slot at whose end the alert was raised."""
+    onset: int
+    """First slot of the pool that raised it."""
+    end: int | None
+    """First slot that is normal again; None while it lasts."""
+    direction: Direction
+    observed: float
+    expected: float
+    low: float
+    high: float
+    score: float
+    """Surprise: about minus the log of how often such comes by itself."""
+    detectable_change: float
+    n: float
+    """Calls, or what the ratio is counted against, in the pool that raised it."""
+    pool: int
+    excess: float
+    """Units beyond (or short of, negative) the expected, over the episode."""
+    adopted: bool = False
+    """It ended because it is the new normal."""
+
+
+@dataclass(slots=True)
+class _Open:
+    alert: Alert
+    pool: Pool
+    level: float
+    first: int
+    peak: float
+
+
+@dataclass(slots=True)
+class Watch:
+    """The state of one signal. `advance` with ever longer versions of the signal returns what changed."""
+
+    sensitivity: Sensitivity = field(default_factory=Sensitivity)
+    holiday: frozenset[int] = frozenset()
+    alerts: list[Alert] = field(default_factory=list)
+    """All so far; the last may be open."""
+    status: Status = Status.LEARNING
+    calibration: Calibration | None = None
+    known: Baseline | None = None
+    _excluded: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
+    _next: int = 0
+    _calibrated_day: int = -(10**9)
+    _open: _Open | None = None
+    _pending: tuple[int, int] | None = None
+    """Slot and side of the first of two."""
+    _missing: int = 0
+    _since: int = 0
+    """First slot after the last alert: pools do not reach behind it."""
+
+    def skip_to(self, slot: int, signal: Signal, excluded: Bools | None = None) -> None:
+        """Take the slots before `slot` as history; `excluded` are those of known incidents."""
+        self._next = slot
+        self._excluded = np.zeros(slot, np.bool_) if excluded is None else excluded[:slot].copy()
+        self._recalibrate(signal, slot)
+
+    def advance(self, signal: Signal) -> list[Alert]:
+        """Judge the slots that are new; return the alerts that began or ended, in order."""
+        grown = np.zeros(len(signal), np.bool_)
+        grown[: self._excluded.size] = self._excluded
+        self._excluded = grown
+        changes: list[Alert] = []
+        days = signal.series.grid.day - signal.series.grid.day[0]
+        while self._next < len(signal):
+            day = int(days[self._next])
+            if day - self._calibrated_day >= RECALIBRATED_DAYS:
+                self._recalibrate(signal, self._next)
+            due = int(np.searchsorted(days, self._calibrated_day + RECALIBRATED_DAYS))
+            self._walk(signal, min(max(due, self._next + 1), len(signal)), changes)
+        return changes
+
+    @property
+    def history_days(self) -> float:
+        """Days of history that have been seen."""
+        return 0.0 if self.known is None else float(np.unique(self.known.day[self.known.usable]).size)
+
+    def detectable_change(self) -> float:
+        """Return the smallest lasting change that would be noticed now; infinity while learning."""
+        if self.known is None or self.calibration is None:
+            return float("inf")
+        return detectable_change(self.known, self.calibration, self.known.usable.size - 1)
+
+    def _recalibrate(self, signal: Signal, upto: int) -> None:
+        days = signal.series.grid.day
+        self._calibrated_day = int(days[min(upto, len(signal) - 1)] - days[0])
+        if not upto:
+            return
+        self._teach_recurring(7 * DAY_S // signal.series.slot_s)
+        past = signal.until(upto)
+        known = baseline(past, self.holiday, self._excluded[:upto])
+        settled = self.calibration if self.calibration and self.calibration.weeks >= _SETTLED_WEEKS else None
+        try:
+            self.calibration = calibrate(
+                known, past.series.slot_s,
+                budget_per_week=self.sensitivity.budget_per_week,
+                threshold=settled.threshold if settled else None,
+            )  # fmt: skip
+        except ValueError:
+            self.calibration = None
+
+    def _teach_recurring(self, week: int) -> None:
+        """Let slots teach that were unusual at the same time a week apart: the profile has changed."""
+        if self._excluded.size > week:
+            again = self._excluded[week:] & self._excluded[:-week]
+            self._excluded[week:] &= ~again
+            self._excluded[:-week] &= ~again
+
+    def _walk(self, signal: Signal, until: int, changes: list[Alert]) -> None:
+        """Judge [next, until): what is masked on the way changes what follows, so the evidence is made anew."""
+        whole = signal.until(until)
+        fresh: Evidence | None = None
+        self.known = baseline(whole, self.holiday, self._excluded[:until])
+        while self._next < until:
+            if self.calibration is None:
+                self.status = Status.LEARNING
+                self._next = until
+                return
+            if fresh is None:
+                fresh = evidence(self.known, self.calibration.pools)
+            slot = self._next
+            self._next += 1
+            if not self.known.weight[slot] > 0:
+                self._without_data(signal, slot)
+            elif self._open is not None:
+                self._missing = 0
+                if self._close(slot, signal.series.slot_s, changes):
+                    self.known = baseline(whole, self.holiday, self._excluded[:until])
+                    fresh = None
+            else:
+                self._missing = 0
+                self._judge(signal, slot, fresh, changes)
+
+    def _without_data(self, signal: Signal, slot: int) -> None:
+        if signal.series.state[slot] == State.MISSING:
+            self._missing += 1
+            if self._missing >= NO_DATA_SLOTS and self._open is None:
+                self.status = Status.NO_DATA
+        self._pending = None
+
+    def _judge(self, signal: Signal, slot: int, seen: Evidence, changes: list[Alert]) -> None:
+        assert self.calibration is not None
+        assert self.known is not None
+        side = int(seen.surprise[:, slot].argmax())
+        direction = BOTH[side]
+        surprise = float(seen.surprise[side, slot])
+        pending, self._pending = self._pending, None
+        self.status = Status.LEARNING if self._young(signal, slot) else Status.NORMAL
+        if direction not in self.sensitivity.directions or surprise < self.calibration.threshold:
+            return
+        pool = self.calibration.pools[int(seen.pool[side, slot])]
+        alert = self._alert(slot, pool, direction, surprise, signal)
+        if alert is None:
+            return
+        self._pending = (slot, side)
+        if pending is None or pending[1] != side:
+            self.status = Status.PENDING
+            return
+        self._raise(alert, pool, signal.series.slot_s, changes)
+
+    def _young(self, signal: Signal, slot: int) -> bool:
+        return slot * signal.series.slot_s < LEAST_DAYS * DAY_S
+
+    def _alert(self, slot: int, pool: Pool, side: Direction, surprise: float, signal: Signal) -> Alert | None:
+        """Return the alert that a slot would raise, None where there is too little of it."""
+        assert self.known is not None
+        assert self.calibration is not None
+        first = max(slot - pool.slots + 1, self._since, 0)
+        seen = window(self.known, pool, self.calibration.threshold, slot, first=first)
+        volume = max(seen.expected, seen.observed) if signal.kind is Kind.COUNT else seen.base
+        excess = seen.observed - seen.expected
+        if volume < self.sensitivity.least_volume or abs(excess) < self.sensitivity.least_excess:
+            return None
+        if self._young(signal, slot) and not seen.observed < LEARNING_RATIO * seen.expected:
+            return None
+        measured = int((self.known.weight[first : slot + 1] > 0).sum())
+        per = measured if signal.kind is Kind.COUNT else seen.base
+        return Alert(
+            start=slot, onset=first, end=None, direction=side, score=surprise, n=volume, pool=pool.slots,
+            observed=seen.observed / per, expected=seen.expected / per, low=seen.low / per, high=seen.high / per,
+            detectable_change=detectable_change(self.known, self.calibration, slot), excess=excess,
+        )  # fmt: skip
+
+    def _raise(self, alert: Alert, pool: Pool, slot_s: int, changes: list[Alert]) -> None:
+        assert self.known is not None
+        last = self.alerts[-1] if self.alerts else None
+        level = level_before(self.known, pool, alert.start)
+        again = (
+            last is not None
+            and last.end is not None
+            and last.direction is alert.direction
+            and (alert.start - last.end) * slot_s <= REJOIN_S
+        )
+        first = max(alert.onset, self._since)
+        if again and last is not None:
+            self.alerts[-1] = alert = replace(last, end=None)
+        else:
+            self.alerts.append(alert)
+            changes.append(alert)
+        self._open = _Open(alert, pool, level, first, 0.0)
+        self._open.peak = self._shift(self._open, first, alert.start if not again else self._next - 1)
+        self.status = Status.FIRING
+        self._pending = None
+
+    def _shift(self, opened: _Open, first: int, last: int) -> float:
+        """Return the excess over [first, last], relative to the weight: what the level would have to be."""
+        assert self.known is not None
+        span = slice(first, last + 1)
+        mass = self.known.weight[span]
+        excess = (self.known.observed[span] - self.known.expected[span] - opened.level * mass) * (mass > 0)
+        return float(excess.sum() / max(mass.sum(), 1e-9))
+
+    def _close(self, slot: int, slot_s: int, changes: list[Alert]) -> bool:
+        """End the open alert where half of its shift is gone; True where it ended."""
+        opened = self._open
+        assert opened is not None
+        assert self.known is not None
+        length = max(_LEAST_CLOSING, opened.pool.slots)
+        first = max(slot - length + 1, opened.first)
+        shift = self._shift(opened, first, slot)
+        if shift * opened.peak > 0 and abs(shift) > abs(opened.peak):
+            opened.peak = shift
+        adopted = (slot - opened.alert.start) * slot_s >= ADOPTED_AFTER_DAYS * DAY_S
+        if shift * np.sign(opened.peak) >= _RECOVERED * abs(opened.peak) and not adopted:
+            return False
+        mass = self.known.weight[opened.first : slot + 1]
+        excess = self._shift(opened, opened.first, slot) * float(mass.sum())
+        if not adopted:
+            self._excluded[opened.first : slot + 1] = True
+            recent = slice(max(0, slot + 1 - _ADOPTED_SPAN_DAYS * DAY_S // slot_s), slot + 1)
+            measured = self.known.weight[recent] > 0
+            if self._excluded[recent][measured].mean() >= _ADOPTED_SHARE:
+                self._excluded[recent] = False
+        end = slot + 1 if adopted else max(self._back_to_normal(opened, first, slot), opened.alert.start + 1)
+        self.alerts[-1] = replace(opened.alert, end=end, excess=excess, adopted=adopted)
+        changes.append(self.alerts[-1])
+        self._open = None
+        self._since = slot + 1
+        self.status = Status.NORMAL
+        return True
+
+    def _back_to_normal(self, opened: _Open, first: int, slot: int) -> int:
+        """Return the slot from which the rest of the closing pool lies on the normal side of half the shift."""
+        gone = slot + 1
+        for place in range(slot, first - 1, -1):
+            if self._shift(opened, place, slot) * np.sign(opened.peak) < _RECOVERED * abs(opened.peak):
+                gone = place
+        return gone

@@ -1,0 +1,12 @@
+"""The examples in the docstrings hold."""
+
+import doctest
+
+import pytest
+
+from alerts import detectors, scoring, signals
+
+
+@pytest.mark.parametrize("module", [detectors, scoring, signals])
+def test_examples(module: object) -> None:
+    assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]

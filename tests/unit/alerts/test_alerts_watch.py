@@ -1,0 +1,174 @@
+"""The detector on made-up loads: what it finds, when, and what it keeps quiet about."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from alert_series import PER_DAY, load
+
+from alerts.backtest import backtest
+from alerts.signals import Direction, Kind, Signal
+from alerts.watch import Sensitivity, Status, Watch
+from forecast.series import BadSeries, Series, State
+
+TRAIN = 56 * PER_DAY
+DAYS = 84
+AT = 60 * PER_DAY + 48
+"""Noon of a Friday after the history."""
+
+
+def changed(series: Series, first: int, last: int, factor: float) -> Series:
+    y = series.y.copy()
+    y[first:last] = np.round(y[first:last] * factor)
+    return replace(series, y=y)
+
+
+def inside(alerts: list[int], first: int, last: int) -> list[int]:
+    return [a for a in alerts if first <= a < last]
+
+
+def starts(series: Series) -> list[int]:
+    return [alert.start for alert in backtest(series).alerts]
+
+
+def test_clean_weeks_stay_within_the_budget() -> None:
+    weeks = DAYS / 7 - 8
+    counts = [len(starts(load(DAYS, seed=seed))) for seed in range(4)]
+    assert sum(counts) / (4 * weeks) <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("factor", "slots", "within", "direction"),
+    [
+        (0.0, 4, 2, Direction.DOWN),
+        (0.5, 4, 2, Direction.DOWN),
+        (0.75, 8, 6, Direction.DOWN),
+        (1.5, 4, 3, Direction.UP),
+        (1.25, 8, 6, Direction.UP),
+    ],
+)
+def test_incident_is_found(factor: float, slots: int, within: int, direction: Direction) -> None:
+    report = backtest(changed(load(DAYS), AT, AT + slots, factor))
+    found = [a for a in report.alerts if AT <= a.start < AT + slots]
+    assert [a.direction for a in found] == [direction]
+    assert found[0].start - AT + 1 <= within
+
+
+def test_alert_is_raised_once_and_ends_with_the_incident() -> None:
+    report = backtest(changed(load(DAYS), AT, AT + 8, 0.4))
+    found = [a for a in report.alerts if AT <= a.start < AT + 20]
+    assert len(found) == 1
+    assert found[0].end is not None
+    assert abs(found[0].end - (AT + 8)) <= 2
+
+
+def test_incident_does_not_echo_a_week_later() -> None:
+    week = 7 * PER_DAY
+    assert inside(starts(changed(load(DAYS), AT, AT + 12, 0.3)), AT + week - 4, AT + week + 16) == []
+
+
+def test_level_shift_is_adopted() -> None:
+    report = backtest(changed(load(DAYS), AT, DAYS * PER_DAY, 1.5))
+    assert len(report.alerts) >= 1
+    assert [a for a in report.alerts if a.start > AT + 14 * PER_DAY] == []
+
+
+def test_missing_slots_are_no_outage() -> None:
+    series = load(DAYS)
+    y, state = series.y.copy(), series.state.copy()
+    y[AT : AT + 8], state[AT : AT + 8] = np.nan, State.MISSING
+    assert inside(starts(replace(series, y=y, state=state)), AT, AT + 8) == []
+
+
+def test_missing_slots_are_a_status_of_their_own() -> None:
+    series = load(61)
+    y, state = series.y.copy(), series.state.copy()
+    y[-3:], state[-3:] = np.nan, State.MISSING
+    watch = Watch()
+    signal = Signal(replace(series, y=y, state=state))
+    watch.skip_to(TRAIN, signal)
+    watch.advance(signal)
+    assert watch.status is Status.NO_DATA
+
+
+def test_slot_by_slot_and_all_at_once_agree() -> None:
+    series = changed(load(63), AT, AT + 6, 0.4)
+    whole, stepped = Watch(), Watch()
+    whole.skip_to(TRAIN, Signal(series))
+    whole.advance(Signal(series))
+    stepped.skip_to(TRAIN, Signal(series.until(TRAIN + 1)))
+    for count in range(TRAIN + 1, len(series) + 1, 16):
+        stepped.advance(Signal(series.until(count)))
+    stepped.advance(Signal(series))
+    assert stepped.alerts == whole.alerts
+
+
+def test_the_future_changes_no_alert_of_the_past() -> None:
+    series = changed(load(DAYS), AT, AT + 6, 0.4)
+    later = changed(series, AT + 5 * PER_DAY, len(series), 3.0)
+    cut = AT + 4 * PER_DAY
+    assert inside(starts(later), 0, cut) == inside(starts(series), 0, cut)
+
+
+def test_small_volume_says_nothing() -> None:
+    quiet = changed(load(DAYS, mean=0.3), AT, AT + 4, 0.0)
+    assert inside(starts(quiet), AT, AT + 4) == []
+
+
+def test_detectable_change_shrinks_with_volume() -> None:
+    small, large = (backtest(load(DAYS, mean=mean)).detectable_change for mean in (20.0, 2000.0))
+    assert large < small
+
+
+def test_no_history_is_learning() -> None:
+    watch = Watch()
+    watch.advance(Signal(load(6)))
+    assert (watch.status, watch.alerts) == (Status.LEARNING, [])
+
+
+@pytest.mark.parametrize("days", [3, 84, 200])
+def test_training_days_that_do_not_fit_are_refused(days: int) -> None:
+    with pytest.raises(BadSeries, match="training days"):
+        backtest(load(DAYS), train_days=days)
+
+
+def ratio(days: int, good: float = 0.97) -> Signal:
+    attempts = load(days)
+    answered = np.random.default_rng(3).binomial(attempts.y.astype(np.int64), good).astype(np.float64)
+    return Signal(replace(attempts, y=answered), Kind.RATIO, attempts.y)
+
+
+def watched(signal: Signal, sensitivity: Sensitivity | None = None) -> Watch:
+    watch = Watch(sensitivity or Sensitivity(directions=(Direction.DOWN,)))
+    watch.skip_to(TRAIN, signal)
+    watch.advance(signal)
+    return watch
+
+
+def test_fallen_ratio_is_found_though_the_load_is_usual() -> None:
+    signal = ratio(70)
+    signal.series.y[AT : AT + 4] = np.floor(signal.series.y[AT : AT + 4] * 0.9)
+    found = [a for a in watched(signal).alerts if AT <= a.start < AT + 4]
+    assert [a.direction for a in found] == [Direction.DOWN]
+    assert found[0].expected == pytest.approx(0.97, abs=0.01)
+
+
+def test_ratio_of_few_says_nothing() -> None:
+    signal = ratio(70)
+    assert signal.base is not None
+    signal.base[AT : AT + 4], signal.series.y[AT : AT + 4] = 3.0, 0.0
+    assert [a for a in watched(signal).alerts if AT <= a.start < AT + 4] == []
+
+
+def test_only_the_asked_direction_alerts() -> None:
+    signal = Signal(changed(load(70), AT, AT + 4, 2.0))
+    assert [a for a in watched(signal).alerts if AT <= a.start < AT + 4] == []
+
+
+def test_fallen_mean_duration_is_found() -> None:
+    calls = load(70)
+    total = calls.y * np.random.default_rng(5).normal(180, 180 / np.sqrt(np.maximum(calls.y, 1)))
+    total[AT : AT + 4] *= 0.6
+    signal = Signal(replace(calls, y=total), Kind.MEAN, calls.y)
+    found = [a for a in watched(signal).alerts if AT <= a.start < AT + 4]
+    assert [a.direction for a in found] == [Direction.DOWN]
