@@ -16,7 +16,7 @@ from forecast.profiles import WEEK
 from forecast.ridge import DaySums, day_sums, fit_ridge
 
 _LEADS_PER_ORIGIN = 4
-_MOST_ROWS = 120_000
+_MOST_ROWS = 60_000
 _MEDIUM = 1
 _HALF_DAY = 3
 
