@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.embedded.store import EmbeddedStore
 from storage.seam import StoreError, StoreUnavailable
 from storage.settings import StorageSettings
 
 if TYPE_CHECKING:
+    from storage.embedded.store import EmbeddedStore
     from storage.influx.store import InfluxStore
 
 _INFLUX = ("influx", "influxs")
@@ -61,4 +61,6 @@ def open_store(
         raise StoreError("the URL of the store names no directory; use embedded:DIRECTORY")
     if existing and not (Path(path) / "data").is_dir():
         raise StoreUnavailable(f"no store at {path}: nothing was collected there yet, or the name is wrong")
+    from storage.embedded.store import EmbeddedStore  # and DuckDB, which who only shows a URL need not
+
     return EmbeddedStore(Path(path), settings)

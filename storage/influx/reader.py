@@ -11,7 +11,6 @@ asked of the server in another way, because reading everything would cost too mu
 """
 
 from collections.abc import Sequence
-from typing import cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,7 +18,6 @@ import pyarrow.compute as pc
 from storage.checks import Where, check_columns, check_keys, check_tags, measurement_named
 from storage.embedded.points import as_declared
 from storage.embedded.reader import EmbeddedReader
-from storage.embedded.relation import Database
 from storage.embedded.search import search_calls
 from storage.embedded.trace import trace
 from storage.embedded.worst import worst_calls
@@ -32,6 +30,7 @@ from telephony.model import Scale
 
 _ROWS_PER_CALL = 16
 _MOST_LOWEST = 100_000
+_WIDER = tuple(scale.value for scale in R_DIVISOR if scale is not Scale.NARROWBAND)
 _DIVISORS = {scale.value: divisor for scale, divisor in R_DIVISOR.items()}
 
 
@@ -39,7 +38,7 @@ class InfluxReader(EmbeddedReader):
     """Answers named queries within a scope; see `storage.seam.Reader`. Safe for several threads."""
 
     def __init__(self, source: Source, scope: Scope) -> None:
-        super().__init__(_database(source), scope)
+        super().__init__(source, scope)
         self._source = source
 
     def select(
@@ -86,7 +85,7 @@ class InfluxReader(EmbeddedReader):
         check_tags(STREAM_INTERVAL, list(where or {}))
         calls = self._lowest_rated(window, max(limit, 0), where)
         source = self._source.narrowed(Narrowing(calls=tuple(calls))) if calls else self._source
-        return worst_calls(_database(source), self.scope, window, limit, where)
+        return worst_calls(source, self.scope, window, limit, where)
 
     def calls(
         self,
@@ -101,7 +100,7 @@ class InfluxReader(EmbeddedReader):
         limit, offset = max(limit, 0), max(offset, 0)
         if match != EVERY_CALL:
             source = self._source.narrowed(Narrowing(match=match))
-            return search_calls(_database(source), self.scope, window, where, match, limit=limit, offset=offset)
+            return search_calls(source, self.scope, window, where, match, limit=limit, offset=offset)
         asked = self._source.question(self.scope, CALL, window, where)
         total = self._source.count(asked)
         times = self._source.rows(asked, ["time"], limit=offset + limit, newest_first=True)["time"]
@@ -110,14 +109,14 @@ class InfluxReader(EmbeddedReader):
         # All calls of the last one's time, so that equal times are in the same order on every page.
         since_ns = pc.min(times.cast(pa.int64())).as_py()
         page = search_calls(
-            _database(self._source), self.scope, Window(since_ns, window.until_ns), where, match,
+            self._source, self.scope, Window(since_ns, window.until_ns), where, match,
             limit=limit, offset=offset,
         )  # fmt: skip
         return CallPage(page.rows, total)
 
     def call(self, call_id: str) -> CallTrace:
         """Return all that is stored of one call; see `storage.seam.Reader`."""
-        return trace(_database(self._source.narrowed(Narrowing(calls=((None, call_id),)))), self.scope, call_id)
+        return trace(self._source.narrowed(Narrowing(calls=((None, call_id),))), self.scope, call_id)
 
     def tag_values(self, measurement: str, tag: str, window: Window, *, where: Where | None = None) -> list[str]:
         """Return the sorted values of a tag; see `storage.seam.Reader`."""
@@ -134,13 +133,12 @@ class InfluxReader(EmbeddedReader):
             tenants: dict[str, set[str]] = {}
             seen_to: list[float] = []
             # On the narrowband scale a wideband R is lower than its number: the lowest numbers of all scales and
-            # the lowest of each such scale together hold the lowest of all.
-            for scale in (None, *(s for s in R_DIVISOR if s is not Scale.NARROWBAND)):
-                told = scale.value if scale else None
-                rows = self._source.lowest(asked, "r_factor", count, ["call_id", "mos_scale", "tenant"], told)
+            # the lowest of the wider ones together hold the lowest of all.
+            for scales, divisor in (((), 1.0), (_WIDER, max(R_DIVISOR.values()))):
+                rows = self._source.lowest(asked, "r_factor", count, ["call_id", "mos_scale", "tenant"], scales)
                 numbers = [row[0] for row in rows if isinstance(row[0], int | float)]
                 if len(rows) >= count:
-                    seen_to.append(max(numbers, default=0.0) / (R_DIVISOR[scale] if scale else 1.0))
+                    seen_to.append(max(numbers, default=0.0) / divisor)
                 for number, call_id, of_scale, tenant in rows:
                     if isinstance(number, int | float) and isinstance(call_id, str) and call_id:
                         rating = number / _DIVISORS.get(str(of_scale), 1.0)
@@ -156,7 +154,3 @@ class InfluxReader(EmbeddedReader):
                 return []
             count *= 4
         return []
-
-
-def _database(source: Source) -> Database:
-    return cast(Database, source)

@@ -155,7 +155,7 @@ class Source:
         measurement: Measurement,
         window: Window,
         where: Where | None,
-        question: Callable[["InfluxRows"], Answer],
+        question: Callable[[ScopedRows], Answer],
     ) -> Answer:
         """Answer a question over the scoped rows; raises BadQuery where it would read more than may be read."""
         asked = self.question(scope, measurement, window, where)
@@ -247,11 +247,11 @@ class Source:
         return sum(int(count) for count in counts if count is not None)
 
     def lowest(
-        self, asked: Question, name: str, count: int, beside: Sequence[str], scale: str | None
+        self, asked: Question, name: str, count: int, beside: Sequence[str], scales: Sequence[str] = ()
     ) -> list[list[Value]]:
         """Return the rows with the lowest values of a field: the value, then the columns `beside` it.
 
-        The value is None where the presence mask takes it away. `scale`, if given, is the `mos_scale` of the rows.
+        The value is None where the presence mask takes it away. `scales`, if given, are those the rows may have.
         """
         if asked.nothing:
             return []
@@ -259,8 +259,8 @@ class Source:
         others = "".join(f", {quoted(column)}" for column in (PRESENCE, *beside))
         text = f"SELECT bottom({quoted(name)}, {int(count)}){others} FROM {quoted(asked.measurement.name)} WHERE "  # noqa: S608
         text += asked.conditions(bound)
-        if scale is not None:
-            text += f' AND "mos_scale"::field = {bound.bind(scale)}'
+        if scales:
+            text += f" AND {any_of('mos_scale', 'field', scales, bound)}"
         bit = 1 << list(asked.measurement.fields).index(name)
         return [
             [row[1] if row[2] is None or int(row[2]) & bit else None, *row[3:]]

@@ -21,16 +21,18 @@ import pyarrow as pa
 
 from storage.influx.admin import init
 from storage.influx.store import InfluxStore
+from storage.influx.writer import InfluxWriter
 from storage.schema import MEASUREMENTS, STREAM_INTERVAL, TIME
 from storage.seam import Reader, Scope, StoreUnavailable, Window
 from storage.settings import StorageSettings
-from surgecast.bench.store import interval_rows
+from surgecast.bench.store_traffic import interval_rows
 from telephony.model import INTERVAL_NS, MINUTE_NS
 
 _TICK_ROWS = 6_000
 _STREAMS = 60_000
 _START_SECONDS = 30.0
 _REPEATS = 3
+_DRAIN_SECONDS = 300.0
 _CONFIGURATION = """
 reporting-disabled = true
 bind-address = "127.0.0.1:{rpc}"
@@ -72,7 +74,11 @@ def run(seconds: float) -> dict[str, Any]:
                 store.close()
             size = sum(f.stat().st_size for f in root.rglob("*") if f.is_file())
         rows = written["rows"]
-        return {"write": written, "query_ms": queries, "megabytes_per_million_rows": round(size / rows, 1)}
+        return {
+            "write": written,
+            "query_ms": queries,
+            "megabytes_per_million_rows_with_log": round(size / rows, 1),
+        }
 
 
 @contextmanager
@@ -139,12 +145,21 @@ def _write(store: InfluxStore, server_pid: int, seconds: float) -> tuple[dict[st
         "memory_megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "server_memory_megabytes": _memory_megabytes(server_pid),
         "rows_spooled": writer.stats.rows_spooled,
+        "spool_empty_after_s": _drained(writer),
         "requests": dict(health.requests),
     }
     return figures, int(start_ns) + (round(seconds) * _TICK_ROWS // _STREAMS + 1) * INTERVAL_NS
 
 
-def _queries(store: InfluxStore, end_ns: int) -> dict[str, dict[str, float]]:
+def _drained(writer: InfluxWriter) -> float:
+    """Wait until the server has all; return the seconds it took."""
+    began = time.perf_counter()
+    while writer.health().spool_rows and time.perf_counter() - began < _DRAIN_SECONDS:
+        time.sleep(0.1)
+    return round(time.perf_counter() - began, 1)
+
+
+def _queries(store: InfluxStore, end_ns: int) -> dict[str, dict[str, float | str]]:
     engineer, tenant = Scope.everything("bench"), Scope.of("bench", "tenant-3")
     last5 = Window(end_ns - 5 * MINUTE_NS, end_ns)
     newest = store.reader(engineer).select(
@@ -161,15 +176,19 @@ def _queries(store: InfluxStore, end_ns: int) -> dict[str, dict[str, float]]:
         ),
         "tag_values_trunk_5m": (engineer, lambda r: r.tag_values(STREAM_INTERVAL.name, "trunk", last5)),
     }
-    figures = {}
+    figures: dict[str, dict[str, float | str]] = {}
     for name, (scope, ask) in asked.items():
         reader = store.reader(scope)
         times = []
-        for _ in range(1 + _REPEATS):
-            at = time.perf_counter()
-            ask(reader)
-            times.append((time.perf_counter() - at) * 1e3)
-        figures[name] = {"first": round(times[0], 1), "p50": round(statistics.median(times[1:]), 1)}
+        try:
+            for _ in range(1 + _REPEATS):
+                at = time.perf_counter()
+                ask(reader)
+                times.append((time.perf_counter() - at) * 1e3)
+        except StoreUnavailable as error:
+            figures[name] = {"failed": str(error)}
+        else:
+            figures[name] = {"first": round(times[0], 1), "p50": round(statistics.median(times[1:]), 1)}
     return figures
 
 
