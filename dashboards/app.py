@@ -3,7 +3,7 @@
 Serves everything itself: no script, style or font comes from another host.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -14,10 +14,11 @@ from flask import Flask, Response, jsonify
 from dashboards import api_events
 from dashboards.components.shell import not_found, shell
 from dashboards.components.wiring import in_browser
-from dashboards.pages import call, call_dive, capacity, live
+from dashboards.pages import call, call_dive, capacity, live, scaling
 from dashboards.services import REFRESHERS, Services
 from dashboards.settings import DashboardSettings
 from dashboards.theme import stylesheet
+from forecast.announce import Announcement
 from storage.seam import Store
 
 _INDEX = """<!DOCTYPE html>
@@ -40,7 +41,11 @@ CALL_PREFIX = "/call/"
 
 
 def create_app(
-    store: Store, settings: DashboardSettings, clock: Callable[[], int], packets: Path | None = None
+    store: Store,
+    settings: DashboardSettings,
+    clock: Callable[[], int],
+    packets: Path | None = None,
+    declared: Sequence[Announcement] = (),
 ) -> Dash:
     """Return the application with its background refreshers running; `server.WebServer.close` stops them.
 
@@ -49,8 +54,9 @@ def create_app(
         settings: of the web role.
         clock: UTC nanoseconds.
         packets: directory of the packet buffer, where packets are kept on this machine.
+        declared: events and masks of the configuration, shown beside those of the store.
     """
-    services = Services.of(store, settings, clock, packets)
+    services = Services.of(store, settings, clock, packets, declared)
     app = build_app(services)
     refreshers = services.refreshers()
     for refresher in refreshers:
@@ -85,6 +91,7 @@ def build_app(services: Services) -> Dash:
     _register_routes(app, services)
     live.register(app, services)
     capacity.register(app, services)
+    scaling.register(app, services)
     call.register(app, services)
     call_dive.register(app, services)
     _serve_extras(app)
@@ -100,6 +107,8 @@ def route(pathname: str | None, refresh_seconds: float) -> Any:
         return live.layout(refresh_seconds)
     if path.rstrip("/") == "/capacity":
         return capacity.layout(refresh_seconds)
+    if path.rstrip("/") == "/scaling":
+        return scaling.layout(refresh_seconds)
     if path.startswith(CALL_PREFIX) and (call_id := unquote(path.removeprefix(CALL_PREFIX))):
         return call.layout(call_id, refresh_seconds)
     return not_found(f"There is no page {path}.")

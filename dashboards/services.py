@@ -3,21 +3,25 @@
 Callbacks are thin over this, so they can be called without a browser.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dashboards.pages.call_state import CallState, load_call
 from dashboards.pages.capacity_state import CapacityState, load_capacity
 from dashboards.pages.live_state import LiveState, load_live
+from dashboards.pages.scaling_state import ScalingState, load_scaling
 from dashboards.settings import DashboardSettings
 from dashboards.snapshots import Refresher, SnapshotCache
+from forecast.announce import Announcement
 from storage.seam import Store
 
 REFRESHERS = "surgecast-refreshers"
 """Where the application keeps its running refreshers (Flask's `extensions`)."""
 CAPACITY_SECONDS = 10.0
 """A forecast changes by the slot: reading it as often as what happens now would only cost."""
+SCALING_SECONDS = 4.0
+"""Decisions are made every few seconds at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +34,18 @@ class Services:
     live: SnapshotCache[LiveState]
     calls: SnapshotCache[CallState]
     capacity: SnapshotCache[CapacityState]
+    scaling: SnapshotCache[ScalingState]
     packets: Path | None = None
     """Directory of the packet buffer; None where no packets are kept on this machine."""
 
     @classmethod
     def of(
-        cls, store: Store, settings: DashboardSettings, clock: Callable[[], int], packets: Path | None = None
+        cls,
+        store: Store,
+        settings: DashboardSettings,
+        clock: Callable[[], int],
+        packets: Path | None = None,
+        declared: Sequence[Announcement] = (),
     ) -> "Services":
         """Put a store behind caches; nothing is read until somebody looks."""
         live = SnapshotCache(
@@ -51,12 +61,18 @@ class Services:
             capacity=settings.max_snapshots,
         )
         capacity = SnapshotCache(
-            load_capacity(store, settings),
+            load_capacity(store, settings, declared),
             every_seconds=max(settings.refresh_seconds, CAPACITY_SECONDS),
             idle_seconds=max(settings.idle_seconds, 2 * CAPACITY_SECONDS),
             capacity=settings.max_snapshots,
         )
-        return cls(store, settings, clock, live, calls, capacity, packets)
+        scaling = SnapshotCache(
+            load_scaling(store, settings, declared),
+            every_seconds=max(settings.refresh_seconds, SCALING_SECONDS),
+            idle_seconds=settings.idle_seconds,
+            capacity=settings.max_snapshots,
+        )
+        return cls(store, settings, clock, live, calls, capacity, scaling, packets)
 
     def refreshers(self) -> tuple[Refresher, ...]:
         """Return the background threads that keep the caches fresh, not yet started."""
@@ -64,4 +80,5 @@ class Services:
             Refresher(self.live, self.clock, "live"),
             Refresher(self.calls, self.clock, "calls"),
             Refresher(self.capacity, self.clock, "capacity"),
+            Refresher(self.scaling, self.clock, "scaling"),
         )

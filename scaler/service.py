@@ -102,7 +102,10 @@ class Scaler:
             self.stats.decisions += 1
             if made.applied or (made.error and decision.final != decision.current):
                 self._tell(pool.settings, decision, made.error)
-            news = (decision.final, decision.current, decision.holds, mode, made.applied, made.error)
+            news = (
+                decision.final, decision.current, decision.ready, decision.wanted, decision.reactive,
+                decision.holds, mode, made.applied, made.error,
+            )  # fmt: skip
             if news != pool.written or decision.at_s - pool.written_at_s >= _EVERY_S:
                 pool.written, pool.written_at_s = news, decision.at_s
                 rows.append(decision_row(decision, made.inputs, pool.settings, made.applied, made.error))

@@ -159,6 +159,24 @@
     return shown.map((value, i) => (value && value !== values[i] ? value : noUpdate()));
   }
 
+  function syncScaling(search, chosen, ...values) {
+    const names = ["pool", "reach"];
+    const triggered = window.dash_clientside.callback_context.triggered.map((t) => t.prop_id);
+    const query = new URLSearchParams(search || "");
+    const shown = [query.get("pool") || (chosen || [])[0], query.get("reach") || "1h"];
+    const byUser = triggered.length === 1 && /^scaling-(pool|reach)\./.test(triggered[0]);
+    if (byUser) {
+      const place = names.indexOf(triggered[0].replace(/^scaling-(\w+)\..*$/, "$1"));
+      if (values[place] && values[place] !== shown[place]) {
+        query.set(names[place], values[place]);
+        if (place === 0) ["page", "decision"].forEach((name) => query.delete(name));
+        window.dash_clientside.set_props("url", { search: `?${query.toString()}` });
+      }
+      return names.map(noUpdate);
+    }
+    return shown.map((value, i) => (value && value !== values[i] ? value : noUpdate()));
+  }
+
   function copyLink() {
     const done = () => window.dash_clientside.set_props("copy-link-text", { children: "Copied" });
     const back = () => window.dash_clientside.set_props("copy-link-text", { children: "Copy link" });
@@ -201,7 +219,7 @@
   // --- a hidden tab asks for nothing ------------------------------------------------------------------
 
   document.addEventListener("visibilitychange", () => {
-    for (const page of ["live", "call", "capacity"]) {
+    for (const page of ["live", "call", "capacity", "scaling"]) {
       if (document.getElementById(`${page}-page`)) {
         window.dash_clientside.set_props(`${page}-tick`, { disabled: document.hidden });
       }
@@ -230,6 +248,6 @@
   }, 1000);
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    surgecast: { draw, drawLadder, asTable, syncFilters, syncCapacity, copyLink, openCall, heard },
+    surgecast: { draw, drawLadder, asTable, syncFilters, syncCapacity, syncScaling, copyLink, openCall, heard },
   });
 })();

@@ -37,6 +37,7 @@ def shell() -> dmc.MantineProvider:
                         [
                             dcc.Link("Live", href="/live", className="nav-link", id="nav-live"),
                             dcc.Link("Capacity", href="/capacity", className="nav-link", id="nav-capacity"),
+                            dcc.Link("Scaling", href="/scaling", className="nav-link", id="nav-scaling"),
                         ],
                         className="nav",
                         **aria(label="Pages"),

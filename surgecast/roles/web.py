@@ -2,9 +2,11 @@
 
 import threading
 import time
+from zoneinfo import ZoneInfo
 
 from dashboards.app import create_app
 from dashboards.server import WebServer
+from forecast.announce import declared
 from storage.open import open_store
 from surgecast.config import Settings
 
@@ -15,7 +17,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
     try:
         try:
             packets = settings.collect.packet_buffer.directory
-            server = WebServer(create_app(store, settings.web, time.time_ns, packets), settings.web)
+            known = declared(settings.forecast, ZoneInfo(settings.forecast.zone))
+            server = WebServer(create_app(store, settings.web, time.time_ns, packets, known), settings.web)
         except OSError as error:
             address = f"{settings.web.host}:{settings.web.port}"
             raise SystemExit(f"web: cannot listen on {address}: {error.strerror}") from error
