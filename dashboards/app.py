@@ -11,9 +11,10 @@ from urllib.parse import unquote
 from dash import Dash, Input, Output, State
 from flask import Flask, Response, jsonify
 
+from dashboards import api_events
 from dashboards.components.shell import not_found, shell
 from dashboards.components.wiring import in_browser
-from dashboards.pages import call, call_dive, live
+from dashboards.pages import call, call_dive, capacity, live
 from dashboards.services import REFRESHERS, Services
 from dashboards.settings import DashboardSettings
 from dashboards.theme import stylesheet
@@ -83,9 +84,11 @@ def build_app(services: Services) -> Dash:
     app.layout = shell()
     _register_routes(app, services)
     live.register(app, services)
+    capacity.register(app, services)
     call.register(app, services)
     call_dive.register(app, services)
     _serve_extras(app)
+    api_events.register(app.server, services)
     _secure(app)
     return app
 
@@ -95,6 +98,8 @@ def route(pathname: str | None, refresh_seconds: float) -> Any:
     path = pathname or "/"
     if path in ("/", "/live", "/live/"):
         return live.layout(refresh_seconds)
+    if path.rstrip("/") == "/capacity":
+        return capacity.layout(refresh_seconds)
     if path.startswith(CALL_PREFIX) and (call_id := unquote(path.removeprefix(CALL_PREFIX))):
         return call.layout(call_id, refresh_seconds)
     return not_found(f"There is no page {path}.")

@@ -110,6 +110,15 @@ def day(at_ns: int, zone: ZoneInfo) -> str:
     return f"{_local(at_ns, zone):%-d %b %Y}"
 
 
+def short_time(at_ns: int, zone: ZoneInfo) -> str:
+    """Write a time to the minute without its year, for tables of days near now.
+
+    >>> short_time(0, ZoneInfo("Europe/Berlin"))
+    '1 Jan 01:00'
+    """
+    return f"{_local(at_ns, zone):%-d %b %H:%M}"
+
+
 def axis_time(at_ns: int, zone: ZoneInfo) -> str:
     """Write a time as a Plotly axis takes it: local to the zone, milliseconds, without an offset.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dashboards.pages.call_state import CallState, load_call
+from dashboards.pages.capacity_state import CapacityState, load_capacity
 from dashboards.pages.live_state import LiveState, load_live
 from dashboards.settings import DashboardSettings
 from dashboards.snapshots import Refresher, SnapshotCache
@@ -15,6 +16,8 @@ from storage.seam import Store
 
 REFRESHERS = "surgecast-refreshers"
 """Where the application keeps its running refreshers (Flask's `extensions`)."""
+CAPACITY_SECONDS = 10.0
+"""A forecast changes by the slot: reading it as often as what happens now would only cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class Services:
     clock: Callable[[], int]
     live: SnapshotCache[LiveState]
     calls: SnapshotCache[CallState]
+    capacity: SnapshotCache[CapacityState]
     packets: Path | None = None
     """Directory of the packet buffer; None where no packets are kept on this machine."""
 
@@ -46,8 +50,18 @@ class Services:
             idle_seconds=settings.idle_seconds,
             capacity=settings.max_snapshots,
         )
-        return cls(store, settings, clock, live, calls, packets)
+        capacity = SnapshotCache(
+            load_capacity(store, settings),
+            every_seconds=max(settings.refresh_seconds, CAPACITY_SECONDS),
+            idle_seconds=max(settings.idle_seconds, 2 * CAPACITY_SECONDS),
+            capacity=settings.max_snapshots,
+        )
+        return cls(store, settings, clock, live, calls, capacity, packets)
 
     def refreshers(self) -> tuple[Refresher, ...]:
         """Return the background threads that keep the caches fresh, not yet started."""
-        return Refresher(self.live, self.clock, "live"), Refresher(self.calls, self.clock, "calls")
+        return (
+            Refresher(self.live, self.clock, "live"),
+            Refresher(self.calls, self.clock, "calls"),
+            Refresher(self.capacity, self.clock, "capacity"),
+        )

@@ -84,6 +84,7 @@ class SnapshotCache(Generic[V]):
     ) -> None:
         self.stats = CacheStats()
         self._load = load
+        self.every_seconds = every_seconds
         self._every_ns = round(every_seconds * SECOND_NS)
         self._idle_ns = round(idle_seconds * SECOND_NS)
         self._capacity = capacity

@@ -54,12 +54,13 @@ def backtest(
     test_days: int | None = None,
     country: str | None = None,
     events: Sequence[Event] = (),
+    challengers: Sequence[str] = (),
 ) -> Report:
     """Return the accuracy at each horizon over the last `test_days` local days (four weeks, or a third of it).
 
     A horizon covers the leads after the previous one up to itself, in whole slots; one that is no longer than the
     previous reports the lead that reaches it. Closed and missing slots are not counted. Raises BadSeries when
-    there is nothing to test, UnknownCountry.
+    there is nothing to test, UnknownCountry, UnknownMember.
     """
     asked_s = sorted(set(horizons_s))
     if not asked_s or asked_s[0] <= 0:
@@ -76,11 +77,13 @@ def backtest(
         raise BadSeries("no slot of the series has a value; see its notes, or use longer slots")
     before_test = int(np.searchsorted(series.grid.day, last_local - days + 1))
     panel = Panel(mark_closed(series, history=before_test), leads[-1], holiday, events)
-    return _walk(panel, asked_s, leads, last_day, days)
+    return _walk(panel, asked_s, leads, last_day, days, challengers)
 
 
-def _walk(panel: Panel, asked_s: list[int], leads: list[int], last_day: int, days: int) -> Report:
-    rolling = Rolling(panel, lead_bins(panel.series.slot_s, leads[-1], tuple(leads)))
+def _walk(
+    panel: Panel, asked_s: list[int], leads: list[int], last_day: int, days: int, challengers: Sequence[str]
+) -> Report:
+    rolling = Rolling(panel, lead_bins(panel.series.slot_s, leads[-1], tuple(leads)), challengers=challengers)
     first_test = last_day - days + 1
     scores = [Score() for _ in leads]
     used: list[Counter[str]] = [Counter() for _ in leads]
@@ -94,7 +97,7 @@ def _walk(panel: Panel, asked_s: list[int], leads: list[int], last_day: int, day
         origins = np.flatnonzero(panel.day[: panel.known] == day)[::step]
         for number, (first, last) in enumerate(_spans(leads)):
             count = _score(rolling, scores[number], floor, origins, first, last)
-            used[number][rolling.model] += count
+            used[number][rolling.model_at(last)] += count
     seasonal = _seasonal_error(panel, first_test)
     states = np.where(panel.outage[: panel.known], np.uint8(State.MASKED), panel.series.state)
     return Report(

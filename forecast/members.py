@@ -44,17 +44,21 @@ class Member:
     """Measured days before it may be used."""
     rung: int
     """Place on the ladder: higher is preferred where history allows; negative is a yardstick, never chosen."""
+    challenger: bool = False
+    """Whether it forecasts only where it is asked for and wins; see `forecast.ladder`."""
 
 
-_MODULES = ("forecast.naive", "forecast.universal", "forecast.stack")
+_MODULES = ("forecast.naive", "forecast.universal", "forecast.stack", "forecast.boosting", "forecast.structural")
 _members: dict[str, Member] = {}
 
 
-def register(name: str, build: Callable[[Panel], Model], *, needs_days: int, rung: int) -> None:
+def register(
+    name: str, build: Callable[[Panel], Model], *, needs_days: int, rung: int, challenger: bool = False
+) -> None:
     """Add a member. Raises ValueError when the name or the rung is taken."""
     if name in _members or any(rung == member.rung for member in _members.values()):
         raise ValueError(f"member {name!r} or rung {rung} is registered twice")
-    _members[name] = Member(name, build, needs_days, rung)
+    _members[name] = Member(name, build, needs_days, rung, challenger)
 
 
 def members() -> tuple[Member, ...]:

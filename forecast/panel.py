@@ -17,7 +17,7 @@ from forecast.events import Event, EventTable
 from forecast.localtime import EPOCH_WEEKDAY, Bools, Floats, Ints, local_grid, weekday_of
 from forecast.profiles import WEEK, base_profile, known_mean, smoothed, weekly_profiles
 from forecast.series import Series
-from forecast.states import outages
+from forecast.states import outages, spikes
 
 OFFSET = 0.375
 POISSON_VARIANCE = 0.25
@@ -65,6 +65,8 @@ class Panel:
         self, series: Series, ahead: int, holiday: frozenset[int] = frozenset(), events: Sequence[Event] = ()
     ) -> None:
         self.series = series
+        self.shared: object = None
+        """What a model that learns over several series keeps in common; set by whoever has them all."""
         self.known = len(series)
         grid = local_grid(series.start_s, series.slot_s, self.known + ahead, series.zone)
         self.first_day = int(grid.day[0])
@@ -75,8 +77,9 @@ class Panel:
         self.kinds = day_kinds(np.arange(self.days) + self.first_day, holiday)
         self.observed: Floats = np.full(self.day.size, np.nan)
         self.observed[: self.known] = series.learned
+        self.absurd: Bools = spikes(self.observed, self.day)
         self.events = EventTable(events, series.start_s, series.slot_s, self.day)
-        self.usual: Floats = np.where(self.events.inside, np.nan, self.observed)
+        self.usual: Floats = np.where(self.events.inside | self.absurd, np.nan, self.observed)
         """What would have been measured without events; NaN in short ones."""
         self.plain: Floats = self.usual
         """The same, with the short ones divided by what was believed of them."""
@@ -88,7 +91,8 @@ class Panel:
             self.closed = series.closed_times[grid.weekday, grid.slot]
         self._build_profiles()
         dead = outages(self.y, from_root(self.base[self.day, self.slot]))
-        self.outage: Bools = dead
+        self.outage: Bools = dead | self.absurd
+        """Slots that are not believed, for too little or too much: shown, not learned from."""
         if dead.any():
             self.y[dead] = np.nan
             self._build_profiles()
@@ -107,8 +111,9 @@ class Panel:
         expected = self.base[self.rows(self.day, self.day), self.slot]
         evening = np.maximum(np.searchsorted(self.day, self.day) - 1, 0)
         expected = expected * (1 + self.levels[_TWO_DAYS][evening])
-        self.events.learn(self.observed, from_root(expected))
-        self.plain = self.observed * np.exp(-self.events.log_factor(self.day, np.arange(self.day.size)))
+        believable = np.where(self.absurd, np.nan, self.observed)
+        self.events.learn(believable, from_root(expected))
+        self.plain = believable * np.exp(-self.events.log_factor(self.day, np.arange(self.day.size)))
         self.usual = np.where(self.events.inside, np.nan, self.plain)
 
     def _build_profiles(self) -> None:
@@ -131,6 +136,8 @@ class Panel:
         self.levels, self.today = self._running_levels(expected)
         self.shapes: Floats = self._running_shapes(np.where(usual, self.residual, np.nan))
         day_level, seen = self._day_levels(expected)
+        self.day_level: Floats = np.where(seen & (self.kinds == DayKind.PLAIN), day_level, np.nan)
+        """How far each plain day lay from its profile, relative; NaN for others."""
         self.day_shift: Floats = self._day_shifts(day_level, seen)
         self.month_level: Floats = self._month_levels(day_level, seen)
         self.step, self.step_weight = self._steps(day_level, seen)

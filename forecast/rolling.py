@@ -4,6 +4,7 @@ The same object serves a backtest, which walks through the past, and the service
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import process_time
 from typing import Protocol
@@ -16,6 +17,8 @@ from forecast.leads import LeadBins
 from forecast.localtime import Bools, Floats, Ints
 from forecast.panel import Panel, from_root, to_root
 
+_ORIGINS_PER_DAY = 288
+"""Slots of a day that are forecast from for the sake of learning: those between err like their neighbours."""
 _SAMPLES = 4
 """Leads of each bin and origin whose outcomes are learned from: neighbouring leads err alike."""
 
@@ -27,6 +30,7 @@ class _Issued:
     bins: Ints
     own: Floats
     profile: Floats
+    rivals: Floats
     forecast: Floats
     quantiles: Floats
 
@@ -57,10 +61,13 @@ class Told(Protocol):
 class Rolling:
     """The forecasts of one series, one local day at a time; days are numbered as in the panel."""
 
-    def __init__(self, panel: Panel, bins: LeadBins, told: Told | None = None) -> None:
+    def __init__(
+        self, panel: Panel, bins: LeadBins, told: Told | None = None, challengers: Sequence[str] = ()
+    ) -> None:
         self.panel = panel
         self.bins = bins
-        self.ladder = Ladder(panel, bins)
+        self.ladder = Ladder(panel, bins, challengers)
+        self._challengers = len(challengers)
         self.bands = Bands(bins.edges[1:] / panel.slots_per_day)
         self.fit_seconds: list[float] = []
         self._told = told
@@ -72,6 +79,10 @@ class Rolling:
     def model(self) -> str:
         """The member that forecasts this day."""
         return self._today().name
+
+    def model_at(self, lead: int) -> str:
+        """Return the member that forecasts this day at a lead in slots."""
+        return self._today().name_at(lead)
 
     def _today(self) -> Chosen:
         if self._chosen is None:
@@ -103,6 +114,8 @@ class Rolling:
         chosen = self._today()
         panel = self.panel
         of_day = np.flatnonzero(panel.day[: panel.known] == self._day)
+        step = max(1, panel.slots_per_day // _ORIGINS_PER_DAY)
+        of_day = of_day[self._day % step :: step]
         for number in range(len(self.bins)):
             first, last = int(self.bins.edges[number]), int(self.bins.edges[number + 1])
             origins = np.repeat(of_day, min(last - first, _SAMPLES))
@@ -116,8 +129,14 @@ class Rolling:
             bins = np.full(origins.size, number)
             own = chosen.own.predict(origins, targets)
             profile = chosen.profile.predict(origins, targets)
-            forecast = np.where(chosen.benched[bins], profile, own)
-            issued = _Issued(origins, targets, bins, own, profile, forecast, self.bands.quantiles(bins, forecast))
+            rivals = np.full((origins.size, self._challengers), np.nan)
+            forecast = own
+            for rival in chosen.rivals:
+                rivals[:, rival.place] = rival.fitted.predict(origins, targets)
+                forecast = rivals[:, rival.place] if rival.won[number] else forecast
+            forecast = profile if chosen.benched[number] else forecast
+            quantiles = self.bands.quantiles(bins, forecast)
+            issued = _Issued(origins, targets, bins, own, profile, rivals, forecast, quantiles)
             for day in np.unique(panel.day[targets]):
                 self._pending[int(day)].append(_of(issued, panel.day[targets] == day))
 
@@ -133,7 +152,8 @@ class Rolling:
         self.bands.learn(Outcomes(bins, forecast, came - forecast, came[:, None] <= quantiles))
         own = np.abs(came - np.concatenate([part.own for part in issued]))
         usual = np.concatenate([part.profile for part in issued])
-        self.ladder.learn(bins, own, np.abs(came - usual))
+        rivals = np.concatenate([part.rivals for part in issued])
+        self.ladder.learn(bins, own, np.abs(came - usual), np.abs(came[:, None] - rivals))
         if self._told is not None:
             leads = targets - np.concatenate([part.origins for part in issued])
             self._told(targets, leads, self.model, from_root(quantiles), from_root(usual))

@@ -9,7 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
 from forecast.accuracy import LEVELS
+from forecast.coherent import ADDITIVE, coherent
 from forecast.horizons import Horizon, due_s, local_midnight_s
 from forecast.issue import Outcome, Task
 from forecast.knowledge import Knowledge, Shares, capture_loss, gather, tenant_shares
@@ -38,8 +41,11 @@ from telephony.durations import format_duration
 Run = Callable[[Iterable[Task]], Iterator[Outcome]]
 _REREAD_SLOTS = 2
 """Slots read again each time: late rows of a minute come within ten minutes."""
-_FLUSH_ROWS = 50_000
+_FLUSH_ROWS = 2_000
+"""A long horizon is shown as soon as it is made; short ones come together."""
 _AUTHOR = "surgecast"
+_MOST_TOGETHER = 1_000
+"""Series whose forecasts are held back to be made to add up: some hundred kilobytes each."""
 REHEARSAL_DAYS = 28
 """Days that the first fit of a series scores as rehearsed."""
 MOST_DAYS_SCORED = 7
@@ -92,6 +98,9 @@ class Service:
         self._shares: Shares = {}
         self._shares_day = -1
         self._looked_for_loss_s = 0
+        self._unflushed = 0
+        self._quiet: set[SeriesId] = set()
+        """Series that were passed over when last due, having no traffic."""
         self._scored: dict[SeriesId, int] | None = None
         self._drifting: frozenset[tuple[SeriesId, str]] = frozenset()
         self._drift_day = -1
@@ -119,22 +128,42 @@ class Service:
             self._scored = last_scored(self._reader, now_s, MOST_DAYS_SCORED)
         knowledge = self._knowledge(now_s)
         issued = 0
-        waiting = 0
-        for outcome in self._run(self._tasks(knowledge, now_s, known_s, stopped)):
+        for outcome in self._together(self._run(self._tasks(knowledge, now_s, known_s, stopped))):
             self._took(outcome, knowledge, now_s)
             if outcome.issues:
-                rows = forecast_batch(outcome, self._settings.slot_of(outcome.key.kind), now_s)
-                self._writer.write("forecast", rows)
+                self._write(forecast_batch(outcome, self._settings.slot_of(outcome.key.kind), now_s))
                 issued += 1
-                waiting += rows.num_rows
-                self.stats.rows += rows.num_rows
-            if waiting >= _FLUSH_ROWS or issued == 1:
-                self._writer.flush()
-                waiting = 0
         self._score(known_s, stopped)
         self._look_for_drift(now_s)
         self._writer.flush()
         return issued
+
+    def _together(self, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+        """Yield outcomes as they come, those of a signal that adds up once all of them are there, adding up."""
+        waiting: list[Outcome] = []
+        for outcome in outcomes:
+            if waiting and (outcome.key.signal is not waiting[0].key.signal or len(waiting) >= _MOST_TOGETHER):
+                yield from self._coherent(waiting)
+                waiting = []
+            if outcome.key.signal in ADDITIVE and outcome.key.kind in (Kind.POOL, Kind.TENANT):
+                waiting.append(outcome)
+            else:
+                yield outcome
+        yield from self._coherent(waiting)
+
+    def _coherent(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Return outcomes of a signal adding up, where they are of every pool and tenant that has traffic."""
+        signals = {outcome.key.signal for outcome in outcomes}
+        wanted = {key for key in self.keys() if key.signal in signals and key.kind in (Kind.POOL, Kind.TENANT)}
+        return coherent(outcomes) if wanted - self._quiet <= {outcome.key for outcome in outcomes} else outcomes
+
+    def _write(self, rows: pa.RecordBatch) -> None:
+        self._writer.write("forecast", rows)
+        self.stats.rows += rows.num_rows
+        self._unflushed += rows.num_rows
+        if self._unflushed >= _FLUSH_ROWS:
+            self._writer.flush()
+            self._unflushed = 0
 
     # --- what is known -------------------------------------------------------------------------------
 
@@ -222,6 +251,7 @@ class Service:
         if not (series.y[-_SILENT_S // slot_s :] > 0).any():
             self._pass_over(key, horizons, known.digest, now_s, "silent")
             return None
+        self._quiet.discard(key)
         today = (known_s + utc_offset_s(known_s, zone)) // DAY_S
         night, digest = self._nights.get(key, (None, ""))
         in_force = night is not None and night.day == today and digest == known.digest
@@ -241,6 +271,7 @@ class Service:
 
     def _pass_over(self, key: SeriesId, horizons: tuple[Horizon, ...], digest: str, now_s: int, why: str) -> None:
         self.stats.troubles[why] += 1
+        self._quiet.add(key)
         for horizon in horizons:
             self._remember(key, horizon, now_s, digest)
 

@@ -16,7 +16,7 @@ from forecast.profiles import WEEK
 from forecast.ridge import DaySums, day_sums, fit_ridge
 
 _LEADS_PER_ORIGIN = 4
-_MOST_ROWS = 120_000
+_MOST_ROWS = 60_000
 _MEDIUM = 1
 _HALF_DAY = 3
 
@@ -94,4 +94,4 @@ class Stack:
         return FittedStack(self.panel, self.bins, np.stack([fit_ridge(sums, day) for sums in self.sums]))
 
 
-register("stack", Stack, needs_days=28, rung=4)
+register("stack", Stack, needs_days=56, rung=4)

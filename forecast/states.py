@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from forecast.localtime import Bools, Floats
+from forecast.localtime import Bools, Floats, Ints
 from forecast.series import Series, State
 
 _MOSTLY = 0.5
@@ -17,6 +17,11 @@ _MOSTLY = 0.5
 _NEIGHBOURS = 2
 OUTAGE_LOST = 12.0
 """Expected units that a dead run must lack before it counts as an outage: e^-12 by chance for Poisson counts."""
+_SPIKE_DAYS = 28
+"""A slot is absurd beyond so many times the busiest slots of that many days before, and somewhat more."""
+_SPIKE_RATIO = 30.0
+_SPIKE_LEAST = 100.0
+_SPIKE_SLOTS = 4
 OUTAGE_RATIO = 0.1
 """Observed over expected below which a run is dead."""
 
@@ -75,6 +80,37 @@ def outages(observed: Floats, expected: Floats) -> Bools:
         lacking = np.cumsum(np.nan_to_num(expected[first:last]))
         dead[first:last] = lacking >= OUTAGE_LOST
     return dead & np.isfinite(observed)
+
+
+def spikes(observed: Floats, day: Ints) -> Bools:
+    """Return True at slots too large to be believed: a fault of counting, not a surge.
+
+    Judged by the busiest slots of the days before; `observed` [slots] is NaN where unknown, `day` [slots] rises.
+    What stays that large for more than `_SPIKE_SLOTS` is a new level after all, and believed from then on.
+    """
+    known = np.flatnonzero(np.isfinite(observed))
+    if not known.size:
+        return np.zeros(observed.size, np.bool_)
+    days = int(day[-1]) + 1
+    start = np.searchsorted(day, np.arange(days + 1))
+    busy = np.zeros(days)
+    for number in range(int(day[known[-1]]) + 1):
+        values = observed[start[number] : start[number + 1]]
+        values = values[np.isfinite(values)]
+        rank = min(max(2, values.size // 24), values.size)
+        if rank:
+            busy[number] = np.partition(values, -rank)[-rank]
+    worked = np.flatnonzero(busy > 0)
+    limit = np.full(days, np.inf)
+    if worked.size:
+        padded = np.r_[np.full(_SPIKE_DAYS - 1, np.nan), busy[worked]]
+        usual = np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, _SPIKE_DAYS), axis=1)
+        before = np.searchsorted(worked, np.arange(days)) - 1
+        limit = np.where(before >= 0, _SPIKE_RATIO * usual[np.maximum(before, 0)] + _SPIKE_LEAST, np.inf)
+    large = np.nan_to_num(observed) > limit[day]
+    place = np.arange(observed.size)
+    began = np.maximum.accumulate(np.where(large, -1, place))
+    return np.asarray(large & (place - began <= _SPIKE_SLOTS))
 
 
 def _runs(low: Bools, known: Bools) -> list[tuple[int, int]]:

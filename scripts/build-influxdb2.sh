@@ -30,5 +30,7 @@ cd "$work/build"
 go mod init example.com/influxdb2
 printf '//go:build tools\n\npackage main\n\nimport _ "github.com/influxdata/influxdb/v2/cmd/influxd"\n' >tools.go
 go get "github.com/influxdata/influxdb/v2@$version"
+# As its own go.mod says, which Go does not take over from a module that is required.
+go mod edit -replace github.com/nats-io/nats-streaming-server@v0.11.2=github.com/influxdata/nats-streaming-server@v0.11.3-0.20201112040610-c277f7560803
 go build -tags sqlite_foreign_keys,sqlite_json -o "$target" github.com/influxdata/influxdb/v2/cmd/influxd
 "$target" version

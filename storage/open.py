@@ -1,17 +1,35 @@
 """Opens the store that a URL names."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.embedded.store import EmbeddedStore
 from storage.seam import StoreError, StoreUnavailable
 from storage.settings import StorageSettings
 
 if TYPE_CHECKING:
+    from storage.embedded.store import EmbeddedStore
     from storage.influx.store import InfluxStore
 
 _INFLUX = ("influx", "influxs")
 _FORMS = "use embedded:DIRECTORY, the path of a directory, or influx://HOST:8086/DATABASE"
+
+
+_CREDENTIALS = re.compile(r"^([a-z]+://)[^/@]*@")
+
+
+def is_server(url: str) -> bool:
+    """Tell whether a store is a server, not a directory."""
+    return url.partition(":")[0] in _INFLUX
+
+
+def shown_url(url: str) -> str:
+    """Return the URL of a store without the secrets in it, for people and logs.
+
+    >>> shown_url("influx://user:secret@host:8086/db")
+    'influx://***@host:8086/db'
+    """
+    return _CREDENTIALS.sub(r"\1***@", url)
 
 
 def open_store(
@@ -23,7 +41,7 @@ def open_store(
     opened, or is not there and must be `existing`: who only reads shall not make a store of a wrong name.
     """
     scheme, colon, rest = url.partition(":")
-    if colon and scheme in _INFLUX:
+    if is_server(url):
         from storage.influx.store import InfluxStore  # its kernels take a second, which the other store need not
 
         store = InfluxStore(url, settings)
@@ -43,4 +61,6 @@ def open_store(
         raise StoreError("the URL of the store names no directory; use embedded:DIRECTORY")
     if existing and not (Path(path) / "data").is_dir():
         raise StoreUnavailable(f"no store at {path}: nothing was collected there yet, or the name is wrong")
+    from storage.embedded.store import EmbeddedStore  # and DuckDB, which who only shows a URL need not
+
     return EmbeddedStore(Path(path), settings)

@@ -62,11 +62,25 @@ class StorageSettings(BaseModel):
     seal_age: Duration = Field(
         default=900.0, gt=0, description="A log of this age becomes a segment.", examples=["15m"]
     )
+    remember_points: int = Field(
+        default=1_048_576,
+        ge=1_024,
+        description="Rows that a writer remembers of a busy measurement (8 bytes each), to tell new ones from "
+        "those written again: of older ones each query looks for equal points.",
+        examples=[1_048_576],
+    )
     compact_rows: int = Field(
         default=1_000_000,
         gt=0,
         description="Small segments of a closed day are merged up to this many rows.",
         examples=[1_000_000],
+    )
+    min_free_bytes: int = Field(
+        default=_GIB,
+        ge=0,
+        description="Below this much free space on the store's disk the oldest rows go before their time, "
+        "those of the least precious measurements first (live states, messages, intervals; minutes, calls last).",
+        examples=[10 * _GIB],
     )
     read_threads: int = Field(default=2, ge=1, le=64, description="Threads of a query.", examples=[2])
     read_memory_bytes: int = Field(

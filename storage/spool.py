@@ -17,6 +17,7 @@ import os
 import re
 import zlib
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from struct import Struct
@@ -245,6 +246,9 @@ class Spool:
                         os.fdatasync(self._fd)
                 finally:
                     self._close_file(self._segments[-1])
+            if not self._segments:
+                with suppress(OSError):  # it stays where somebody else put something in
+                    self._directory.rmdir()
 
     def _path(self, number: int) -> Path:
         return self._directory / f"{number:012d}.spool"

@@ -33,6 +33,11 @@ VERBS = (
     Verb("event", "surgecast.commands.event:app", "Announce campaigns and events, and times not to learn from."),
     Verb("alerts", "surgecast.commands.alerts:app", "Alert on what is unusual for the time."),
     Verb("scale", "surgecast.commands.scale:app", "Scale pools ahead of their load."),
+    Verb(
+        "store",
+        "surgecast.commands.store:app",
+        "Look after the store: what it holds, what goes next, making it, moving it.",
+    ),
     Verb("config", "surgecast.commands.config:app", "Check, show or describe the configuration."),
     Verb("bench", "surgecast.commands.bench:app", "Measure the hot paths beside their peers in the same run."),
 )

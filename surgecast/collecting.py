@@ -24,6 +24,8 @@ from collectors.tracking.dialogs import DialogSettings
 from collectors.tracking.labels import Labeller, NodeRule, PoolOf, TenantRule, TrunkRule
 from collectors.tracking.privacy import NumberPrivacy
 from collectors.tracking.tracked_call import CallSettings
+from storage.embedded.status import StoreFigures
+from storage.embedded.store import EmbeddedStore
 from storage.open import open_store
 from storage.seam import StoreError, WriterHealth
 from storage.settings import StorageSettings
@@ -97,10 +99,12 @@ class Collector:
         maintain: Callable[[int], None] = lambda now_ns: None,
         kept: Callable[[], PacketBufferStats] = PacketBufferStats,
         store_health: Callable[[], WriterHealth] = WriterHealth,
+        stored: Callable[[], StoreFigures] = StoreFigures,
     ) -> None:
         self.pipeline = pipeline
-        self.kept = kept
         self.store_health = store_health
+        self.stored = stored
+        self.kept = kept
         """The figures of the packet buffer; zeros where there is none."""
         self.sink = sink
         self._sources = sources
@@ -190,6 +194,7 @@ def collecting(settings: CollectorSettings, storage: StorageSettings) -> Iterato
             opened.callback(listener.close)
         sources: Sequence[Source] = listeners
         kept: Callable[[], PacketBufferStats] = PacketBufferStats
+        stored = store.figures if isinstance(store, EmbeddedStore) else StoreFigures
         tap: RingTap | None = None
         if settings.packet_buffer.directory is not None:
             # Here and not above: its kernels compile when they are imported, and most installations do without.
@@ -213,4 +218,4 @@ def collecting(settings: CollectorSettings, storage: StorageSettings) -> Iterato
             raise
         for interface in interfaces:
             opened.callback(interface.close)
-        yield Collector([*sources, *interfaces], pipeline, sink, store.maintain, kept, writer.health)
+        yield Collector([*sources, *interfaces], pipeline, sink, store.maintain, kept, writer.health, stored)

@@ -28,8 +28,10 @@ from collectors.pipeline import Pipeline
 from collectors.publish import StoreSink
 from collectors.tracking.agents import Agent
 from collectors.tracking.counters import JITTER_EDGES_MS
+from storage.embedded.status import StoreFigures
 from storage.seam import WriterHealth
 from surgecast import __version__
+from surgecast.store_metrics import store_metrics
 from telephony.model import UNKNOWN, Outcome
 
 OTHER = "other"
@@ -53,11 +55,13 @@ class CollectorMetrics(Collector):
         capture: Callable[[], SourceStats],
         kept: Callable[[], PacketBufferStats] = PacketBufferStats,
         store_health: Callable[[], WriterHealth] = WriterHealth,
+        stored: Callable[[], StoreFigures] = StoreFigures,
     ) -> None:
         self._pipeline = pipeline
         self._sink = sink
         self._capture = capture
         self._kept = kept
+        self._stored = stored
         self._store_health = store_health
 
     def collect(self) -> Iterator[Metric]:
@@ -69,6 +73,7 @@ class CollectorMetrics(Collector):
         yield from self._bounds()
         yield from self._packet_buffer()
         yield from self._store()
+        yield from store_metrics(self._stored())
 
     def _sip(self) -> Iterator[Metric]:
         counters = self._pipeline.counters

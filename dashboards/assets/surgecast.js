@@ -141,6 +141,24 @@
     return keep;
   }
 
+  function syncCapacity(search, chosen, ...values) {
+    const names = ["of", "signal", "reach"];
+    const triggered = window.dash_clientside.callback_context.triggered.map((t) => t.prop_id);
+    const query = new URLSearchParams(search || "");
+    const shown = [query.get("of") || (chosen || [])[0], query.get("signal") || (chosen || [])[1], query.get("reach") || "24h"];
+    if (chosen && query.has("signal") && chosen[0] === shown[0] && chosen[1] !== shown[1]) shown[1] = chosen[1];
+    const byUser = triggered.length === 1 && /^capacity-(of|signal|reach)\./.test(triggered[0]);
+    if (byUser) {
+      const place = names.indexOf(triggered[0].replace(/^capacity-(\w+)\..*$/, "$1"));
+      if (values[place] && values[place] !== shown[place]) {
+        query.set(names[place], values[place]);
+        window.dash_clientside.set_props("url", { search: `?${query.toString()}` });
+      }
+      return names.map(noUpdate);
+    }
+    return shown.map((value, i) => (value && value !== values[i] ? value : noUpdate()));
+  }
+
   function copyLink() {
     const done = () => window.dash_clientside.set_props("copy-link-text", { children: "Copied" });
     const back = () => window.dash_clientside.set_props("copy-link-text", { children: "Copy link" });
@@ -183,7 +201,7 @@
   // --- a hidden tab asks for nothing ------------------------------------------------------------------
 
   document.addEventListener("visibilitychange", () => {
-    for (const page of ["live", "call"]) {
+    for (const page of ["live", "call", "capacity"]) {
       if (document.getElementById(`${page}-page`)) {
         window.dash_clientside.set_props(`${page}-tick`, { disabled: document.hidden });
       }
@@ -212,6 +230,6 @@
   }, 1000);
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    surgecast: { draw, drawLadder, asTable, syncFilters, copyLink, openCall, heard },
+    surgecast: { draw, drawLadder, asTable, syncFilters, syncCapacity, copyLink, openCall, heard },
   });
 })();

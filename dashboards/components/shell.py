@@ -34,7 +34,10 @@ def shell() -> dmc.MantineProvider:
                         title="Live",
                     ),
                     html.Nav(
-                        [dcc.Link("Live", href="/live", className="nav-link", id="nav-live")],
+                        [
+                            dcc.Link("Live", href="/live", className="nav-link", id="nav-live"),
+                            dcc.Link("Capacity", href="/capacity", className="nav-link", id="nav-capacity"),
+                        ],
                         className="nav",
                         **aria(label="Pages"),
                     ),

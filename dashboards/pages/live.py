@@ -7,11 +7,12 @@ from dash import Dash, Input, Output, State, dcc, html
 from flask import request
 
 from dashboards.auth import scope_of
+from dashboards.components.banner import banner
 from dashboards.components.grids import in_progress_grid, worst_calls_grid
 from dashboards.components.panel import chart_panel, panel
 from dashboards.components.wiring import aria, in_browser, unchanged
 from dashboards.filters import PLACES, RANGES, Filters
-from dashboards.numbers import SECOND_NS, date_time, duration
+from dashboards.numbers import date_time
 from dashboards.pages.live_state import AREAS, CHARTS, GRIDS, PANELS, failed
 from dashboards.services import Services
 from dashboards.snapshots import Key, Snapshot
@@ -20,7 +21,6 @@ from storage.seam import Scope
 
 FIRST_ANSWER_SECONDS = 1.5
 """How long opening a page or changing a filter may wait for its first answer."""
-_STALE_FACTOR = 4
 
 
 def layout(refresh_seconds: float) -> html.Div:
@@ -234,7 +234,7 @@ def tick(services: Services, scope: Scope, search: str | None, heard: dict[str, 
         Key(scope, "live", subject), now_ns, wait_seconds=0.0 if heard else FIRST_ANSWER_SECONDS
     )
     answer = unchanged(outputs())
-    answer["banner"] = _banner(services, snapshot, now_ns)
+    answer["banner"] = banner(snapshot, now_ns, services.settings.refresh_seconds)
     if snapshot.version == 0:
         return answer
     if heard and heard.get("version") == snapshot.version:
@@ -269,17 +269,6 @@ def _heard(
         "at": now_ns // 1_000_000,
         "as_of": f"As of {date_time(snapshot.refreshed_ns, zone)}" if snapshot.refreshed_ns else "",
     }
-
-
-def _banner(services: Services, snapshot: Snapshot[Any], now_ns: int) -> Any:
-    """Say that the data as a whole is old, and why as far as is known."""
-    age_s = (now_ns - snapshot.refreshed_ns) / SECOND_NS if snapshot.refreshed_ns else 0.0
-    if snapshot.error:
-        shown = f" Shown is what was read {duration(round(age_s))} ago." if snapshot.refreshed_ns else ""
-        return html.Div(f"The store cannot be read: {snapshot.error}.{shown}", className="banner banner-bad")
-    if age_s > _STALE_FACTOR * services.settings.refresh_seconds + 2:
-        return html.Div(f"Reading the store takes long: this is {duration(round(age_s))} old.", className="banner")
-    return None
 
 
 def register(app: Dash, services: Services) -> None:

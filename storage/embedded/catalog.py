@@ -13,11 +13,12 @@ that changes while it is listed may show neither; readers drop covered ones. A f
 deletes between listing and reading makes the query start again here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 
+from storage.embedded.digests import digest_path
 from storage.embedded.layout import DAY_NS, END_NS, Layout, Segment, day_of
 from storage.embedded.log import LogBatch, LogTails
 from storage.embedded.points import stored_schema, times_of
@@ -36,6 +37,8 @@ class Snapshot:
     """From this time on a point may be found more than once; END_NS where none may."""
     shared: bool
     """Several writers wrote in the same span of time: any row may overwrite another's, marked or not."""
+    unsealed: list[Window] = field(default_factory=list)
+    """The spans of the log rows, batch by batch."""
 
 
 def clamp(window: Window) -> Window:
@@ -57,10 +60,12 @@ def snapshot(
         for s in days
         if s.max_ns >= window.since_ns and s.min_ns < window.until_ns and str(s.path) not in damaged
     ]
+    segments = [replace(s, digested=False) if str(digest_path(s.path)) in damaged else s for s in segments]
     spans: dict[str, list[tuple[int, int]]] = {}
     for segment in segments:
         spans.setdefault(segment.writer, []).append((segment.min_ns, segment.max_ns))
     kept: list[pa.RecordBatch] = []
+    unsealed: list[Window] = []
     marked = [segment.min_ns for segment in segments if segment.rewrites]
     for log, batches in read:
         sealed = {s.day for s in days if s.writer == log.writer and s.first <= log.generation <= s.last}
@@ -70,10 +75,12 @@ def snapshot(
             rows = _without_days(batch, sealed)
             if rows is not None:
                 kept.append(rows)
+                unsealed.append(Window(batch.min_ns, batch.max_ns + 1))
                 marked += [] if batch.marked_ns is None else [batch.marked_ns]
                 spans.setdefault(log.writer, []).append((batch.min_ns, batch.max_ns))
     shared_ns = _shared_since(spans)
-    return Snapshot(segments, pa.Table.from_batches(kept, schema), min([*marked, shared_ns]), shared_ns < END_NS)
+    repeats_ns = min([*marked, shared_ns])
+    return Snapshot(segments, pa.Table.from_batches(kept, schema), repeats_ns, shared_ns < END_NS, unsealed)
 
 
 def _without_days(batch: LogBatch, sealed: set[str]) -> pa.RecordBatch | None:

@@ -1,7 +1,10 @@
 """Where files lie and what their names say. Names carry all that a reader needs to choose files.
 
     <root>/data/<measurement>/<day>/<min>-<max>.<writer>.<first>-<last>.<rows>.<new|rewrites>.parquet
-    <root>/log/<measurement>/<writer>.<generation>.arrows
+    (beside it, of `stream_interval`: its digest, `.calls.parquet`)
+    <root>/log/<measurement>/<writer>.<generation>.frames
+    <root>/quarantine/<measurement>/<name>
+    <root>/rollup/<measurement>/<day>/   see `rollups`
     <root>/lock/<writer>.lock
 
 `min` and `max` are the times (ns) of the earliest and latest row; `first` and `last` the log generations the
@@ -25,7 +28,9 @@ _SEGMENT = re.compile(
     r"\.(?P<rows>\d+)\.(?P<kind>new|rewrites)\.parquet$"
 )
 _DAY = re.compile(r"^\d{4}-\d{2}-\d{2}$")
-_LOG = re.compile(r"^(?P<writer>[a-z0-9_-]+)\.(?P<generation>\d+)\.arrows$")
+_LOG = re.compile(r"^(?P<writer>[a-z0-9_-]+)\.(?P<generation>\d+)\.(?:arrows|frames)$")
+PLAIN_LOG = ".arrows"
+"""Logs of format 1: an Arrow stream without checksums."""
 _WRITER = re.compile(r"^[a-z0-9_-]{1,64}$")
 
 
@@ -42,6 +47,8 @@ class Segment:
     rows: int
     rewrites: bool
     """Some rows may overwrite points that are in older files."""
+    digested: bool = False
+    """Its digest lies beside it."""
 
     @property
     def day(self) -> str:
@@ -98,6 +105,8 @@ class Layout:
         self.data = root / "data"
         self.logs = root / "log"
         self.locks = root / "lock"
+        self.quarantine = root / "quarantine"
+        self.rollups = root / "rollup"
 
     def create(self) -> None:
         """Make the directories that are missing; raises OSError."""
@@ -106,7 +115,7 @@ class Layout:
 
     def log_path(self, measurement: str, writer: str, generation: int) -> Path:
         """Return where a log generation lies."""
-        return self.logs / measurement / f"{writer}.{generation}.arrows"
+        return self.logs / measurement / f"{writer}.{generation}.frames"
 
     def segment_path(
         self,
@@ -173,6 +182,15 @@ class Layout:
         return found
 
 
+def digest_name(segment_name: str) -> str:
+    """Return the name of the digest of a segment.
+
+    >>> digest_name("1-2.collect.7-7.3.new.parquet")
+    '1-2.collect.7-7.3.new.calls.parquet'
+    """
+    return segment_name.removesuffix(".parquet") + ".calls.parquet"
+
+
 def without_superseded(segments: list[Segment]) -> list[Segment]:
     """Return the segments of one day that no other of them replaces."""
     wide = [s for s in segments if s.first != s.last]
@@ -180,7 +198,8 @@ def without_superseded(segments: list[Segment]) -> list[Segment]:
 
 
 def _segments(directory: Path) -> Iterator[Segment]:
-    for name in _names(directory):
+    names = set(_names(directory))
+    for name in names:
         if match := _SEGMENT.match(name):
             yield Segment(
                 directory / name,
@@ -191,6 +210,7 @@ def _segments(directory: Path) -> Iterator[Segment]:
                 int(match["max"]),
                 int(match["rows"]),
                 match["kind"] == "rewrites",
+                digest_name(name) in names,
             )
 
 

@@ -1,8 +1,10 @@
-"""The write log: one Arrow IPC stream per writer, measurement and generation, appended to and never changed.
+"""The write log: one file of framed Arrow messages per writer, measurement and generation, appended to, never
+changed.
 
-A batch is one write(2), so it is in the page cache, and safe from the death of this process, when `append`
+A batch is one writev(2), so it is in the page cache, and safe from the death of this process, when `append`
 returns. Any other process may read the file while it grows: a batch that is not yet whole is simply not there yet.
-A torn tail (crash, full disk) ends the generation: nothing is ever appended behind it.
+A torn tail (crash, full disk) ends the generation: nothing is ever appended behind it. What a failing disk changed
+in the middle costs the batches it is in (see `frames`). Stores of format 1 have plain Arrow streams.
 """
 
 import os
@@ -12,7 +14,8 @@ from threading import Lock
 
 import pyarrow as pa
 
-from storage.embedded.layout import Log
+from storage.embedded.frames import framed, whole_frames
+from storage.embedded.layout import PLAIN_LOG, Log
 from storage.embedded.points import SEQUENCE, conformed, times_of
 
 _SMALL_ROWS = 65_536
@@ -42,9 +45,11 @@ class LogFile:
         os.close(self._fd)
 
     def _write(self, message: pa.Buffer) -> None:
-        written = os.write(self._fd, message)
-        if written != message.size:
-            raise OSError(f"{self.log.path.name}: only {written} of {message.size} bytes were written")
+        parts = framed(memoryview(message))
+        size = sum(map(len, parts))
+        written = os.writev(self._fd, parts)
+        if written != size:
+            raise OSError(f"{self.log.path.name}: only {written} of {size} bytes were written")
         self.bytes += written
 
 
@@ -75,7 +80,10 @@ class LogTail:
         self._written = schema
         self._offset = 0
         self._size = 0
+        self._framed = path.suffix != PLAIN_LOG
         self._batches: list[LogBatch] = []
+        self.damaged_bytes = 0
+        """Bytes between whole batches that a failing disk made unreadable."""
         self._lock = Lock()
 
     def read(self) -> list[LogBatch]:
@@ -94,23 +102,38 @@ class LogTail:
         return self._size > self._offset
 
     def _extend(self, data: bytes) -> None:
-        reader = pa.BufferReader(data)
         self._size = self._offset + len(data)
-        whole = 0
-        while True:
-            try:
-                message = pa.ipc.read_message(reader)
-                if message.type == "schema":
-                    self._written = pa.ipc.read_schema(message)
-                else:
-                    rows = pa.ipc.read_record_batch(message, self._written)
-                    self._batches.append(LogBatch.of(conformed(rows, self._schema)))
-            except (EOFError, OSError, pa.ArrowException):
-                break  # not whole yet, or torn for good
-            whole = reader.tell()
-        self._offset += whole
+        self._offset += self._extend_framed(memoryview(data)) if self._framed else self._extend_plain(data)
         if len(self._batches) > _MANY_BATCHES:
             self._merge_small()
+
+    def _extend_framed(self, data: memoryview) -> int:
+        end = 0
+        for frame in whole_frames(data):
+            self.damaged_bytes += frame.skipped
+            end = frame.end
+            try:
+                self._take(pa.ipc.read_message(pa.py_buffer(frame.message)))
+            except (OSError, pa.ArrowException):
+                self.damaged_bytes += len(frame.message)  # whole, and not what was said in its schema message
+        return end
+
+    def _extend_plain(self, data: bytes) -> int:
+        reader = pa.BufferReader(data)
+        end = 0
+        while True:
+            try:
+                self._take(pa.ipc.read_message(reader))
+            except (EOFError, OSError, pa.ArrowException):
+                return end  # not whole yet, or torn for good
+            end = reader.tell()
+
+    def _take(self, message: pa.ipc.Message) -> None:
+        if message.type == "schema":
+            self._written = pa.ipc.read_schema(message)
+        else:
+            rows = pa.ipc.read_record_batch(message, self._written)
+            self._batches.append(LogBatch.of(conformed(rows, self._schema)))
 
     def _merge_small(self) -> None:
         """Keep batches few: thousands of tiny ones are slow to scan."""

@@ -1,8 +1,8 @@
 """The identity of points, and which writes may overwrite an older one.
 
 A reader must return only the last write of a point, but looking for equal points in millions of rows costs more
-than the query itself. So the writer marks the few rows that *may* have been written before (it remembers the
-points it wrote last; whatever is older than its memory counts as written before), and readers look for equal
+than the query itself. So the writer marks the few rows that *may* have been written before (`memory` remembers the
+points it wrote last; whatever is older than that counts as written before), and readers look for equal
 points only among the times of marked rows. A mark too many costs time; a missing one would return a row twice.
 """
 
@@ -23,8 +23,6 @@ STORED_TIME = pa.timestamp("ns")
 """Times are stored without a zone (they are UTC): not every DuckDB keeps nanoseconds of zoned ones."""
 
 Int64s = npt.NDArray[np.int64]
-_MEMORY_POINTS = 1_000_000
-_BUCKET_NS = 60_000_000_000
 
 
 def stored_type(type_: pa.DataType) -> pa.DataType:
@@ -107,36 +105,3 @@ def last_writes(table: pa.Table, tags: Sequence[str]) -> pa.Table:
     kept = sequence[last] & ~np.int64(1) | sequence[first[point[last]]] & 1
     survivors = ordered.take(pa.array(last))
     return survivors.set_column(survivors.column_names.index(SEQUENCE), SEQUENCE, pa.array(kept))
-
-
-class Memory:
-    """Remembers the points that were written last, to tell new ones from those that may be rewrites."""
-
-    def __init__(self, horizon_ns: int, capacity: int = _MEMORY_POINTS) -> None:
-        """Whatever is earlier than `horizon_ns` counts as written before: older files may hold it."""
-        self._horizon_ns = horizon_ns
-        self._capacity = capacity
-        self._buckets: dict[int, npt.NDArray[np.uint64]] = {}
-        self._size = 0
-
-    def seen(self, times_ns: Int64s, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-        """Return which of these points may have been written before, and remember them all."""
-        before: npt.NDArray[np.bool_] = times_ns < self._horizon_ns
-        buckets = times_ns // _BUCKET_NS
-        for bucket in np.unique(buckets).tolist():
-            if (bucket + 1) * _BUCKET_NS <= self._horizon_ns:
-                continue
-            inside = buckets == bucket
-            fresh = np.sort(keys[inside])
-            known = self._buckets.get(bucket)
-            if known is not None:
-                at = np.minimum(np.searchsorted(known, keys[inside]), len(known) - 1)
-                before[inside] |= known[at] == keys[inside]
-                fresh = np.sort(np.concatenate((known, fresh)), kind="stable")
-            self._size += len(fresh) - (len(known) if known is not None else 0)
-            self._buckets[bucket] = fresh
-        while self._size > self._capacity:
-            oldest = min(self._buckets)
-            self._size -= len(self._buckets.pop(oldest))
-            self._horizon_ns = max(self._horizon_ns, (oldest + 1) * _BUCKET_NS)
-        return before

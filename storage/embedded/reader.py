@@ -23,8 +23,8 @@ from storage.checks import (
 from storage.embedded.catalog import clamp
 from storage.embedded.layout import END_NS
 from storage.embedded.levels import load_rows
-from storage.embedded.points import SEQUENCE, as_declared
-from storage.embedded.relation import Database, ScopedRows, listed, quoted
+from storage.embedded.points import SEQUENCE, as_declared, times_of
+from storage.embedded.relation import RowSource, ScopedRows, listed, quoted
 from storage.embedded.search import search_calls
 from storage.embedded.sums import sum_rows
 from storage.embedded.trace import trace
@@ -33,6 +33,8 @@ from storage.schema import FORECAST, LOAD_MINUTE, STREAM_INTERVAL, Measurement
 from storage.seam import EVERY_CALL, CallMatch, CallPage, CallTrace, Scope, Top, Window
 
 _SECOND_NS = 1_000_000_000
+_PAGE_ROWS = 20_000
+"""Of more rows than this nearly the whole window is read anyway."""
 _ISSUE_SPAN_NS = 5 * _SECOND_NS
 """How far the time of a forecast is beyond its slot's start, at most (see `storage.rows.forecast_time_ns`)."""
 
@@ -40,7 +42,7 @@ _ISSUE_SPAN_NS = 5 * _SECOND_NS
 class EmbeddedReader:
     """Answers named queries within a scope; see `storage.seam.Reader`. Safe for several threads."""
 
-    def __init__(self, database: Database, scope: Scope) -> None:
+    def __init__(self, database: RowSource, scope: Scope) -> None:
         self.scope = scope
         self._database = database
 
@@ -163,6 +165,14 @@ class EmbeddedReader:
         self, known: Measurement, window: Window, where: Where | None, names: list[str], order: str, limit: int
     ) -> pa.Table:
         def question(rows: ScopedRows) -> pa.Table:
+            if 0 < limit <= _PAGE_ROWS:
+                # The times alone first: whole rows are then read of their span only.
+                first = rows.sql(["time"])
+                found = rows.fetch(
+                    f"SELECT time FROM ({first}) ORDER BY {order} LIMIT {rows.parameters.bind(limit)}"
+                )
+                times = times_of(found["time"])
+                rows = rows.within(Window(int(times.min()), int(times.max()) + 1) if times.size else Window(0, 0))
             source = rows.sql(list(dict.fromkeys((*names, "time"))))
             bound = rows.parameters.bind(max(limit, 0))
             return rows.fetch(f"SELECT {listed(names)} FROM ({source}) ORDER BY {order} LIMIT {bound}")

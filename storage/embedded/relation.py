@@ -7,27 +7,26 @@ nothing.
 
 # ruff: noqa: S608 - SQL text holds names of the schema only; every value is a bound parameter
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from storage.checks import Where, check_tags
 from storage.embedded.catalog import Snapshot, clamp, snapshot
-from storage.embedded.layout import Layout, Segment
+from storage.embedded.layout import Layout
 from storage.embedded.log import LogTails
 from storage.embedded.points import SEQUENCE
+from storage.embedded.quarantine import damage_of, put_aside
 from storage.embedded.stats import StoreStats
 from storage.schema import Measurement
 from storage.seam import Scope, StoreUnavailable, Window
 from storage.settings import StorageSettings
 
-logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 _ATTEMPTS = 5
 _ALL_COLUMNS = "(SELECT * FROM tail WHERE false UNION ALL BY NAME SELECT * FROM {})"
@@ -78,6 +77,10 @@ class ScopedRows:
     condition: Callable[[Parameters], str]
     """Scope and tags, as a condition on raw rows: tags are part of a point's identity, so it may come first."""
     connection: "duckdb.DuckDBPyConnection"
+    layout: Layout | None = None
+    """Where rollups lie, for those of the embedded store."""
+    others: list[str] = field(default_factory=list)
+    """Files beside the segments that were asked for."""
     parameters: Parameters = field(default_factory=Parameters)
 
     def sql(self, columns: Sequence[str], *, dedup: bool = True) -> str:
@@ -104,6 +107,11 @@ class ScopedRows:
             f"GROUP BY {listed(point)}) USING ({listed([*point, SEQUENCE])})"
         )
         return " UNION ALL ".join(selects)
+
+    def beside(self, paths: Sequence[str], columns: Sequence[str]) -> str:
+        """Return a SELECT over Parquet files that were made of segments and keep the tags that are asked for."""
+        self.others.extend(paths)
+        return self._select(columns, f"read_parquet({self.parameters.bind(list(paths))})", None)
 
     def within(self, window: Window) -> "ScopedRows":
         """Return the same rows in the part of the window that is within another."""
@@ -149,6 +157,23 @@ class ScopedRows:
         return f"SELECT time FROM ({self._raw(['time', SEQUENCE], window)}) WHERE {SEQUENCE} & 1 = 1"
 
 
+class RowSource(Protocol):
+    """Where questions find their rows: this store's files, or a server's answers."""
+
+    def ask(
+        self,
+        scope: Scope,
+        measurement: Measurement,
+        window: Window,
+        where: Where | None,
+        question: Callable[[ScopedRows], Answer],
+    ) -> Answer:
+        """Answer a question over the rows that a scope may see; raises BadQuery, StoreUnavailable."""
+
+    def days(self, measurement: Measurement) -> list[str]:
+        """Return the days to look through one by one for a call without a `call` row; none: all at once."""
+
+
 class Database:
     """DuckDB over the files of one store, shared by the readers of a process."""
 
@@ -158,18 +183,8 @@ class Database:
         self._tails = LogTails()
         self._damaged: frozenset[str] = frozenset()
         self._lock = Lock()
-        self._root = duckdb.connect(
-            ":memory:",
-            config={
-                "threads": settings.read_threads,
-                "memory_limit": f"{settings.read_memory_bytes // 1024**2}MiB",
-                "preserve_insertion_order": False,
-                "temp_directory": "",  # a query that needs more memory than it may use fails, and leaves no files
-                "python_enable_replacements": False,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            },
-        )
+        self._settings = settings
+        self._root = self._connect()
 
     def ask(
         self,
@@ -194,11 +209,20 @@ class Database:
             files = snapshot(self._layout, self._tails, measurement, window, self._damaged)
             with self._cursor() as cursor:
                 cursor.register("tail", files.tail)
+                rows = ScopedRows(measurement, window, files, condition, cursor, self._layout)
                 try:
-                    return question(ScopedRows(measurement, window, files, condition, cursor))
+                    return question(rows)
                 except duckdb.Error as error:
+                    if isinstance(error, duckdb.InternalException | duckdb.FatalException):
+                        self._reopen()  # such an error makes a database refuse every query from then on
                     memory = isinstance(error, duckdb.OutOfMemoryException)
-                    if memory or attempt == _ATTEMPTS - 1 or not self._explained(files.segments):
+                    if (
+                        memory
+                        or attempt == _ATTEMPTS - 1
+                        or not self._explained(
+                            measurement, [*(s.path for s in files.segments), *map(Path, rows.others)]
+                        )
+                    ):
                         raise StoreUnavailable(f"store {self._layout.root}: {str(error)[:200]}") from error
                     self._stats.queries_retried += 1
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -211,27 +235,48 @@ class Database:
         """Let go of everything."""
         self._root.close()
 
+    def _connect(self) -> "duckdb.DuckDBPyConnection":
+        connection = duckdb.connect(
+            ":memory:",
+            config={
+                "threads": self._settings.read_threads,
+                "memory_limit": f"{self._settings.read_memory_bytes // 1024**2}MiB",
+                "preserve_insertion_order": False,
+                "temp_directory": "",  # a query that needs more memory than it may use fails, and leaves no files
+                "python_enable_replacements": False,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            },
+        )
+        connection.execute("SET GLOBAL parquet_metadata_cache = true")  # segments never change
+        return connection
+
+    def _reopen(self) -> None:
+        with self._lock:
+            self._root = self._connect()
+
     def _cursor(self) -> "duckdb.DuckDBPyConnection":
         with self._lock:
             return self._root.cursor()
 
-    def _explained(self, segments: Sequence[Segment]) -> bool:
-        """Tell whether a failure is the files' fault, so that asking again helps; remember damaged ones."""
-        gone, damaged = False, []
-        for segment in segments:
+    def _explained(self, measurement: Measurement, paths: Sequence[Path]) -> bool:
+        """Tell whether a failure is the files' fault, so that asking again helps; put damaged ones aside."""
+        explained = False
+        for path in paths:
             try:
-                with segment.path.open("rb") as file:
-                    pq.read_table(file)
+                with self._cursor() as cursor:
+                    why = damage_of(path, cursor)
             except FileNotFoundError:
-                gone = True
-            except (OSError, pa.ArrowException) as error:
-                damaged.append(str(segment.path))
-                logger.warning("segment %s is damaged and skipped: %s", segment.path, str(error)[:200])
-        with self._lock:
-            fresh = set(damaged) - self._damaged
-            self._stats.damaged_segments += len(fresh)
-            self._damaged |= fresh
-        return gone or bool(damaged)
+                explained = True
+                continue
+            except OSError as error:
+                raise StoreUnavailable(f"store {self._layout.root}: {error}") from error
+            if why:
+                explained = True
+                if not put_aside(self._layout, measurement.name, path, why, self._stats):
+                    with self._lock:
+                        self._damaged |= {str(path)}
+        return explained
 
 
 def _condition(scope: Scope, measurement: Measurement, where: Where) -> Callable[[Parameters], str]:

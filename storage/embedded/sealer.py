@@ -12,6 +12,7 @@ import pyarrow as pa
 from storage.embedded.layout import Layout, Log
 from storage.embedded.log import LogTail
 from storage.embedded.points import stored_schema
+from storage.embedded.quarantine import put_aside
 from storage.embedded.segments import seal
 from storage.embedded.stats import StoreStats
 from storage.schema import MEASUREMENTS
@@ -65,5 +66,8 @@ class Sealer:
         if tail.torn:
             self._stats.torn_logs += 1
         self._stats.segments_sealed += len(seal(self._layout, measurement, self._writer, log.generation, rows))
-        log.path.unlink(missing_ok=True)
+        if not tail.damaged_bytes or not put_aside(
+            self._layout, name, log.path, f"{tail.damaged_bytes} bytes between its batches", self._stats
+        ):
+            log.path.unlink(missing_ok=True)
         return int(rows.num_rows)

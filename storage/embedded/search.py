@@ -1,25 +1,23 @@
 """Searching for calls: the rows that match, a page of them at a time.
 
-Two passes: the first looks at few columns and finds the page's points, the second reads whole rows of just those.
+The times of the newest matches are found first, of few columns; whole rows are read of the page's span of time
+only.
 """
 
 # ruff: noqa: S608 - SQL text holds names of the schema only; every value is a bound parameter
 
-import pyarrow as pa
-
 from storage.checks import Where
-from storage.embedded.points import as_declared
-from storage.embedded.relation import Database, Parameters, ScopedRows, listed, quoted
+from storage.embedded.points import Int64s, as_declared, times_of
+from storage.embedded.relation import Parameters, RowSource, ScopedRows, listed, quoted
 from storage.schema import CALL
 from storage.seam import CallMatch, CallPage, Scope, Window
 
 _ANYWHERE = ("call_id", "destination", "from_masked", "to_masked")
 _NUMBERS = ("from_masked", "to_masked")
-_POINT = ("time", *CALL.tags)
 
 
 def search_calls(
-    database: Database,
+    database: RowSource,
     scope: Scope,
     window: Window,
     where: Where | None,
@@ -29,21 +27,20 @@ def search_calls(
     offset: int,
 ) -> CallPage:
     """Return a page of the calls that match; see `storage.seam.Reader.calls`."""
+    first, count = max(offset, 0), max(limit, 0)
 
     def question(rows: ScopedRows) -> CallPage:
-        order = listed(["time"]) + " DESC, " + listed(["call_id", *CALL.tags])
-        columns = list(dict.fromkeys((*_POINT, "call_id", *_columns_of(match))))
-        source = rows.sql(columns)
-        condition = _condition(rows.parameters, match)
-        bounds = f"LIMIT {rows.parameters.bind(max(limit, 0))} OFFSET {rows.parameters.bind(max(offset, 0))}"
-        found = rows.fetch(
-            f"SELECT {listed(columns)}, count(*) OVER () AS total FROM ({source}) WHERE {condition} "
-            f"ORDER BY {order} {bounds}"
+        total, times = _count(rows, match), _times(rows, match, first + count)
+        if times.size <= first or not count:
+            return CallPage(CALL.schema.empty_table(), total)
+        newest, oldest = int(times[first]), int(times[-1])
+        part = rows.within(Window(oldest, newest + 1))
+        page = part.fetch(
+            f"SELECT * FROM ({part.sql(CALL.schema.names)}) WHERE {_condition(part.parameters, match)} "
+            f"ORDER BY {listed(['time'])} DESC, {listed(['call_id', *CALL.tags])}"
         )
-        if not found.num_rows:
-            return CallPage(CALL.schema.empty_table(), _count(rows, match) if offset > 0 or limit <= 0 else 0)
-        page = _whole(rows, found, order)
-        return CallPage(as_declared(CALL, page), found["total"][0].as_py())
+        newer = int((times > newest).sum())  # they are on earlier pages, and not in this part
+        return CallPage(as_declared(CALL, page.slice(first - newer, count)), total)
 
     return database.ask(scope, CALL, window, where, question)
 
@@ -55,12 +52,14 @@ def _count(rows: ScopedRows, match: CallMatch) -> int:
     return total
 
 
-def _whole(rows: ScopedRows, found: pa.Table, order: str) -> pa.Table:
-    """Return the whole rows of the points found, in order."""
-    times = found["time"].cast(pa.int64()).to_pylist()
-    rows.connection.register("page", found.select(_POINT))
-    source = rows.within(Window(min(times), max(times) + 1)).sql(CALL.schema.names)
-    return rows.fetch(f"SELECT * FROM ({source}) SEMI JOIN page USING ({listed(_POINT)}) ORDER BY {order}")
+def _times(rows: ScopedRows, match: CallMatch, count: int) -> Int64s:
+    """Return the times of the newest calls that match."""
+    source = rows.sql(["time", *_columns_of(match)])
+    found = rows.fetch(
+        f"SELECT time FROM ({source}) WHERE {_condition(rows.parameters, match)} "
+        f"ORDER BY time DESC LIMIT {rows.parameters.bind(count)}"
+    )
+    return times_of(found["time"])
 
 
 def _columns_of(match: CallMatch) -> list[str]:

@@ -16,10 +16,15 @@ class StoreStats:
     """Rows found in the logs of a writer that died."""
     torn_logs: int = 0
     """Logs whose last batch was cut by a crash; it had not been flushed."""
-    damaged_segments: int = 0
-    """Segments that could not be read and are skipped."""
+    damaged_files: int = 0
+    """Segments and logs with contents that could not be read: put aside, or skipped where that cannot be done."""
     segments_expired: int = 0
+    """Segments past their retention by age or bytes."""
+    segments_shed: int = 0
+    """Segments deleted before their time because the disk was nearly full."""
     segments_compacted: int = 0
+    rollups_made: int = 0
+    """Spans (hours, days) whose sums were made or made anew."""
     queries: int = 0
     queries_retried: int = 0
     """Queries asked again because a file went away under them (retention, compaction)."""

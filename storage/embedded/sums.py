@@ -10,9 +10,11 @@ import pyarrow.compute as pc
 
 from storage.embedded.points import Int64s
 from storage.embedded.relation import ScopedRows, listed
+from storage.embedded.rollups import HOUR_NS, Cover, cover
 from storage.schema import TIME
 
-_BATCH_ROWS = 131_072
+_NANOS = 1_000_000_000
+_BATCH_ROWS = 32_768
 """Rows that are in memory at once with their histograms (some hundred bytes to a kilobyte each)."""
 
 
@@ -22,19 +24,41 @@ def sum_rows(rows: ScopedRows, schema: pa.Schema, since_ns: int, step_ns: int, b
     A step of 0 is one row per group at `since_ns`.
     """
     fields = schema.names[1 + len(by) :]
-    source = rows.sql(["time", *by, *fields])
-    if step_ns:
-        step = rows.parameters.bind(step_ns)
-        start = f"epoch_ns(time) // {step} * {step}"
-    else:
-        start = f"CAST({rows.parameters.bind(since_ns)} AS BIGINT)"
-    sql = f"SELECT {listed(['time', *by, *fields])} FROM (SELECT * REPLACE ({start} AS time) FROM ({source}))"
-    parts = [_summed(pa.Table.from_batches([part]), schema, by) for part in rows.stream(sql, _BATCH_ROWS)]
+    snapshot = rows.files
+    how = Cover([], [rows.window])
+    if rows.layout is not None:
+        step_seconds = step_ns // _NANOS
+        how = cover(rows.layout, rows.measurement, rows.window, step_seconds, snapshot.segments, snapshot.unsealed)
+    columns = ["time", *by, *fields]
+    parts = []
+    for window in how.minutes:
+        source = rows.within(window).sql(columns)
+        parts += _stream(rows, source, "epoch_ns(time)", columns, schema, since_ns, step_ns)
+    if how.rollups:
+        bind, window = rows.parameters.bind, rows.window
+        files = rows.beside([str(rollup.path) for rollup in how.rollups], columns)
+        source = f"SELECT * FROM ({files}) WHERE time >= {bind(window.since_ns)} "
+        source += f"AND time + {bind(HOUR_NS)} <= {bind(window.until_ns)}"
+        parts += _stream(rows, source, "time", columns, schema, since_ns, step_ns)
     if not parts:
         return schema.empty_table()
     table = parts[0] if len(parts) == 1 else _summed(pa.concat_tables(parts), schema, by)
     table = table.set_column(0, "time", table["time"].cast(pa.timestamp("ns")).cast(TIME))
     return table.take(pc.sort_indices(table, sort_keys=[(key, "ascending") for key in ("time", *by)])).cast(schema)
+
+
+def _stream(
+    rows: ScopedRows, source: str, time: str, columns: list[str], schema: pa.Schema, since_ns: int, step_ns: int
+) -> list[pa.Table]:
+    """Return the sums of a source, some rows at a time in memory; `time` is its time in ns, as SQL."""
+    if step_ns:
+        step = rows.parameters.bind(step_ns)
+        start = f"{time} // {step} * {step}"
+    else:
+        start = f"CAST({rows.parameters.bind(since_ns)} AS BIGINT)"
+    sql = f"SELECT {listed(columns)} FROM (SELECT * REPLACE ({start} AS time) FROM ({source}))"
+    by = [name for name in columns[1:] if schema.field(name).type == pa.string()]
+    return [_summed(pa.Table.from_batches([part]), schema, by) for part in rows.stream(sql, _BATCH_ROWS)]
 
 
 def _summed(table: pa.Table, schema: pa.Schema, by: Sequence[str]) -> pa.Table:

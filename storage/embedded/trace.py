@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from storage.embedded.layout import DAY_NS, END_NS, day_start_ns
 from storage.embedded.points import SEQUENCE, as_declared
-from storage.embedded.relation import Database, ScopedRows
+from storage.embedded.relation import RowSource, ScopedRows
 from storage.rows import shard_of
 from storage.schema import CALL, FINDING, SIP_MESSAGE, STREAM_INTERVAL, Measurement
 from storage.seam import CallTrace, OutOfScope, Scope, Window
@@ -30,7 +30,7 @@ _OF_A_CALL = (SIP_MESSAGE, STREAM_INTERVAL, FINDING)
 _SHOWN = 60
 
 
-def trace(database: Database, scope: Scope, call_id: str) -> CallTrace:
+def trace(database: RowSource, scope: Scope, call_id: str) -> CallTrace:
     """Return the trace; raises OutOfScope where the scope holds nothing of the call.
 
     Times in the `call` mapping are UTC nanoseconds.
@@ -44,7 +44,7 @@ def trace(database: Database, scope: Scope, call_id: str) -> CallTrace:
     raise OutOfScope(f"call {call_id[:_SHOWN]!r} not found")
 
 
-def _rows(database: Database, scope: Scope, measurement: Measurement, call_id: str, window: Window) -> pa.Table:
+def _rows(database: RowSource, scope: Scope, measurement: Measurement, call_id: str, window: Window) -> pa.Table:
     names = measurement.schema.names
     # The shard of a finding is that of its subject.
     where = None if measurement is FINDING else {"shard": [shard_of(call_id)]}
@@ -57,7 +57,7 @@ def _rows(database: Database, scope: Scope, measurement: Measurement, call_id: s
     return as_declared(measurement, database.ask(scope, measurement, window, where, question).select(names))
 
 
-def _days_back(database: Database) -> Iterator[Window]:
+def _days_back(database: RowSource) -> Iterator[Window]:
     """Yield the newest day with what is not sealed yet, then longer spans back; the first that finds wins.
 
     Each span reaches a day further than the one before it was looked through, for calls over midnight.

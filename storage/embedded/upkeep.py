@@ -1,6 +1,6 @@
-"""Retention and compaction: whole segments are deleted, small ones of closed days merged.
+"""Compaction: small segments of closed days are merged, and digests that are missing are made.
 
-Neither needs a lock against readers: a query whose file went away asks again. Only the owner of a writer's name
+It needs no lock against readers: a query whose file went away asks again. Only the owner of a writer's name
 compacts its segments. Segments that compaction replaced stay for a while: a reader that lists the directory while
 it changes must find the old or the new ones, and may, by rename(2) and readdir(3), find just one of them.
 """
@@ -12,15 +12,18 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
-from storage.embedded.layout import DAY_NS, END_NS, Layout, Segment, day_start_ns, without_superseded
+from storage.embedded.digests import is_digested, write_digest
+from storage.embedded.layout import DAY_NS, Layout, Segment, day_start_ns, without_superseded
 from storage.embedded.points import SEQUENCE, last_writes, stored_schema
-from storage.embedded.segments import read_segment, write_segment
+from storage.embedded.retention import delete
+from storage.embedded.segments import in_order, read_segment, write_segment
 from storage.embedded.stats import StoreStats
 from storage.schema import MEASUREMENTS, Measurement
 from storage.settings import StorageSettings
 
 logger = logging.getLogger(__name__)
 REPLACED_STAY_SECONDS = 60.0
+_DIGESTS_A_TURN = 20
 _CLOSED_AFTER_NS = 3_600_000_000_000
 """A day is closed an hour after its end; rows may still come, into their own segments."""
 
@@ -32,21 +35,6 @@ class Upkeep:
         self._layout = layout
         self._settings = settings
         self._stats = stats
-
-    def expire(self, now_ns: int) -> None:
-        """Delete what is older, and what is more, than its measurement's retention; raises OSError."""
-        for name in self._layout.measurements():
-            if name not in MEASUREMENTS:
-                continue
-            retention = self._settings.retention_of(name)
-            segments = self._layout.list_segments(name, 0, END_NS, superseded=True)
-            oldest_ns = now_ns - round(retention.age * 1e9)
-            room = retention.bytes
-            for segment in sorted(segments, key=lambda s: s.max_ns, reverse=True):
-                room -= _size(segment)
-                if segment.max_ns < oldest_ns or room < 0:
-                    _delete(segment)
-                    self._stats.segments_expired += 1
 
     def compact(self, writers: Iterable[str], now_ns: int) -> None:
         """Merge the small segments of these writers' closed days; the caller holds their locks. Raises OSError."""
@@ -66,6 +54,23 @@ class Upkeep:
                     own = sorted((s for s in kept if s.writer == writer), key=lambda s: s.first)
                     for group in self._groups(own):
                         self._merge(measurement, group, oldest=group[0] is own[0])
+
+    def digest(self) -> None:
+        """Make the digests that are missing, some a turn: those of a store of format 1. Raises OSError."""
+        left = _DIGESTS_A_TURN
+        for measurement in filter(is_digested, MEASUREMENTS):
+            for day in reversed(self._layout.days(measurement)):
+                start = day_start_ns(day)
+                for segment in self._layout.list_segments(measurement, start, start + DAY_NS):
+                    if segment.digested or not left:
+                        continue
+                    left -= 1
+                    schema = stored_schema(MEASUREMENTS[measurement])
+                    try:
+                        rows = read_segment(segment, schema)
+                    except (FileNotFoundError, pa.ArrowException):
+                        continue  # expired meanwhile, or damaged: the next query finds out
+                    write_digest(segment.path, in_order(MEASUREMENTS[measurement], rows))
 
     def _groups(self, segments: list[Segment]) -> list[list[Segment]]:
         """Return runs of neighbouring generations worth merging."""
@@ -101,14 +106,7 @@ class Upkeep:
         for segment in present:
             covering = [s for s in present if s.covers(segment)]
             if covering and min(map(_age_seconds, covering)) > REPLACED_STAY_SECONDS:
-                _delete(segment)
-
-
-def _size(segment: Segment) -> int:
-    try:
-        return segment.path.stat().st_size
-    except FileNotFoundError:
-        return 0
+                delete(segment)
 
 
 def _age_seconds(segment: Segment) -> float:
@@ -117,11 +115,3 @@ def _age_seconds(segment: Segment) -> float:
         return time.time() - segment.path.stat().st_mtime
     except FileNotFoundError:
         return 0.0
-
-
-def _delete(segment: Segment) -> None:
-    segment.path.unlink(missing_ok=True)
-    try:
-        segment.path.parent.rmdir()
-    except OSError:
-        return  # not empty: the usual case

@@ -1,16 +1,24 @@
 """The worst calls of a window, in passes.
 
-Aggregating every column of millions of intervals costs several times more than finding which calls are the worst,
-so a first pass finds them and a second aggregates only theirs; a third looks up how those ended.
+Aggregating every column of millions of intervals costs many times more than finding which calls are the worst.
+So the first pass sorts nothing but R and takes the calls of the lowest ones, a second aggregates only theirs,
+and a third looks up how those ended. Both read the digests of segments where they may stand for them (see
+`digests`).
 """
 
 # ruff: noqa: S608 - SQL text holds names of the schema only; every value is a bound parameter
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
 import pyarrow as pa
 
 from storage.checks import Where
+from storage.embedded.digests import SCHEMA as DIGEST
+from storage.embedded.digests import TAGS, digest_path
 from storage.embedded.layout import END_NS
-from storage.embedded.relation import Database, Parameters, ScopedRows
+from storage.embedded.relation import Parameters, RowSource, ScopedRows
 from storage.rows import shard_of
 from storage.schema import CALL, STREAM_INTERVAL, TIME
 from storage.seam import Scope, Window
@@ -39,19 +47,24 @@ _COLUMNS: dict[str, pa.DataType] = {
     "duration_s": pa.float64(),
     "verdicts": pa.string(),
 }
+_FIRST_LOOK = 64
+"""Rows to look at for each call wanted: a call has dozens of intervals, in a window of minutes."""
+_LOOK_FURTHER = 16
+_LAST_LOOK = 1_000_000
 _LOSS = "CAST(sum(lost) AS DOUBLE) / nullif(sum(expected), 0)"
 _WORST_FIRST = "r_min ASC NULLS LAST, loss_ratio DESC NULLS LAST, call_id"
 
 
-def worst_calls(database: Database, scope: Scope, window: Window, limit: int, where: Where | None) -> pa.Table:
+def worst_calls(database: RowSource, scope: Scope, window: Window, limit: int, where: Where | None) -> pa.Table:
     """Return the calls with the lowest R of an interval, then those without any R by their loss.
 
     R is on the narrowband scale (`telephony.bands`), so that calls of different E-models rank together.
     """
+    limit = max(limit, 0)
 
     def question(rows: ScopedRows) -> pa.Table:
-        call_ids = _candidates(rows, max(limit, 0))
-        return _aggregates(rows, call_ids, max(limit, 0))
+        parts = _parts(rows, set(where or ()))
+        return _aggregates(parts, _lowest(parts, limit) or _candidates(parts, limit), limit)
 
     table = database.ask(scope, STREAM_INTERVAL, window, where, question)
     call_ids = table["call_id"].to_pylist()
@@ -73,32 +86,97 @@ def worst_calls(database: Database, scope: Scope, window: Window, limit: int, wh
     return pa.table(columns, schema=pa.schema(_COLUMNS))
 
 
-def _candidates(rows: ScopedRows, limit: int) -> list[str]:
-    source = rows.sql(["call_id", "r_factor", "mos_scale", "lost", "expected"])
-    table = rows.fetch(
-        f"SELECT call_id, min({_rating(rows.parameters)}) AS r_min, {_LOSS} AS loss_ratio FROM ({source}) "
-        f"WHERE call_id <> '' GROUP BY call_id ORDER BY {_WORST_FIRST} LIMIT {rows.parameters.bind(limit)}"
+class _Parts(NamedTuple):
+    """The rows of a question: digests of some segments, and the intervals of everything else."""
+
+    rows: ScopedRows
+    digests: list[str]
+
+    def sql(self, from_digests: Sequence[str], from_rows: str, columns: Sequence[str]) -> str:
+        """Return a SELECT over both: these columns of digests, and this list of expressions over `columns`."""
+        selects = [f"SELECT {from_rows} FROM ({self.rows.sql(columns)})"]
+        if self.digests:
+            selects.append(self.rows.beside(self.digests, from_digests))
+        return " UNION ALL ".join(selects)
+
+
+def _parts(rows: ScopedRows, asked: set[str]) -> _Parts:
+    files = rows.files
+    until_ns = min(rows.window.until_ns, files.repeats_since_ns)
+    digested = [
+        s
+        for s in files.segments
+        if s.digested and s.min_ns >= rows.window.since_ns and s.max_ns < until_ns and asked <= set(TAGS)
+    ]
+    rest = [s for s in files.segments if s not in digested]
+    return _Parts(replace(rows, files=replace(files, segments=rest)), [str(digest_path(s.path)) for s in digested])
+
+
+def _lowest(parts: _Parts, limit: int) -> list[str]:
+    """Return the calls of the lowest R, so many and all that tie with the last; none if there are fewer."""
+    parameters = parts.rows.parameters
+    wanted = _FIRST_LOOK * limit
+    while 0 < wanted < _LAST_LOOK:
+        both = parts.sql(
+            ["call_id", "r_min"], f"call_id, {_rating(parameters)} AS r_min", ["call_id", "r_factor", "mos_scale"]
+        )
+        found = parts.rows.fetch(
+            f"SELECT call_id, r_min FROM ({both}) WHERE r_min IS NOT NULL AND call_id <> '' "
+            f"ORDER BY r_min LIMIT {parameters.bind(wanted)}"
+        )
+        lowest: dict[str, None] = {}
+        last = 0.0
+        for call_id, r_min in zip(found["call_id"].to_pylist(), found["r_min"].to_pylist(), strict=True):
+            if len(lowest) >= limit and r_min > last:
+                return list(lowest)
+            lowest[call_id], last = None, r_min
+        if found.num_rows < wanted:  # these are all that have an R
+            return list(lowest) if len(lowest) >= limit else []
+        wanted *= _LOOK_FURTHER
+    return []
+
+
+def _candidates(parts: _Parts, limit: int) -> list[str]:
+    """Return the worst calls by grouping all of them: for calls without R, which rank by their loss."""
+    parameters = parts.rows.parameters
+    both = parts.sql(
+        ["call_id", "r_min", "lost", "expected"],
+        f"call_id, {_rating(parameters)} AS r_min, lost, expected",
+        ["call_id", "r_factor", "mos_scale", "lost", "expected"],
+    )
+    table = parts.rows.fetch(
+        f"SELECT call_id, min(r_min) AS r_min, {_LOSS} AS loss_ratio FROM ({both}) "
+        f"WHERE call_id <> '' GROUP BY call_id ORDER BY {_WORST_FIRST} LIMIT {parameters.bind(limit)}"
     )
     call_ids: list[str] = table["call_id"].to_pylist()
     return call_ids
 
 
-def _aggregates(rows: ScopedRows, call_ids: list[str], limit: int) -> pa.Table:
-    source = rows.sql(
-        ["time", *STREAM_INTERVAL.tags, "call_id", "r_factor", "mos", "mos_scale", "lost", "expected", "jitter_ms",
-         "jitter_max_ms", "rtt_ms", "verdict"]
+def _aggregates(parts: _Parts, call_ids: list[str], limit: int) -> pa.Table:
+    parameters = parts.rows.parameters
+    rating = _rating(parameters)
+    degraded = f"CAST({rating} < {parameters.bind(Band.SOME_DISSATISFIED.r_min)} AS BIGINT)"
+    both = parts.sql(
+        DIGEST.names,
+        f"call_id, tenant, trunk, region, node, codec, {rating} AS r_min, mos AS mos_min, mos AS mos_sum, "
+        "CAST(mos IS NOT NULL AS BIGINT) AS mos_count, lost, expected, "
+        "coalesce(jitter_max_ms, jitter_ms) AS jitter_ms_max, rtt_ms AS rtt_ms_max, 1 AS intervals, "
+        f"{degraded} AS degraded_intervals, time AS last_seen, observer AS observers, verdict AS verdicts",
+        [
+            "time", *STREAM_INTERVAL.tags, "call_id", "r_factor", "mos", "mos_scale", "lost", "expected",
+            "jitter_ms", "jitter_max_ms", "rtt_ms", "verdict",
+        ],
     )  # fmt: skip
-    rating = _rating(rows.parameters)
-    latest = ", ".join(f"arg_max({tag}, time) AS {tag}" for tag in ("trunk", "region", "node", "codec"))
-    return rows.fetch(
-        f"SELECT call_id, tenant, {latest}, min(mos) AS mos_min, avg(mos) AS mos_avg, min({rating}) AS r_min, "
-        f"{_LOSS} AS loss_ratio, max(coalesce(jitter_max_ms, jitter_ms)) AS jitter_ms_max, "
-        "max(rtt_ms) AS rtt_ms_max, count(*) AS intervals, "
-        f"count(*) FILTER (WHERE {rating} < {rows.parameters.bind(Band.SOME_DISSATISFIED.r_min)}) "
-        "AS degraded_intervals, max(time) AS last_seen, string_agg(DISTINCT observer, ' ') AS observers, "
-        "string_agg(DISTINCT verdict, ' ') AS verdicts "
-        f"FROM ({source}) WHERE {_among(rows.parameters, call_ids)} GROUP BY call_id, tenant "
-        f"ORDER BY {_WORST_FIRST}, tenant LIMIT {rows.parameters.bind(limit)}"
+    latest = ", ".join(f"arg_max({tag}, last_seen) AS {tag}" for tag in ("trunk", "region", "node", "codec"))
+    return parts.rows.fetch(
+        f"SELECT call_id, tenant, {latest}, min(mos_min) AS mos_min, sum(mos_sum) / nullif(sum(mos_count), 0) "
+        f"AS mos_avg, min(r_min) AS r_min, {_LOSS} AS loss_ratio, max(jitter_ms_max) AS jitter_ms_max, "
+        "max(rtt_ms_max) AS rtt_ms_max, CAST(sum(intervals) AS BIGINT) AS intervals, "
+        "CAST(coalesce(sum(degraded_intervals), 0) AS BIGINT) AS degraded_intervals, "
+        "max(last_seen) AS last_seen, string_agg(DISTINCT observers, ' ') AS observers, "
+        "string_agg(DISTINCT verdicts, ' ') AS verdicts "
+        f"FROM ({both}) WHERE {parameters.any_of('call_id', call_ids)} GROUP BY call_id, tenant "
+        f"ORDER BY {_WORST_FIRST}, tenant LIMIT {parameters.bind(limit)}"
     )
 
 

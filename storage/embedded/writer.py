@@ -13,20 +13,25 @@ import pyarrow as pa
 from storage.embedded.layout import END_NS, Layout, Log
 from storage.embedded.lock import WriterLock
 from storage.embedded.log import LogBatch, LogFile, LogTail
-from storage.embedded.points import Memory, last_of_each, point_keys, stored_schema, times_of
+from storage.embedded.memory import Memory
+from storage.embedded.points import last_of_each, point_keys, stored_schema, times_of
 from storage.embedded.sealer import Sealer
 from storage.embedded.stats import StoreStats
-from storage.schema import MEASUREMENTS, Measurement
+from storage.schema import MEASUREMENTS, SIP_MESSAGE, STREAM_INTERVAL, Measurement
 from storage.seam import BadQuery, StoreError, StoreUnavailable, WriterHealth
 from storage.settings import StorageSettings
 
 _SEALS_WAITING = 2
+_BUSY = frozenset({STREAM_INTERVAL.name, SIP_MESSAGE.name})
+"""Measurements of thousands of rows a second."""
+_BUSY_SHARE = 16
+"""The other measurements remember a sixteenth of what those do."""
 
 
 class _Pending:
     """What one measurement holds between flushes, and the log it appends to."""
 
-    def __init__(self, measurement: Measurement, layout: Layout, writer: str) -> None:
+    def __init__(self, measurement: Measurement, layout: Layout, writer: str, points: int) -> None:
         self.measurement = measurement
         self.schema = stored_schema(measurement)
         self.batches: list[pa.RecordBatch] = []
@@ -39,7 +44,7 @@ class _Pending:
         own = [log.generation for log in logs if log.writer == writer]
         self.generation = max(own + [s.last for s in segments if s.writer == writer], default=0)
         latest = max([s.max_ns for s in segments] + [batch.max_ns for batch in tails], default=-1)
-        self.memory = Memory(latest + 1)
+        self.memory = Memory(latest + 1, points if measurement.name in _BUSY else points // _BUSY_SHARE)
 
 
 def _read(tail: LogTail) -> list[LogBatch]:
@@ -138,7 +143,9 @@ class EmbeddedWriter:
             if known is None:
                 raise BadQuery(f"no measurement {measurement[:60]!r}; there are {', '.join(MEASUREMENTS)}")
             try:
-                pending = self._pending[measurement] = _Pending(known, self._layout, self.name)
+                pending = self._pending[measurement] = _Pending(
+                    known, self._layout, self.name, self._settings.remember_points
+                )
             except OSError as error:
                 raise StoreUnavailable(f"store {self._layout.root}: {error}") from error
         return pending

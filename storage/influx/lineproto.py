@@ -90,6 +90,13 @@ def encode(
     )
 
 
+def prepare() -> None:
+    """Compile the kernels, or load what was compiled: the first rows shall not wait for it."""
+    empty = pa.record_batch({"time": pa.array([], pa.int64()), "i": pa.array([], pa.int64())})
+    encode(empty, "m", [], presence="p")
+    histogram_texts(pa.array([], pa.list_(pa.uint32(), 1)))
+
+
 def histogram_texts(column: pa.FixedSizeListArray) -> pa.StringArray:
     """Return histograms as text (see `kernels.histograms`); null stays null."""
     buckets = column.type.list_size

@@ -11,7 +11,6 @@ asked of the server in another way, because reading everything would cost too mu
 """
 
 from collections.abc import Sequence
-from typing import cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,11 +18,11 @@ import pyarrow.compute as pc
 from storage.checks import Where, check_columns, check_keys, check_tags, measurement_named
 from storage.embedded.points import as_declared
 from storage.embedded.reader import EmbeddedReader
-from storage.embedded.relation import Database
 from storage.embedded.search import search_calls
 from storage.embedded.trace import trace
 from storage.embedded.worst import worst_calls
 from storage.influx.source import Narrowing, Source
+from storage.influx.tagtext import as_told
 from storage.schema import CALL, STREAM_INTERVAL
 from storage.seam import EVERY_CALL, CallMatch, CallPage, CallTrace, Scope, Window
 from telephony.bands import R_DIVISOR
@@ -31,6 +30,7 @@ from telephony.model import Scale
 
 _ROWS_PER_CALL = 16
 _MOST_LOWEST = 100_000
+_WIDER = tuple(scale.value for scale in R_DIVISOR if scale is not Scale.NARROWBAND)
 _DIVISORS = {scale.value: divisor for scale, divisor in R_DIVISOR.items()}
 
 
@@ -38,7 +38,7 @@ class InfluxReader(EmbeddedReader):
     """Answers named queries within a scope; see `storage.seam.Reader`. Safe for several threads."""
 
     def __init__(self, source: Source, scope: Scope) -> None:
-        super().__init__(_database(source), scope)
+        super().__init__(source, scope)
         self._source = source
 
     def select(
@@ -83,9 +83,9 @@ class InfluxReader(EmbeddedReader):
     def worst_calls(self, window: Window, *, limit: int = 50, where: Where | None = None) -> pa.Table:
         """Return the calls with the worst intervals; see `storage.seam.Reader`."""
         check_tags(STREAM_INTERVAL, list(where or {}))
-        call_ids = self._lowest_rated(window, max(limit, 0), where)
-        source = self._source.narrowed(Narrowing(call_ids=tuple(call_ids))) if call_ids else self._source
-        return worst_calls(_database(source), self.scope, window, limit, where)
+        calls = self._lowest_rated(window, max(limit, 0), where)
+        source = self._source.narrowed(Narrowing(calls=tuple(calls))) if calls else self._source
+        return worst_calls(source, self.scope, window, limit, where)
 
     def calls(
         self,
@@ -100,7 +100,7 @@ class InfluxReader(EmbeddedReader):
         limit, offset = max(limit, 0), max(offset, 0)
         if match != EVERY_CALL:
             source = self._source.narrowed(Narrowing(match=match))
-            return search_calls(_database(source), self.scope, window, where, match, limit=limit, offset=offset)
+            return search_calls(source, self.scope, window, where, match, limit=limit, offset=offset)
         asked = self._source.question(self.scope, CALL, window, where)
         total = self._source.count(asked)
         times = self._source.rows(asked, ["time"], limit=offset + limit, newest_first=True)["time"]
@@ -109,14 +109,14 @@ class InfluxReader(EmbeddedReader):
         # All calls of the last one's time, so that equal times are in the same order on every page.
         since_ns = pc.min(times.cast(pa.int64())).as_py()
         page = search_calls(
-            _database(self._source), self.scope, Window(since_ns, window.until_ns), where, match,
+            self._source, self.scope, Window(since_ns, window.until_ns), where, match,
             limit=limit, offset=offset,
         )  # fmt: skip
         return CallPage(page.rows, total)
 
     def call(self, call_id: str) -> CallTrace:
         """Return all that is stored of one call; see `storage.seam.Reader`."""
-        return trace(_database(self._source.narrowed(Narrowing(call_ids=(call_id,)))), self.scope, call_id)
+        return trace(self._source.narrowed(Narrowing(calls=((None, call_id),))), self.scope, call_id)
 
     def tag_values(self, measurement: str, tag: str, window: Window, *, where: Where | None = None) -> list[str]:
         """Return the sorted values of a tag; see `storage.seam.Reader`."""
@@ -124,35 +124,33 @@ class InfluxReader(EmbeddedReader):
         check_tags(known, [tag])
         return sorted(self._source.distinct(self._source.question(self.scope, known, window, where), tag))
 
-    def _lowest_rated(self, window: Window, limit: int, where: Where | None) -> list[str]:
+    def _lowest_rated(self, window: Window, limit: int, where: Where | None) -> list[tuple[str | None, str]]:
         """Return `limit` calls of the lowest R and all that tie with the last; empty if there are fewer."""
         asked = self._source.question(self.scope, STREAM_INTERVAL, window, where)
         count = _ROWS_PER_CALL * max(limit, 1)
         while limit and count <= _MOST_LOWEST:
             lows: dict[str, float] = {}
+            tenants: dict[str, set[str]] = {}
             seen_to: list[float] = []
             # On the narrowband scale a wideband R is lower than its number: the lowest numbers of all scales and
-            # the lowest of each such scale together hold the lowest of all.
-            for scale in (None, *(s for s in R_DIVISOR if s is not Scale.NARROWBAND)):
-                told = scale.value if scale else None
-                rows = self._source.lowest(asked, "r_factor", count, ["call_id", "mos_scale"], told)
+            # the lowest of the wider ones together hold the lowest of all.
+            for scales, divisor in (((), 1.0), (_WIDER, max(R_DIVISOR.values()))):
+                rows = self._source.lowest(asked, "r_factor", count, ["call_id", "mos_scale", "tenant"], scales)
                 numbers = [row[0] for row in rows if isinstance(row[0], int | float)]
                 if len(rows) >= count:
-                    seen_to.append(max(numbers, default=0.0) / (R_DIVISOR[scale] if scale else 1.0))
-                for number, call_id, of_scale in rows:
+                    seen_to.append(max(numbers, default=0.0) / divisor)
+                for number, call_id, of_scale, tenant in rows:
                     if isinstance(number, int | float) and isinstance(call_id, str) and call_id:
                         rating = number / _DIVISORS.get(str(of_scale), 1.0)
                         lows[call_id] = min(rating, lows.get(call_id, rating))
+                        tenants.setdefault(call_id, set()).add(as_told(str(tenant or "")))
             ranked = sorted(lows, key=lambda call_id: lows[call_id])
             if len(ranked) >= limit:
                 last = lows[ranked[limit - 1]]
                 if all(number > last for number in seen_to):
-                    return [call_id for call_id in ranked if lows[call_id] <= last]
+                    worst = [call_id for call_id in ranked if lows[call_id] <= last]
+                    return [(tenant, call_id) for call_id in worst for tenant in sorted(tenants[call_id])]
             elif not seen_to:
                 return []
             count *= 4
         return []
-
-
-def _database(source: Source) -> Database:
-    return cast(Database, source)

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
 _DROPPED = re.compile(r"dropped=(\d+)")
 _SHOWN = 200
+_PATIENCE = 12
 
 
 class WriteOutcome(StrEnum):
@@ -106,7 +107,10 @@ class Sender:
             org=settings.org or "-",
             verify_ssl=settings.verify_tls,
             ssl_ca_cert=str(settings.ca_file) if settings.ca_file else None,
-            timeout=(round(settings.connect_timeout * 1e3), round(settings.write_timeout * 1e3)),
+        )
+        self._connect_ms, self._write_ms = (
+            round(settings.connect_timeout * 1e3),
+            round(settings.write_timeout * 1e3),
         )
         self._lock = Lock()
         self._server: Server | None = None
@@ -126,15 +130,19 @@ class Sender:
                 logger.info("%s at %s: writing to %s", self._server.name, self._address.label, path)
             return self._server
 
-    def send(self, target: Target, body: bytes) -> Sent:
-        """Send one gzip body of lines with nanosecond times; never raises for what the server or network does."""
+    def send(self, target: Target, body: bytes, *, patient: bool = False) -> Sent:
+        """Send one gzip body of lines with nanosecond times; never raises for what the server or network does.
+
+        `patient` waits much longer for an answer: a slow server would else get the same batch again and again,
+        from somebody who gives up each time just before it is done.
+        """
         try:
             if self.detect().has_v2_write:
                 path, query = "/api/v2/write", [("bucket", target.bucket), *self._organisation()]
             else:
                 path, query = "/write", [("db", target.database), ("rp", target.policy.value)]
             headers = {"Content-Type": "text/plain; charset=utf-8", "Content-Encoding": "gzip"}
-            self._call("POST", path, [*query, ("precision", "ns")], headers, body)
+            self._call("POST", path, [*query, ("precision", "ns")], headers, body, patient=patient)
         except ApiException as error:
             return _judged(error)
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -169,6 +177,8 @@ class Sender:
         headers: dict[str, str],
         body: bytes | None,
         answer: str | None = None,
+        *,
+        patient: bool = False,
     ) -> Any:
         if self._address.authorization:
             headers = headers | {"Authorization": self._address.authorization}
@@ -180,6 +190,7 @@ class Sender:
             body=body,
             auth_settings=[],
             response_type=answer,
+            _request_timeout=(self._connect_ms, self._write_ms * (_PATIENCE if patient else 1)),
         )
 
 

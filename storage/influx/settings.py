@@ -46,7 +46,12 @@ class InfluxSettings(BaseModel):
     )
     verify_tls: bool = Field(default=True, description="Check the server's certificate.", examples=[True])
     connect_timeout: Duration = Field(default=2.0, gt=0, description="To reach the server.", examples=["2s"])
-    write_timeout: Duration = Field(default=5.0, gt=0, description="For a batch to be taken.", examples=["5s"])
+    write_timeout: Duration = Field(
+        default=5.0,
+        gt=0,
+        description="For a batch to be taken at a flush; 12 times as long from the spool.",
+        examples=["5s"],
+    )
     query_timeout: Duration = Field(
         default=30.0, gt=0, description="For a query to be answered.", examples=["30s"]
     )

@@ -36,22 +36,30 @@ Answer = TypeVar("Answer")
 class Narrowing:
     """What rows must hold beside scope and tags; the server looks, so fewer come over."""
 
-    call_ids: tuple[str, ...] = ()
-    """Rows of these calls; none is any."""
+    calls: tuple[tuple[str | None, str], ...] = ()
+    """Rows of these calls, each with its tenant where it is known; none is any."""
     match: CallMatch | None = None
     """Rows of `call` that may match: more may come, never fewer."""
 
     def conditions(self, measurement: Measurement, bound: Bound) -> Iterator[str]:
         """Yield conditions on the rows of a measurement."""
-        if self.call_ids and "call_id" in measurement.fields:
-            yield any_of("call_id", "field", self.call_ids, bound)
-            if measurement is not FINDING:  # the shard of a finding is that of its subject
-                yield any_of("shard", "tag", sorted({shard_of(call_id) for call_id in self.call_ids}), bound)
+        if self.calls and "call_id" in measurement.fields:
+            # Each call with its own tags: the server then looks into few series, and for one call in each.
+            yield f"({' OR '.join(_call_condition(measurement, *call, bound) for call in self.calls)})"
         if self.match is not None and measurement is CALL:
             yield from _match_conditions(self.match, bound)
 
 
 EVERYTHING = Narrowing()
+
+
+def _call_condition(measurement: Measurement, tenant: str | None, call_id: str, bound: Bound) -> str:
+    parts = [any_of("call_id", "field", [call_id], bound)]
+    if measurement is not FINDING:  # the shard of a finding is that of its subject
+        parts.append(any_of("shard", "tag", [shard_of(call_id)], bound))
+    if tenant is not None:
+        parts.append(any_of("tenant", "tag", [as_stored(tenant)], bound))
+    return f"({' AND '.join(parts)})"
 
 
 def any_of(name: str, kind: str, values: Sequence[str], bound: Bound) -> str:
@@ -147,7 +155,7 @@ class Source:
         measurement: Measurement,
         window: Window,
         where: Where | None,
-        question: Callable[["InfluxRows"], Answer],
+        question: Callable[[ScopedRows], Answer],
     ) -> Answer:
         """Answer a question over the scoped rows; raises BadQuery where it would read more than may be read."""
         asked = self.question(scope, measurement, window, where)
@@ -239,11 +247,11 @@ class Source:
         return sum(int(count) for count in counts if count is not None)
 
     def lowest(
-        self, asked: Question, name: str, count: int, beside: Sequence[str], scale: str | None
+        self, asked: Question, name: str, count: int, beside: Sequence[str], scales: Sequence[str] = ()
     ) -> list[list[Value]]:
         """Return the rows with the lowest values of a field: the value, then the columns `beside` it.
 
-        The value is None where the presence mask takes it away. `scale`, if given, is the `mos_scale` of the rows.
+        The value is None where the presence mask takes it away. `scales`, if given, are those the rows may have.
         """
         if asked.nothing:
             return []
@@ -251,8 +259,8 @@ class Source:
         others = "".join(f", {quoted(column)}" for column in (PRESENCE, *beside))
         text = f"SELECT bottom({quoted(name)}, {int(count)}){others} FROM {quoted(asked.measurement.name)} WHERE "  # noqa: S608
         text += asked.conditions(bound)
-        if scale is not None:
-            text += f' AND "mos_scale"::field = {bound.bind(scale)}'
+        if scales:
+            text += f" AND {any_of('mos_scale', 'field', scales, bound)}"
         bit = 1 << list(asked.measurement.fields).index(name)
         return [
             [row[1] if row[2] is None or int(row[2]) & bit else None, *row[3:]]

@@ -10,6 +10,7 @@ import duckdb
 from storage.embedded.layout import is_writer_name
 from storage.influx.address import address_of
 from storage.influx.admin import detected
+from storage.influx.lineproto import prepare
 from storage.influx.querier import Querier
 from storage.influx.reader import InfluxReader
 from storage.influx.sender import Sender
@@ -58,6 +59,7 @@ class InfluxStore:
         if not is_writer_name(name):
             raise BadQuery(f"{name[:60]!r} is not a name for a writer: use a-z, 0-9, - and _")
         self._check_open()
+        prepare()
         directory = Path(self._spool.directory) / self._address.directory
         writer = InfluxWriter(
             name, self._sender, self._databases, self._influx, directory, self._spool, self._clock_ns

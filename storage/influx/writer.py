@@ -248,11 +248,11 @@ class InfluxWriter:
         except OSError as error:
             raise StoreUnavailable(f"spool: {error.strerror}") from error
 
-    def _done(self, body: Body, sent: Sent) -> bool:
+    def _done(self, body: Body, sent: Sent, *, patient: bool = False) -> bool:
         """Count an answer; return whether there is nothing left to do with the body."""
         self.stats.requests[sent.outcome] += 1
         if sent.outcome is WriteOutcome.TOO_LARGE:
-            return self._done_in_halves(body)
+            return self._done_in_halves(body, patient)
         if not sent.outcome.final:
             return False
         rejected = min(sent.rows_rejected, body.rows)
@@ -263,13 +263,16 @@ class InfluxWriter:
         self.stats.bytes_sent += len(body.data)
         return True
 
-    def _done_in_halves(self, body: Body) -> bool:
+    def _done_in_halves(self, body: Body, patient: bool) -> bool:
         halves = list(body.halves())
         if not halves:
             self.stats.rows_rejected[WriteOutcome.TOO_LARGE] += body.rows
             logger.warning("a row is too large for the server, and lost")
             return True
-        return all(self._done(half, self._sender.send(half.target, half.data)) for half in halves)
+        return all(
+            self._done(half, self._sender.send(half.target, half.data, patient=patient), patient=patient)
+            for half in halves
+        )
 
     def _replay(self) -> None:
         """Give the spool to the server, in order: a thread of its own. What is left waits for the next process."""
@@ -303,8 +306,8 @@ class InfluxWriter:
             self.stats.rows_rejected[WriteOutcome.MALFORMED] += record.rows
             self.spool.drop(record)
             return Sent(WriteOutcome.MALFORMED, record.rows)
-        sent = self._sender.send(body.target, body.data)
-        if not self._done(body, sent):
+        sent = self._sender.send(body.target, body.data, patient=True)
+        if not self._done(body, sent, patient=True):
             return sent
         self.stats.rows_replayed += record.rows
         self.spool.drop(record)

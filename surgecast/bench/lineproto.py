@@ -14,7 +14,7 @@ from influxdb_client.client.write_api import PointSettings
 
 from storage.influx.lineproto import encode
 from storage.schema import STREAM_INTERVAL
-from surgecast.bench.store import interval_rows
+from surgecast.bench.store_traffic import interval_rows
 
 _ROWS = 60_000
 _POINT_ROWS = 3_000

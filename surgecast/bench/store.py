@@ -1,56 +1,73 @@
 """The embedded store under load: a writer at full speed, a reader in another process, then the pages' queries.
 
-The traffic is that of 30,000 calls: 60,000 streams, one row each 10 s, in ticks of 6,000 rows.
+The traffic is that of 30,000 calls (see `store_traffic`). Queries are timed cold, in a store that was opened for
+them and whose files are not in memory, and warm; beside the time their CPU time, which others disturb less.
 """
 
 import multiprocessing
+import os
+import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from storage.embedded.store import EmbeddedStore
-from storage.rows import batch, shard_of, stream_interval_batch
-from storage.schema import QUALITY_MINUTE, STREAM_INTERVAL, TIME
-from storage.seam import Scope, StoreError, Window
+from storage.quantiles import quantiles
+from storage.rows import stream_interval_batch
+from storage.schema import CALL, QUALITY_MINUTE, STREAM_INTERVAL
+from storage.seam import CallMatch, OutOfScope, Reader, Scope, StoreError, Window
+from surgecast.bench.store_traffic import (
+    CALL_INTERVALS,
+    START_NS,
+    STREAMS,
+    TENANTS,
+    TICK_ROWS,
+    TRUNKS,
+    Traffic,
+    call_id_of,
+    quality_minutes,
+)
+from telephony.histogram import R_FACTOR
 from telephony.model import INTERVAL_NS, MINUTE_NS, Direction, Endpoint, Labels, Observer, Scale, StreamInterval
 
-_STREAMS = 60_000
-_TICK_ROWS = _STREAMS // 10
-_ROWS = 3_000_000
-_START_NS = 1_790_000_000 * 1_000_000_000 // INTERVAL_NS * INTERVAL_NS
-_TENANTS, _TRUNKS, _NODES = 20, 40, 6
+ROWS = 3_000_000
+_MINUTES = 1440
 _REPEATS = 5
 _PACED_TICKS = 100
 _PACE_SECONDS = 0.05
 """The last ticks are written at 20 a second, for latencies that are not those of a saturated writer."""
+_ROUNDING_NS = 12_345_678
+"""Windows begin inside an interval, as those of pages do: nothing lies as it would be convenient."""
 
 
-def run(rows: int = _ROWS) -> dict[str, Any]:
-    """Return rates, latencies (ms) and sizes; takes a minute and half a gigabyte of temporary files."""
+def run(rows: int = ROWS) -> dict[str, Any]:
+    """Return rates, latencies (ms) and sizes; 3 million rows take a minute, 50 million ten and 2 GB on disk."""
     with tempfile.TemporaryDirectory(prefix="surgecast-bench-") as directory:
         root = Path(directory)
         writing = _write(root, rows)
-        queries = _queries(root, rows)
-        size = sum(f.stat().st_size for f in (root / "data" / STREAM_INTERVAL.name).rglob("*.parquet"))
+        sizes = {
+            name: sum(f.stat().st_size for f in (root / "data" / name).rglob("*.parquet"))
+            for name in (STREAM_INTERVAL.name, CALL.name, QUALITY_MINUTE.name)
+        }
         return {
             "rows": rows,
             "build_rows_per_second": _build_rate(),
             "write": writing,
-            "query_ms": queries,
-            "megabytes_per_million_rows": round(size / 1e6 / (rows / 1e6), 1),
+            "query_ms": _queries(root, rows),
+            "megabytes_per_million_rows": round(sizes[STREAM_INTERVAL.name] / rows, 1),
+            "megabytes": {name: round(size / 1e6, 1) for name, size in sizes.items()},
         }
 
 
 def _write(root: Path, rows: int) -> dict[str, Any]:
     context = multiprocessing.get_context("spawn")
-    stop, newest, answered = context.Event(), context.Value("q", _START_NS), context.Queue()
+    stop, newest, answered = context.Event(), context.Value("q", START_NS), context.Queue()
     reader = context.Process(target=_read_until, args=(str(root), stop, newest, answered))
     store = EmbeddedStore(root)
     writer = store.writer("collect")
@@ -59,29 +76,37 @@ def _write(root: Path, rows: int) -> dict[str, Any]:
     reader.start()
     answered.get()
     cpu = 0.0
+    resident: list[int] = []
+    ticks = rows // TICK_ROWS
     try:
-        for number, tick in enumerate(_ticks(rows)):
-            last = rows // _TICK_ROWS - number <= _PACED_TICKS
+        for number, (tick, others) in enumerate(Traffic().ticks(rows)):
+            last = ticks - number <= _PACED_TICKS
             if last:
                 time.sleep(_PACE_SECONDS)
             at, cpu_at = time.perf_counter(), time.process_time()
             writer.write(STREAM_INTERVAL.name, tick)
+            for name, batch in others.items():
+                writer.write(name, batch)
             writer.flush()
             (paced if last else flat_out).append(time.perf_counter() - at)
             cpu += time.process_time() - cpu_at  # with what the sealing thread used meanwhile
-            newest.value = _START_NS + number // 10 * INTERVAL_NS
+            newest.value = START_NS + number // 10 * INTERVAL_NS
+            if number % max(ticks // 10, 1) == 0:
+                resident.append(_resident_bytes())
     finally:
         stop.set()
         queries, failures, median_ms = answered.get()
         reader.join()
-    _minutes(writer, rows)
+    for batch in quality_minutes(START_NS + ticks * 1_000_000_000, _MINUTES):
+        writer.write(QUALITY_MINUTE.name, batch)
     store.close()
     return {
-        "rows_per_second": round(len(flat_out) * _TICK_ROWS / sum(flat_out)),
-        "tick_rows": _TICK_ROWS,
+        "rows_per_second": round(len(flat_out) * TICK_ROWS / sum(flat_out)),
+        "tick_rows": TICK_ROWS,
         "tick_ms_p50": round(statistics.median(paced) * 1e3, 2),
         "tick_ms_p99": round(sorted(paced)[int(len(paced) * 0.99)] * 1e3, 2),
-        "core_share_at_30000_calls": round(cpu / rows * _TICK_ROWS, 4),
+        "core_share_at_30000_calls": round(cpu / rows * TICK_ROWS, 4),
+        "resident_megabytes": [round(size / 1e6) for size in resident],
         "reader_queries": queries,
         "reader_failures": failures,
         "reader_ms_p50": median_ms,
@@ -107,146 +132,97 @@ def _read_until(root: str, stop: Event, newest: Any, answered: "multiprocessing.
 
 
 def _queries(root: Path, rows: int) -> dict[str, dict[str, float]]:
-    end = _START_NS + rows // _STREAMS * INTERVAL_NS
-    last5, last15, whole = (Window(end - m * MINUTE_NS, end) for m in (5, 15, 24 * 60))
+    end = START_NS + rows // TICK_ROWS * 1_000_000_000
+    last5, last15, last60, day = (Window(end - m * MINUTE_NS + _ROUNDING_NS, end) for m in (5, 15, 60, _MINUTES))
+    ever = Window(0, 1 << 62)
+    ended, live = call_id_of(STREAMS // 4), call_id_of(_newest_call(rows))
     engineer, tenant = Scope.everything("bench"), Scope.of("bench", "tenant-3")
-    asked: dict[str, tuple[Scope, Callable[[Any], object]]] = {
-        "worst_calls_5m": (engineer, lambda r: r.worst_calls(last5)),
-        "worst_calls_15m": (engineer, lambda r: r.worst_calls(last15)),
-        "worst_calls_15m_tenant": (tenant, lambda r: r.worst_calls(last15)),
-        "call": (engineer, lambda r: r.call(_call_id(777))),
+    r, quality = ["r_histogram"], QUALITY_MINUTE.name
+    busy = {"outcome": ["busy"]}
+    asked: dict[str, tuple[Scope, Callable[[Reader], object]]] = {
+        "worst_calls_5m": (engineer, lambda q: q.worst_calls(last5)),
+        "worst_calls_15m": (engineer, lambda q: q.worst_calls(last15)),
+        "worst_calls_60m": (engineer, lambda q: q.worst_calls(last60)),
+        "worst_calls_15m_tenant": (tenant, lambda q: q.worst_calls(last15)),
+        "call_ended": (engineer, lambda q: q.call(ended)),
+        "call_live": (engineer, lambda q: q.call(live)),
+        "call_unknown": (engineer, _unknown_call),
+        "calls_newest_100": (engineer, lambda q: q.calls(ever)),
+        "calls_by_number": (engineer, lambda q: q.calls(ever, match=CallMatch(number="xxx777"))),
+        "calls_of_tenant_busy": (tenant, lambda q: q.calls(ever, where=busy, match=CallMatch(mos_below=3.0))),
         "newest_1000_intervals": (
-            engineer,
-            lambda r: r.select(STREAM_INTERVAL.name, last5, limit=1000, newest_first=True),
+            engineer, lambda q: q.select(STREAM_INTERVAL.name, last5, limit=1000, newest_first=True),
         ),
-        "tag_values_trunk_15m": (engineer, lambda r: r.tag_values(STREAM_INTERVAL.name, "trunk", last15)),
-        "quality_sums_24h": (engineer, lambda r: r.sums(QUALITY_MINUTE.name, whole, step_seconds=300)),
-        "quality_sums_1h": (
-            engineer,
-            lambda r: r.sums(QUALITY_MINUTE.name, Window(end - 60 * MINUTE_NS, end), step_seconds=60),
+        "tag_values_trunk_15m": (engineer, lambda q: q.tag_values(STREAM_INTERVAL.name, "trunk", last15)),
+        "quantiles_tenant_minute_24h": (
+            tenant,
+            lambda q: _r_quantiles(q.sums(quality, day, step_seconds=60, fields=r)),
         ),
-        "quality_by_trunk_24h": (
-            engineer,
-            lambda r: r.sums(QUALITY_MINUTE.name, whole, step_seconds=0, by=["trunk"]),
-        ),
-    }
+        "quality_300s_24h": (engineer, lambda q: q.sums(quality, day, step_seconds=300, fields=r)),
+        "quality_1h_24h_all_fields": (engineer, lambda q: q.sums(quality, day, step_seconds=3600)),
+        "quality_by_trunk_24h": (engineer, lambda q: q.sums(quality, day, step_seconds=0, by=["trunk"], fields=r)),
+    }  # fmt: skip
+    EmbeddedStore(root).maintain(end)  # as the collector does every few minutes: rollups
     figures = {}
     for name, (scope, ask) in asked.items():
-        store = EmbeddedStore(root)  # a new one: nothing of ours is warm
+        _forget_files(root)
+        store = EmbeddedStore(root)
         reader = store.reader(scope)
-        times = []
+        times, cpu = [], []
         for _ in range(1 + _REPEATS):
-            at = time.perf_counter()
+            at, cpu_at = time.perf_counter(), time.process_time()
             ask(reader)
             times.append((time.perf_counter() - at) * 1e3)
-        figures[name] = {"first": round(times[0], 1), "p50": round(statistics.median(times[1:]), 1)}
+            cpu.append((time.process_time() - cpu_at) * 1e3)
+        figures[name] = {
+            "cold": round(times[0], 1),
+            "warm_p50": round(statistics.median(times[1:]), 1),
+            "warm_cpu_p50": round(statistics.median(cpu[1:]), 1),
+        }
         store.close()
     return figures
 
 
-def _call_id(number: int) -> str:
-    return f"{number * 2_654_435_761 % 2**32:08x}-{number}@10.0.0.1"
+def _newest_call(rows: int) -> int:
+    """Return the number of a call that has not ended: the first of the newest generation of the first tenth."""
+    newest_interval = (rows // TICK_ROWS - 1) // 10
+    return newest_interval // CALL_INTERVALS * (STREAMS // 2)
 
 
-def _ticks(rows: int) -> Iterator[pa.RecordBatch]:
-    """Yield ticks of one second: a tenth of the streams each, every stream once in 10 s."""
-    random = np.random.default_rng(1)
-    streams = random.permutation(_STREAMS).reshape(10, _TICK_ROWS)
-    calls = np.array([_call_id(number) for number in range(_STREAMS // 2)])
-    shards = np.array([shard_of(call) for call in calls])
-    first = [_tick(random, _START_NS, at, calls, shards) for at in streams]
-    for number in range(rows // _TICK_ROWS):
-        interval, tenth = divmod(number, 10)
-        tick = first[tenth]
-        times = pa.array(tick["time"].cast(pa.int64()).to_numpy() + interval * INTERVAL_NS)
-        yield tick.set_column(0, STREAM_INTERVAL.schema.field("time"), times.cast(TIME))
+def _r_quantiles(sums: pa.Table) -> object:
+    return quantiles(sums["r_histogram"], R_FACTOR, (0.5, 0.95))
 
 
-def interval_rows(rows: int) -> pa.RecordBatch:
-    """Return rows of the same traffic as one batch, for other benches."""
-    return pa.concat_batches(list(_ticks(rows)))
+def _unknown_call(reader: Reader) -> None:
+    try:
+        reader.call("nobody@nowhere")
+    except OutOfScope:
+        return
+    raise AssertionError("a call that nobody made was found")
 
 
-def _tick(random: np.random.Generator, time_ns: int, at: Any, calls: Any, shards: Any) -> pa.RecordBatch:
-    n, call = len(at), at // 2
-    lost = random.poisson(0.5, n)
-    r_factor = np.round(random.normal(88, 4, n), 2)
-    offsets = at.astype(np.int64) * 48_271 * 65_537 % INTERVAL_NS
-    values: dict[str, Any] = {
-        "time": time_ns + offsets,
-        "tenant": _named("tenant", call % _TENANTS),
-        "trunk": _named("trunk", call % _TRUNKS),
-        "region": _named("region", call % 4),
-        "node": _named("node", call % _NODES),
-        "direction": np.where(at % 2, "to_caller", "to_callee"),
-        "observer": np.full(n, "rtcp_rr"),
-        "codec": np.where(call % 3, "PCMA", "OPUS"),
-        "shard": shards[call],
-        "call_id": calls[call],
-        "ssrc": at * 40_503 % 2**32,
-        "src": _named("10.0.0.1:", at),
-        "dst": _named("10.0.0.2:", at),
-        "clock_rate_hz": np.full(n, 8000),
-        "expected": np.full(n, 500),
-        "received": 500 - lost,
-        "lost": lost,
-        "jitter_ms": np.round(random.gamma(2, 2, n), 3),
-        "rtt_ms": np.round(random.gamma(4, 10, n), 2),
-        "r_factor": r_factor,
-        "mos": np.round(1 + 0.035 * r_factor, 3),
-        "mos_scale": np.full(n, "nb"),
-        "own_drops": np.zeros(n, dtype=np.int64),
-        "verdict": np.full(n, ""),
-    }
-    arrays = [
-        pa.array(values[f.name]).cast(f.type) if f.name in values else pa.nulls(n, f.type)
-        for f in STREAM_INTERVAL.schema
-    ]
-    return pa.RecordBatch.from_arrays(arrays, schema=STREAM_INTERVAL.schema)
+def _forget_files(root: Path) -> None:
+    """Have the system drop the store's files from memory: the next query reads the disk."""
+    for path in root.rglob("*.parquet"):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
 
 
-def _named(prefix: str, numbers: Any) -> Any:
-    return np.char.add(f"{prefix}-", numbers.astype(str))
-
-
-def _minutes(writer: Any, rows: int) -> None:
-    """Write a day of quality minutes up to the end of the intervals."""
-    end = (_START_NS + rows // _STREAMS * INTERVAL_NS) // MINUTE_NS
-    counts = {name: [3] * buckets.count for name, buckets in QUALITY_MINUTE.histograms.items()}
-    tags = {"region": "region-1", "codec": "PCMA", "observer": "rtcp_rr"}
-    for minute in range(end - 24 * 60, end):
-        writer.write(
-            QUALITY_MINUTE.name,
-            batch(
-                QUALITY_MINUTE.name,
-                [
-                    {
-                        "time": minute * MINUTE_NS,
-                        "tenant": f"tenant-{trunk % _TENANTS}",
-                        "trunk": f"trunk-{trunk}",
-                        "node": f"node-{trunk % _NODES}",
-                        "direction": "to_caller",
-                        "intervals": 9000,
-                        "expected": 4_500_000,
-                        "lost": 900,
-                        "stream_seconds": 90_000.0,
-                        **tags,
-                        **counts,
-                    }
-                    for trunk in range(_TRUNKS)
-                ],
-            ),
-        )
-    writer.flush()
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
 
 
 def _build_rate() -> int:
     """Return how many intervals a second become rows."""
     facts = [
         StreamInterval(
-            _START_NS,
-            Labels(f"tenant-{i % _TENANTS}", f"trunk-{i % _TRUNKS}", "region-1", "node-1"),
-            _call_id(i // 2),
+            START_NS,
+            Labels(f"tenant-{i % TENANTS}", f"trunk-{i % TRUNKS}", "region-1", "node-1"),
+            call_id_of(i // 2),
             i,
             Endpoint("10.0.0.1", i),
             Endpoint("10.0.0.2", i),
@@ -262,7 +238,7 @@ def _build_rate() -> int:
             mos=4.3,
             mos_scale=Scale.NARROWBAND,
         )
-        for i in range(_STREAMS)
+        for i in range(STREAMS)
     ]
     stream_interval_batch(facts)  # streams are known after their first interval
     at = time.perf_counter()

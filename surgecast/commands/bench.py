@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from surgecast.bench import hep as hep_bench
+from surgecast.bench import influx as influx_bench
 from surgecast.bench import lineproto as lineproto_bench
 from surgecast.bench import rtp as rtp_bench
 from surgecast.bench import sip as sip_bench
@@ -51,12 +52,20 @@ def rtp(as_json: AsJson = False) -> None:
 
 
 @app.command("store")
-def store(as_json: AsJson = False) -> None:
-    """Write interval rows while a second process reads, and time the queries of the pages.
+def store(
+    rows: Annotated[
+        int, typer.Option(min=1_000_000, help="Interval rows; 50 million take 2 GB.")
+    ] = store_bench.ROWS,
+    seconds: Seconds = 20.0,
+    as_json: AsJson = False,
+) -> None:
+    """Write interval rows while a second process reads, and time the queries of the pages, cold and warm.
 
-    Example: surgecast bench store --json
+    Then the same into InfluxDB where it is installed: 6,000 rows a second for so many seconds.
+
+    Example: surgecast bench store --rows 50000000 --json
     """
-    _print(store_bench.run(), as_json)
+    _print({**store_bench.run(rows), "influxdb": influx_bench.run(seconds)}, as_json)
 
 
 def _print(figures: dict[str, Any], as_json: bool) -> None:

@@ -8,6 +8,7 @@ import yaml
 from pydantic import SecretStr
 from pydantic_core import to_jsonable_python
 
+from storage.open import shown_url
 from surgecast.commands.output import AsJson, print_json
 from surgecast.config import ConfigFile, Settings, load_settings
 
@@ -58,6 +59,8 @@ def _revealed(value: Any, secrets: bool) -> Any:
     """Return values with each secret as text: itself, or stars where it shall not be shown."""
     if isinstance(value, SecretStr):
         return value.get_secret_value() if secrets or not value else HIDDEN
+    if isinstance(value, str) and not secrets:
+        return shown_url(value)
     if isinstance(value, dict):
         return {key: _revealed(inner, secrets) for key, inner in value.items()}
     if isinstance(value, list | tuple):

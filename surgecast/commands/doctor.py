@@ -23,7 +23,7 @@ from collectors.capture.tpacket import (
     missing_interface,
 )
 from collectors.settings import InterfaceSettings, ListenerSettings
-from storage.open import open_store
+from storage.open import is_server, open_store, shown_url
 from storage.seam import Scope, StoreError, Window
 from surgecast.commands.output import AsJson, print_json
 from surgecast.config import ConfigFile, Settings, load_settings
@@ -163,7 +163,7 @@ def _store(settings: Settings) -> Iterator[Check]:
             limit=1,
             newest_first=True,
         )
-        yield Check("store", True, f"{url} can be read")
+        yield Check("store", True, f"{shown_url(url)} can be read")
         if newest.num_rows == 0:
             yield Check("fresh data", False, "nothing was stored in the last hour", "surgecast up --roles collect")
         else:
@@ -178,7 +178,7 @@ def _store(settings: Settings) -> Iterator[Check]:
         yield Check("store", False, str(error), "see the message")
     finally:
         store.close()
-    path = url.partition(":")[2].removeprefix("//") or url
+    path = settings.storage.spool.directory if is_server(url) else url.partition(":")[2].removeprefix("//") or url
     yield _free_space(Path(path))
 
 

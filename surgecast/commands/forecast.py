@@ -9,6 +9,7 @@ from forecast.accuracy import LEVELS, Accuracy
 from forecast.backtest import Report, backtest
 from forecast.calendar import UnknownCountry
 from forecast.events import BadEvents, event_of, parse_declared
+from forecast.ladder import UnknownMember
 from forecast.masks import mask_of, masked_by
 from forecast.points import read_csv
 from forecast.series import BadSeries
@@ -45,6 +46,13 @@ def backtest_command(
     country: Annotated[str | None, typer.Option(help="Public holidays: US, GB, DE-BY, ...")] = None,
     tz: Annotated[str, typer.Option(help="Local zone, and that of stamps without an offset.")] = "UTC",
     events: Annotated[Path | None, typer.Option(help="YAML file with the keys events and masks.")] = None,
+    challenger: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Model to run beside the ladder, used at leads where it wins: "
+            "boosting, structural. Slow; may be given again."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Forecast the last days of a series as if they were to come, from every slot, and say how well it went.
@@ -63,10 +71,11 @@ def backtest_command(
             test_days=test_days,
             country=country,
             events=tuple(event_of(event, zone) for event in declared.events),
+            challengers=tuple(challenger or ()),
         )
     except OSError as error:
         raise CommandError(f"--series {series}: {error.strerror}", Exit.NOT_FOUND) from error
-    except (BadSeries, UnknownCountry, BadEvents) as error:
+    except (BadSeries, UnknownCountry, BadEvents, UnknownMember) as error:
         raise CommandError(f"--series {series.name}: {error}", Exit.USAGE) from error
     for note in report.notes:
         stderr.print(f"{series.name}: {note}", markup=False)

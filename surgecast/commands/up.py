@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from storage.open import shown_url
 from surgecast.commands.output import stderr
 from surgecast.config import ConfigFile, Settings, load_settings
 from surgecast.errors import CommandError, Exit
@@ -15,6 +16,7 @@ ROLES = {
     "collect": "surgecast.roles.collect:run",
     "forecast": "surgecast.roles.forecast:run",
     "scale": "surgecast.roles.scale:run",
+    "alert": "surgecast.roles.alert:run",
     "web": "surgecast.roles.web:run",
 }
 
@@ -46,7 +48,7 @@ def up(
 
 
 def _announce(settings: Settings, names: list[str]) -> None:
-    stderr.print(f"store: {settings.storage.url}", markup=False)
+    stderr.print(f"store: {shown_url(settings.storage.url)}", markup=False)
     if "collect" in names:
         for listener in settings.collect.listeners:
             stderr.print(f"HEP: {listener.transport}://{listener.host}:{listener.port}", markup=False)

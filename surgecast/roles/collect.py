@@ -25,7 +25,12 @@ def run(settings: Settings, stop: threading.Event) -> None:
             exporter = None
             if settings.metrics.enabled:
                 metrics = CollectorMetrics(
-                    collector.pipeline, collector.sink, collector.totals, collector.kept, collector.store_health
+                    collector.pipeline,
+                    collector.sink,
+                    collector.totals,
+                    collector.kept,
+                    collector.store_health,
+                    collector.stored,
                 )
                 try:
                     exporter = ExporterServer(

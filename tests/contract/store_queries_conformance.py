@@ -103,7 +103,7 @@ class QueriesConformance(StoreFixtures):
         ]
         _write(writer, "load_minute", rows)
         found = in_ns(reader.load(Window(_SLOT, _SLOT + 10 * MINUTE_NS), step_seconds=300))
-        common = {"packets_per_second": None}
+        common = {"packets_per_second": None, "transcodes": None}
         assert [
             {"time": _SLOT, "minutes": 2, "arrivals": 13, "concurrent_mean": 16.0,
              "erlangs": None, "concurrent_max": 22, "cps_max": 3.0} | common,

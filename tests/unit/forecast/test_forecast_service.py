@@ -222,22 +222,25 @@ def test_lost_capture_is_masked(town) -> None:
 
 
 def test_worker_processes_give_what_this_one_gives(town) -> None:
-    service = town.service(replace_workers(SETTINGS, 1))
+    alone = SETTINGS.model_copy(update={"signals": {Kind.TENANT: (Signal.ARRIVALS,)}})
+    service = town.service(alone)
     with Workers(1) as workers:
         service._run = workers.run
         service.step(NOW_S)
     many = town.rows(target="acme", horizon="long")["q90"].to_pylist()
     town.forecasting.close()
     key = SeriesId(Kind.TENANT, "acme", Signal.ARRIVALS)
-    again = town.service()
+    again = town.service(alone)
     again._read(NOW_S - 60)
     knowledge = again._knowledge(NOW_S)
     again._last = {}
     task = again._task(key, knowledge, NOW_S, NOW_S - 60)
     assert task is not None
-    alone = perform(replace(task, horizons=(Horizon.LONG,))).issues[0].quantiles[:, 2]
-    np.testing.assert_allclose(alone, many)
+    here = perform(replace(task, horizons=(Horizon.LONG,))).issues[0].quantiles[:, 2]
+    np.testing.assert_allclose(here, many)
 
 
-def replace_workers(settings: ForecastServiceSettings, count: int) -> ForecastServiceSettings:
-    return settings.model_copy(update={"workers": count})
+def test_medians_of_pools_and_tenants_add_up(town) -> None:
+    town.service().step(NOW_S)
+    found = medians(town, NOW_S // 3600 * 3600 + 5 * 3600)
+    assert found["acme"] + found["beta"] == pytest.approx(found["media-eu"] + found["media-us"])

@@ -65,11 +65,12 @@ def attempts(store: EmbeddedStore) -> list[tuple[int, int]]:
 
 
 def segments(root: Path, measurement: str) -> list[Path]:
-    return sorted((root / "data" / measurement).rglob("*.parquet"))
+    files = (root / "data" / measurement).rglob("*.parquet")
+    return sorted(path for path in files if not path.name.endswith(".calls.parquet"))
 
 
 def logs(root: Path, measurement: str) -> list[Path]:
-    return sorted((root / "log" / measurement).glob("*.arrows"))
+    return sorted((root / "log" / measurement).glob("*.frames"))
 
 
 def sealing(rows: int) -> StorageSettings:

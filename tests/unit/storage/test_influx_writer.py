@@ -1,5 +1,6 @@
 """What the InfluxDB writer makes of a server's answers, an outage, a full disk and a restart."""
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -347,3 +348,48 @@ def test_how_long_to_wait_is_what_the_server_says(server: StubServer, tmp_path: 
     sent = sender.send(Target("db", policy_of("call")), compressed([b"call x=1i 1\n"]))
     sender.close()
     assert (WriteOutcome.THROTTLED, 7.0) == (sent.outcome, sent.retry_after_s)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, require_root: None) -> Iterator[Path]:
+    """Return a directory on a disk of 2 MB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(path)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"missing: the right to mount ({mounted.stderr.decode().strip()})")
+    yield path
+    subprocess.run(["umount", str(path)], check=True)
+
+
+def test_a_full_disk_loses_nothing_that_was_acknowledged(server: StubServer, small_disk: Path) -> None:
+    server.answer = lambda lines: (503, "", {})
+    settings = StorageSettings.model_validate(
+        {
+            "influx": {"backoff": 0.01, "backoff_max": 0.05, "held_bytes": 1024**2},
+            "spool": {"directory": str(small_disk), "segment_bytes": 65536, "fsync": "always"},
+        }
+    )
+    store = InfluxStore(f"influx://127.0.0.1:{server.port}/db", settings)
+    writer = store.writer("collect")
+    acknowledged = refused = tick = 0
+    while not writer.stats.rows_shed:
+        facts = [interval(tick * 500 + i, call_id=f"{tick * 7919 + i * 104729:x}" * 10) for i in range(500)]
+        with suppress(StoreUnavailable):
+            writer.write("stream_interval", stream_interval_batch(facts))
+            tick += 1
+            try:
+                writer.flush()
+                acknowledged = tick
+            except StoreUnavailable:
+                refused += 1
+    assert acknowledged > 3
+    assert refused > 0
+    server.answer = lambda lines: (204, "", {})
+    assert eventually(lambda: writer.spool.empty)
+    writer.flush()
+    written(writer, tick * 500)
+    store.close()
+    assert list(range(tick * 500 + 1)) == sorted(set(ssrcs(server.lines())))

@@ -24,7 +24,7 @@ def _batch(number: int, rows: int = 3) -> pa.RecordBatch:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[int]]:
     """Return the bytes of a log of four batches, and the size after each."""
-    path = tmp_path_factory.mktemp("log") / "a.1.arrows"
+    path = tmp_path_factory.mktemp("log") / "a.1.frames"
     log = LogFile(Log(path, "a", 1), _SCHEMA, 0)
     sizes = []
     for number in range(4):
@@ -44,7 +44,7 @@ def test_a_log_cut_anywhere_gives_its_whole_batches(
 ) -> None:
     content, sizes = whole
     cut = data.draw(st.integers(0, len(content)))
-    path = tmp_path_factory.mktemp("cut") / "a.1.arrows"
+    path = tmp_path_factory.mktemp("cut") / "a.1.frames"
     path.write_bytes(content[:cut])
     tail = LogTail(path, _SCHEMA)
     batches = sum(size <= cut for size in sizes)
@@ -61,14 +61,14 @@ def test_garbage_behind_the_last_batch_is_not_read(
     whole: tuple[bytes, list[int]], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     content, _ = whole
-    path = tmp_path_factory.mktemp("garbage") / "a.1.arrows"
+    path = tmp_path_factory.mktemp("garbage") / "a.1.frames"
     path.write_bytes(content + data.draw(st.binary(min_size=1, max_size=64)))
     tail = LogTail(path, _SCHEMA)
     assert 12 == len(_texts(tail))
 
 
 def test_a_growing_log_is_read_on(tmp_path: Path) -> None:
-    path = tmp_path / "a.1.arrows"
+    path = tmp_path / "a.1.frames"
     log = LogFile(Log(path, "a", 1), _SCHEMA, 0)
     tail = LogTail(path, _SCHEMA)
     counts = []
@@ -80,7 +80,7 @@ def test_a_growing_log_is_read_on(tmp_path: Path) -> None:
 
 
 def test_many_small_batches_are_merged(tmp_path: Path) -> None:
-    path = tmp_path / "a.1.arrows"
+    path = tmp_path / "a.1.frames"
     log = LogFile(Log(path, "a", 1), _SCHEMA, 0)
     for number in range(500):
         log.append(_batch(number, rows=1))
@@ -96,11 +96,11 @@ def test_a_batch_knows_its_span_and_its_first_mark() -> None:
 
 def test_a_dropped_log_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        LogTail(tmp_path / "a.1.arrows", _SCHEMA).read()
+        LogTail(tmp_path / "a.1.frames", _SCHEMA).read()
 
 
 def test_a_log_of_another_version_is_read_with_this_ones_columns(tmp_path: Path) -> None:
-    path = tmp_path / "a.1.arrows"
+    path = tmp_path / "a.1.frames"
     log = LogFile(Log(path, "a", 1), _SCHEMA, 0)
     log.append(_batch(1, rows=1))
     log.close()
@@ -110,7 +110,7 @@ def test_a_log_of_another_version_is_read_with_this_ones_columns(tmp_path: Path)
 
 
 def test_a_generation_is_never_opened_twice(tmp_path: Path) -> None:
-    log = Log(tmp_path / "a.1.arrows", "a", 1)
+    log = Log(tmp_path / "a.1.frames", "a", 1)
     LogFile(log, _SCHEMA, 0).close()
     with pytest.raises(FileExistsError):
         LogFile(log, _SCHEMA, 0)

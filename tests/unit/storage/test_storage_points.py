@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.embedded.points import SEQUENCE, Memory, conformed, last_of_each, last_writes, point_keys
+from storage.embedded.points import SEQUENCE, conformed, last_of_each, last_writes, point_keys
 
 _TAGS = ("tenant", "node")
 _ROWS = st.lists(
@@ -59,35 +59,6 @@ def test_the_later_of_equal_keys_stays() -> None:
     keep = last_of_each(np.array([5, 1, 5, 5], dtype=np.uint64))
     assert keep is not None
     assert [False, True, False, True] == keep.tolist()
-
-
-def _seen(memory: Memory, times: list[int], keys: list[int]) -> list[bool]:
-    found: list[bool] = memory.seen(np.array(times, dtype=np.int64), np.array(keys, dtype=np.uint64)).tolist()
-    return found
-
-
-def test_memory_marks_what_it_saw_before() -> None:
-    memory = Memory(0)
-    assert [False, False] == _seen(memory, [5, 6], [1, 2])
-    assert [True, False] == _seen(memory, [6, 7], [2, 3])
-
-
-def test_memory_marks_whatever_is_before_its_horizon() -> None:
-    memory = Memory(1000)
-    assert [True, False] == _seen(memory, [999, 1000], [1, 2])
-
-
-@given(st.lists(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), min_size=1, max_size=8), max_size=12))
-def test_a_memory_that_forgets_marks_too_much_never_too_little(writes: list[list[tuple[int, int]]]) -> None:
-    memory = Memory(0, capacity=10)
-    before: set[tuple[int, int]] = set()
-    for write in writes:
-        points = list(dict.fromkeys((minute, key) for minute, key in write))
-        marks = _seen(
-            memory, [minute * 60 * 10**9 for minute, _ in points], [minute * 100 + k for minute, k in points]
-        )
-        assert all(mark for point, mark in zip(points, marks, strict=True) if point in before)
-        before.update(points)
 
 
 def test_rows_of_another_version_get_the_columns_of_this_one() -> None:

@@ -12,7 +12,7 @@ from storage_support import EVER, NOW
 
 from storage.embedded.store import EmbeddedStore
 from storage.rows import batch, shard_of
-from storage.schema import CALL, FINDING, MEASUREMENTS, SIP_MESSAGE, STREAM_INTERVAL
+from storage.schema import CALL, FINDING, FORECAST, MEASUREMENTS, SIP_MESSAGE, STREAM_INTERVAL
 from storage.seam import CallMatch, OutOfScope, Scope
 from telephony.model import UNASSIGNED
 
@@ -48,6 +48,8 @@ def _row(name: str, tenant: str, number: int) -> dict[str, Any]:
     row: dict[str, Any] = {"time": NOW + number} | dict.fromkeys(measurement.tags, tenant)
     if measurement in _CALLS:
         row |= {"call_id": tenant, "shard": shard_of(tenant)}
+    if measurement is FORECAST:
+        row |= {"slot": NOW, "issued_at": NOW}
     if measurement is STREAM_INTERVAL:
         row |= {"r_factor": 50.0, "expected": 5, "lost": 1}
     return row
@@ -80,6 +82,12 @@ def test_no_query_returns_a_foreign_tenant(tenants: set[str], granted: set[str],
         assert sees & set(asked) == _tenants(reader.select(name, EVER, where=where))
         assert sees & set(asked) == _tenants(reader.sums(name, EVER, step_seconds=0, by=["tenant"], where=where))
         assert sees == _tenants(reader.latest(name, EVER, by=["tenant"]))
+        assert sees & set(asked) == _tenants(reader.latest(name, EVER, by=["tenant"], where=where))
+        assert sees == _tenants(reader.forecasts(EVER))
+        assert sees & set(asked) == _tenants(reader.forecasts(EVER, where=where))
+        assert sees == _tenants(reader.load(EVER, step_seconds=3600, by=["tenant"]))
+        assert sees & set(asked) == _tenants(reader.load(EVER, step_seconds=0, by=["tenant"], where=where))
+        assert len(sees & set(asked)) == reader.calls(EVER, where=where, limit=1).total
         assert sees == set(reader.tag_values(name, MEASUREMENTS[name].tags[1], EVER))
         assert sees == _tenants(reader.worst_calls(EVER)) | (sees & {""})
         assert sees & set(asked) == _tenants(reader.worst_calls(EVER, where=where)) | (sees & {""} & set(asked))

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 
-import pyarrow as pa
 import pytest
 from storage_support import (
     DAY_NS,
@@ -178,10 +177,11 @@ def test_a_full_disk_keeps_the_rows_for_the_next_flush(tmp_path: Path, monkeypat
     write_intervals(writer, [interval(0)])
     write = log_module.os.write
 
-    def half(descriptor: int, data: pa.Buffer) -> int:
-        return write(descriptor, memoryview(data)[: data.size // 2])
+    def half(descriptor: int, parts: list[bytes | memoryview]) -> int:
+        data = b"".join(parts)
+        return write(descriptor, data[: len(data) // 2])
 
-    monkeypatch.setattr(log_module.os, "write", half)
+    monkeypatch.setattr(log_module.os, "writev", half)
     with pytest.raises(StoreUnavailable, match="stream_interval"):
         write_intervals(writer, [interval(1)])
     with pytest.raises(StoreUnavailable, match="stream_interval"):
@@ -201,7 +201,7 @@ def test_a_writer_holds_no_more_than_a_segment_while_the_disk_is_full(
 ) -> None:
     store = EmbeddedStore(tmp_path, StorageSettings(seal_bytes=10_000))
     writer = store.writer("collect")
-    monkeypatch.setattr(log_module.os, "write", lambda *_: 0)
+    monkeypatch.setattr(log_module.os, "writev", lambda *_: 0)
     taken = 0
     with pytest.raises(StoreUnavailable):  # noqa: PT012 - which write it is depends on the size of a row
         for taken in range(1000):

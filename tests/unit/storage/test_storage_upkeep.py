@@ -162,7 +162,7 @@ def test_a_damaged_segment_is_skipped_and_counted(store: EmbeddedStore, tmp_path
     remaining = ssrcs(store)
     assert 6 == len(remaining)
     assert remaining == ssrcs(store)
-    assert 1 == store.stats.damaged_segments
+    assert 1 == store.stats.damaged_files
 
 
 def test_a_segment_damaged_in_the_middle_is_skipped_and_counted(store: EmbeddedStore, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_segment_damaged_in_the_middle_is_skipped_and_counted(store: EmbeddedS
     content[4:2000] = os.urandom(1996)
     path.write_bytes(content)
     table = store.reader(ENGINEER).select("stream_interval", EVER, limit=10**6)
-    assert (400, 1) == (table.num_rows, store.stats.damaged_segments)
+    assert (400, 1) == (table.num_rows, store.stats.damaged_files)
 
 
 def test_a_damaged_segment_is_left_out_of_compaction(store: EmbeddedStore, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_file_that_goes_away_under_a_query_makes_it_ask_again(
 
     monkeypatch.setattr(relation, "snapshot", then_delete)
     assert 6 == len(ssrcs(store))
-    assert (1, 0) == (store.stats.queries_retried, store.stats.damaged_segments)
+    assert (1, 0) == (store.stats.queries_retried, store.stats.damaged_files)
 
 
 def test_files_that_go_away_for_ever_make_the_store_unavailable(

@@ -18,6 +18,8 @@ from collectors.capture.base import SourceStats
 from collectors.facts import Payload
 from collectors.publish import StoreSink
 from collectors.tracking.labels import Labeller, NodeRule, TrunkRule
+from storage.embedded.stats import StoreStats
+from storage.embedded.status import Sizes, StoreFigures
 from storage.seam import WriterHealth
 from surgecast.exporter import CollectorMetrics, ExporterServer
 from telephony.model import Outcome
@@ -36,6 +38,11 @@ class NoWriter:
     def close(self) -> None: ...
 
 
+FIGURES = StoreFigures(
+    StoreStats(segments_expired=1, segments_shed=2, damaged_files=3), [Sizes("call", 1, 2, 3, 4, 5)], 6
+)
+
+
 def metrics_of(
     traffic: HepTraffic, stats: SourceStats | None = None, labeller: Labeller | None = None
 ) -> CollectorMetrics:
@@ -45,6 +52,7 @@ def metrics_of(
         StoreSink(NoWriter(), lambda: 0.0),
         lambda: stats or SourceStats(),
         store_health=lambda: WriterHealth({"timeout": 1, "written": 5}, {"malformed": 2}, spool_rows=3),
+        stored=lambda: FIGURES,
     )
 
 
@@ -105,6 +113,14 @@ def test_the_reference_lists_every_metric_with_its_type_and_labels() -> None:
         kind = "gauge" if family.type == "info" else family.type
         yielded[exposed_name(family)] = (kind, tuple(sorted(labels)))
     assert {name: (kind, tuple(sorted(labels))) for name, (kind, labels) in documented().items()} == yielded
+
+
+def test_the_files_of_the_store_are_shown() -> None:
+    metrics = everything()
+    kinds = ("segments", "logs", "quarantine")
+    assert [2, 3, 5] == [value(metrics, "surgecast_store_bytes", measurement="call", kind=k) for k in kinds]
+    assert 4 == value(metrics, "surgecast_store_quarantined_files", measurement="call")
+    assert 2 == value(metrics, "surgecast_store_segments_deleted_total", reason="disk_full")
 
 
 def test_every_family_follows_the_conventions() -> None:

@@ -1,0 +1,101 @@
+"""Makes the rollups of a store, a few spans a turn, and removes those that hold no longer."""
+
+import logging
+from collections.abc import Callable, Iterator
+
+from storage.checks import sums_schema
+from storage.embedded.catalog import Snapshot
+from storage.embedded.layout import DAY_NS, Layout, day_start_ns
+from storage.embedded.relation import Database, ScopedRows
+from storage.embedded.rollups import (
+    DAY,
+    HOUR,
+    ROLLED,
+    fingerprint,
+    list_rollups,
+    spans_to_roll,
+    write_rollup,
+)
+from storage.embedded.stats import StoreStats
+from storage.embedded.sums import sum_rows
+from storage.schema import Measurement
+from storage.seam import Scope, Window
+
+logger = logging.getLogger(__name__)
+SETTLED_NS = 900_000_000_000
+"""An hour or day is rolled up this long after its end: most late minutes have come by then."""
+_SPANS_A_TURN = 48
+"""A store with a year of history is rolled up over some turns, and goes on serving meanwhile."""
+_NANOS = 1_000_000_000
+_EVERYTHING = Scope.everything("rollups")
+
+
+class Rolling:
+    """Keeps the rollups of one store up to its segments."""
+
+    def __init__(self, layout: Layout, database: Callable[[], Database], stats: StoreStats) -> None:
+        self._layout = layout
+        self._database = database
+        self._stats = stats
+
+    def turn(self, now_ns: int) -> None:
+        """Make what is missing, newest days first, delete what is outdated; raises OSError, StoreUnavailable."""
+        for measurement in ROLLED:
+            self._drop_orphans(measurement)
+        left = _SPANS_A_TURN
+        for measurement, span in self._missing(now_ns):
+            if not left:
+                return
+            left -= self._roll(measurement, span)
+
+    def _missing(self, now_ns: int) -> Iterator[tuple[Measurement, Window]]:
+        for measurement in ROLLED:
+            for day in reversed(self._layout.days(measurement.name)):
+                start = day_start_ns(day)
+                segments = self._layout.list_segments(measurement.name, start, start + DAY_NS)
+                spans = spans_to_roll(day, now_ns, SETTLED_NS)
+                held = set()
+                for rollup in list_rollups(self._layout, measurement.name, day):
+                    if rollup.span in spans and rollup.fingerprint == fingerprint(segments, rollup.span):
+                        held.add(rollup.span)
+                    else:
+                        rollup.path.unlink(missing_ok=True)  # a query that misses it asks again
+                for span in spans:
+                    if span not in held and fingerprint(segments, span) != _NOTHING:
+                        yield measurement, span
+
+    def _roll(self, measurement: Measurement, span: Window) -> bool:
+        """Make the rollups of a span, unless rows of it wait in a log; tell whether they were made."""
+        tags = list(measurement.tags)
+        schema = sums_schema(measurement, tags)
+
+        def question(rows: ScopedRows) -> bool:
+            if _has_unsealed(rows.files, span):
+                return False
+            mark = fingerprint(rows.files.segments, span)
+            steps = (HOUR, DAY) if span.until_ns - span.since_ns == DAY_NS else (HOUR,)
+            # The day comes first: where it is missing and the hours are there, the span would seem to be done.
+            for step in reversed(steps):
+                sums = sum_rows(rows, schema, span.since_ns, step * _NANOS, tags)
+                write_rollup(self._layout, measurement.name, step, span, mark, sums)
+            return True
+
+        made = self._database().ask(_EVERYTHING, measurement, span, None, question)
+        self._stats.rollups_made += made
+        return made
+
+    def _drop_orphans(self, measurement: Measurement) -> None:
+        """Delete the rollups of days whose minutes have gone."""
+        days = set(self._layout.days(measurement.name))
+        for directory in (self._layout.rollups / measurement.name).glob("*"):
+            if directory.name not in days:
+                for path in directory.iterdir():
+                    path.unlink(missing_ok=True)
+                directory.rmdir()
+
+
+def _has_unsealed(files: Snapshot, span: Window) -> bool:
+    return any(w.since_ns < span.until_ns and span.since_ns < w.until_ns for w in files.unsealed)
+
+
+_NOTHING = fingerprint([], Window(0, 1))

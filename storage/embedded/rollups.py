@@ -1,0 +1,180 @@
+"""Hour and day sums of the minute measurements, beside the minutes, for questions over weeks and months.
+
+A rollup is never trusted by its age: its name carries a fingerprint of the segments it was made of. A late
+minute, a compaction or a damaged file changes the segments, the fingerprint is no longer theirs, and queries
+read the minutes of that span again until upkeep has made its rollup anew. So sums are exact whatever happens to
+the minutes.
+
+    <root>/rollup/<measurement>/<day>/<step>.<since>-<until>.<fingerprint>.parquet
+
+`step` is in seconds, `since` and `until` are ns: an hour of the open day, or a closed day.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.embedded.layout import DAY_NS, TEMPORARY, Layout, Segment, day_of, day_start_ns
+from storage.schema import (
+    LOAD_MINUTE,
+    QUALITY_MINUTE,
+    REGISTRATION_MINUTE,
+    SESSION_MINUTE,
+    TRUNK_MINUTE,
+    Measurement,
+)
+from storage.seam import Window
+
+HOUR, DAY = 3_600, 86_400
+ROLLED = (SESSION_MINUTE, QUALITY_MINUTE, LOAD_MINUTE, REGISTRATION_MINUTE, TRUNK_MINUTE)
+HOUR_NS = HOUR * 1_000_000_000
+_NAME = re.compile(r"^(?P<step>\d+)\.(?P<since>\d+)-(?P<until>\d+)\.(?P<fingerprint>[0-9a-f]{16})\.parquet$")
+
+
+@dataclass(frozen=True, slots=True)
+class Rollup:
+    """One rollup file, as its name tells it."""
+
+    path: Path
+    step_seconds: int
+    span: Window
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """How a window is answered: rollups for some spans, minutes for the others."""
+
+    rollups: list[Rollup]
+    minutes: list[Window]
+
+
+def is_rolled(measurement: Measurement) -> bool:
+    """Tell whether a measurement has rollups."""
+    return measurement in ROLLED
+
+
+def fingerprint(segments: Iterable[Segment], span: Window) -> str:
+    """Return what names the segments that hold rows of a span."""
+    names = sorted(s.path.name for s in segments if s.max_ns >= span.since_ns and s.min_ns < span.until_ns)
+    return blake2b("\n".join(names).encode(), digest_size=8).hexdigest()
+
+
+def list_rollups(layout: Layout, measurement: str, day: str) -> Iterator[Rollup]:
+    """Yield the rollups of a day, whether or not they still hold."""
+    directory = layout.rollups / measurement / day
+    try:
+        names = os.listdir(directory)  # noqa: PTH208 - names only
+    except FileNotFoundError:
+        return
+    for name in names:
+        if match := _NAME.match(name):
+            span = Window(int(match["since"]), int(match["until"]))
+            yield Rollup(directory / name, int(match["step"]), span, match["fingerprint"])
+
+
+def cover(
+    layout: Layout,
+    measurement: Measurement,
+    window: Window,
+    step_seconds: int,
+    segments: Sequence[Segment],
+    unsealed: Sequence[Window],
+) -> Cover:
+    """Return how to answer sums in steps; `unsealed` are spans of rows that are in no segment yet."""
+    whole = Cover([], [window])
+    if not is_rolled(measurement) or step_seconds % HOUR:
+        return whole
+    steps = (DAY, HOUR) if step_seconds % DAY == 0 else (HOUR,)
+    chosen: list[Rollup] = []
+    for day in _days(window, segments):
+        start = day_start_ns(day)
+        own = layout.list_segments(measurement.name, start, start + DAY_NS)
+        held = [r for r in list_rollups(layout, measurement.name, day) if _holds(r, window, own, unsealed)]
+        for step in steps:
+            for rollup in sorted((r for r in held if r.step_seconds == step), key=_widest_first):
+                if not any(_overlap(rollup.span, other.span) for other in chosen):
+                    chosen.append(rollup)
+    return Cover(chosen, _without(window, [_used(rollup, window) for rollup in chosen])) if chosen else whole
+
+
+def write_rollup(
+    layout: Layout, measurement: str, step_seconds: int, span: Window, mark: str, sums: pa.Table
+) -> Path:
+    """Write the sums of a span; raises OSError and leaves nothing half written under its name."""
+    name = f"{step_seconds}.{span.since_ns}-{span.until_ns}.{mark}.parquet"
+    path = layout.rollups / measurement / day_of(span.since_ns) / name
+    temporary = path.with_name(name + TEMPORARY)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stored = sums.cast(pa.schema([(f.name, _stored(f.type)) for f in sums.schema]))
+    try:
+        with temporary.open("wb") as file:
+            pq.write_table(stored, file, compression="zstd", compression_level=1, write_page_checksum=True)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _stored(type_: pa.DataType) -> pa.DataType:
+    if pa.types.is_timestamp(type_):
+        return pa.int64()
+    return pa.list_(type_.value_type) if pa.types.is_fixed_size_list(type_) else type_
+
+
+def _days(window: Window, segments: Sequence[Segment]) -> list[str]:
+    days = {segment.day for segment in segments}
+    return sorted(day for day in days if day_start_ns(day) < window.until_ns)
+
+
+def _holds(rollup: Rollup, window: Window, segments: Sequence[Segment], unsealed: Sequence[Window]) -> bool:
+    used = _used(rollup, window)
+    return (
+        used.since_ns < used.until_ns
+        and (rollup.step_seconds == HOUR or used == rollup.span)
+        and not any(_overlap(used, other) for other in unsealed)
+        and rollup.fingerprint == fingerprint(segments, rollup.span)
+    )
+
+
+def _used(rollup: Rollup, window: Window) -> Window:
+    """Return the whole hours of a rollup that are in the window."""
+    since = -(-max(rollup.span.since_ns, window.since_ns) // HOUR_NS) * HOUR_NS
+    return Window(since, min(rollup.span.until_ns, window.until_ns) // HOUR_NS * HOUR_NS)
+
+
+def _widest_first(rollup: Rollup) -> tuple[int, int]:
+    return rollup.span.since_ns - rollup.span.until_ns, rollup.span.since_ns
+
+
+def _overlap(one: Window, other: Window) -> bool:
+    return one.since_ns < other.until_ns and other.since_ns < one.until_ns
+
+
+def _without(window: Window, spans: Sequence[Window]) -> list[Window]:
+    left, at = [], window.since_ns
+    for span in sorted(spans, key=lambda s: s.since_ns):
+        if span.since_ns > at:
+            left.append(Window(at, span.since_ns))
+        at = max(at, span.until_ns)
+    if at < window.until_ns:
+        left.append(Window(at, window.until_ns))
+    return left
+
+
+def spans_to_roll(day: str, now_ns: int, settled_ns: int) -> list[Window]:
+    """Return the spans of a day that are over since `settled_ns`: the day, else its hours so far."""
+    start = day_start_ns(day)
+    if start + DAY_NS + settled_ns <= now_ns:
+        return [Window(start, start + DAY_NS)]
+    hours = [Window(at, at + HOUR_NS) for at in range(start, start + DAY_NS, HOUR_NS)]
+    return [hour for hour in hours if hour.until_ns + settled_ns <= now_ns]
