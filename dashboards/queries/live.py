@@ -239,7 +239,7 @@ def live_view(answers: LiveAnswers, scope: Scope, filters: Filters, now_ns: int)
         at_ns=now_ns,
         stage=stage,
         capture=capture.capture_health(context, now.table, scope, status("now")),
-        wire=wire.wire(context, answers["wire"].table, rated.table, scope, status("wire") or status("quality")),
+        wire=wire.wire(context, answers["wire"].table, rated.table, scope, status("wire"), status("quality")),
         load=capture.load(context, now.table, answers["load"].table, status("now") or status("load")),
         bands=quality.bands(context, rated.table, seen, status("quality")),
         loss=quality.loss(context, rated.table, seen, status("quality")),

@@ -25,9 +25,17 @@ _INTERVAL_SECONDS = INTERVAL_NS // SECOND_NS
 
 
 def wire(
-    context: Context, rows: pa.Table | None, rated: pa.Table | None, scope: Scope, status: Status | None
+    context: Context,
+    rows: pa.Table | None,
+    rated: pa.Table | None,
+    scope: Scope,
+    status: Status | None,
+    rated_status: Status | None,
 ) -> Wire:
-    """Return what was captured, from the collectors' own rows; engineers only, as it is of all tenants."""
+    """Return what was captured, from the collectors' own rows; engineers only, as it is of all tenants.
+
+    Where quality alone cannot be read, the rest is shown and it is said.
+    """
     if scope.tenants is not None:
         return Wire(Status(PanelState.NOT_ALLOWED, "What our interfaces see is shown to engineers only."))
     if rows is None:
@@ -51,6 +59,7 @@ def wire(
         status
         or context.fresh(newest, _FRESH_SECONDS)
         or (Status(PanelState.PARTIAL, trouble) if trouble else None)
+        or (Status(PanelState.PARTIAL, f"no quality: {rated_status.reason}") if rated_status else None)
         or _partly(context)
         or READY,
         interfaces=_interfaces(current),

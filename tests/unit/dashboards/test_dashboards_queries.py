@@ -327,6 +327,12 @@ def test_one_broken_query_breaks_one_panel(sample_store: Store) -> None:
     assert "finding is away" == view.findings.status.reason
 
 
+def test_a_wire_whose_quality_cannot_be_read_is_shown_without(sample_store: Store) -> None:
+    """Partial, with the reason."""
+    status = view_of(BrokenStore(sample_store, ["quality_minute"])).wire.status
+    assert (PanelState.PARTIAL, "no quality: quality_minute is away") == (status.state, status.reason)
+
+
 def test_a_store_that_went_away_leaves_stale_panels(sample_store: Store) -> None:
     """What was read is shown with the reason that it is old."""
     filters = Filters()
