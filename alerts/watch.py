@@ -292,10 +292,11 @@ class Watch:
         if shift * opened.peak > 0 and abs(shift) > abs(opened.peak):
             opened.peak = shift
         adopted = (slot - opened.alert.start) * slot_s >= ADOPTED_AFTER_DAYS * DAY_S
-        if shift * np.sign(opened.peak) >= _RECOVERED * abs(opened.peak) and not adopted:
-            return False
         mass = self.known.weight[opened.first : slot + 1]
         excess = self._shift(opened, opened.first, slot) * float(mass.sum())
+        if shift * np.sign(opened.peak) >= _RECOVERED * abs(opened.peak) and not adopted:
+            self.alerts[-1] = opened.alert = replace(opened.alert, excess=excess)
+            return False
         if not adopted:
             self._excluded[opened.first : slot + 1] = True
             recent = slice(max(0, slot + 1 - _ADOPTED_SPAN_DAYS * DAY_S // slot_s), slot + 1)

@@ -28,6 +28,8 @@ _EVERY_S = 300.0
 """A decision that is like the one before is written down this often: the journal stays readable."""
 
 TargetOf = Callable[[PoolSettings], ScaleTarget]
+Tell = Callable[[PoolSettings, ReplicaDecision, str], None]
+"""Is told of every change of replicas, and of every one that failed with the reason."""
 
 
 @dataclass(slots=True)
@@ -67,9 +69,16 @@ class Scaler:
     """Decides for all pools; call `round` every period."""
 
     def __init__(
-        self, settings: ScalerSettings, reader: Reader, writer: Writer, target_of: TargetOf, now_ns: int
+        self,
+        settings: ScalerSettings,
+        reader: Reader,
+        writer: Writer,
+        target_of: TargetOf,
+        now_ns: int,
+        tell: Tell = lambda pool, decision, error: None,
     ) -> None:
         self.stats = ScalerStats()
+        self._tell = tell
         self._mode = Mode(settings.mode)
         self._reader = reader
         self._writer = writer
@@ -91,6 +100,8 @@ class Scaler:
             made = self._decide(pool, told, mode, now_ns, acts)
             decision = self.stats.last[name] = made.decision
             self.stats.decisions += 1
+            if made.applied or (made.error and decision.final != decision.current):
+                self._tell(pool.settings, decision, made.error)
             news = (decision.final, decision.current, decision.holds, mode, made.applied, made.error)
             if news != pool.written or decision.at_s - pool.written_at_s >= _EVERY_S:
                 pool.written, pool.written_at_s = news, decision.at_s

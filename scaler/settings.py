@@ -1,5 +1,6 @@
 """What an operator can set about scaling: the pools, what a pod can carry, and how far the scaler may go."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -172,6 +173,19 @@ class PoolSettings(_Section):
         return max(int(self.budget_per_hour / self.cost_per_pod_hour + 1e-9), self.minimum)
 
 
+class ClusterSettings(_Section):
+    """The Kubernetes cluster, and the Lease by which one of several scalers acts."""
+
+    kubeconfig: Path | None = Field(
+        default=None, description="Kubeconfig; without it a pod's service account.", examples=["/etc/kube/config"]
+    )
+    context: str | None = Field(default=None, description="Context of the kubeconfig.", examples=["production"])
+    namespace: str = Field(default="default", pattern=_NAME, description="Of the Lease.", examples=["voice"])
+    lease: str = Field(
+        default="surgecast-scaler", pattern=_NAME, description="Name of the Lease.", examples=["surgecast-scaler"]
+    )
+
+
 class ScalerSettings(_Section):
     """The autoscaler."""
 
@@ -181,6 +195,9 @@ class ScalerSettings(_Section):
         examples=["act"],
     )
     period: Duration = Field(default=15.0, ge=1, description="Between decisions.", examples=["15s"])
+    cluster: ClusterSettings = Field(
+        default_factory=ClusterSettings, description="Where targets are.", examples=[{"namespace": "voice"}]
+    )
     pools: tuple[PoolSettings, ...] = Field(
         default=(), description="The pools.", examples=[[{"name": "rtpengine-eu", "pod": _POD}]]
     )

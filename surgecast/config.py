@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from alerts.settings import AlertSettings
 from collectors.settings import CollectorSettings
 from dashboards.settings import DashboardSettings
 from forecast.service_settings import ForecastServiceSettings
@@ -63,6 +64,9 @@ class Settings(BaseSettings):
     storage: StorageSettings = Field(default_factory=StorageSettings, description="Where it is kept.")
     forecast: ForecastServiceSettings = Field(
         default_factory=ForecastServiceSettings, description="What load is forecast, and what is known of it."
+    )
+    alerts: AlertSettings = Field(
+        default_factory=AlertSettings, description="What is worth an alert, and who is told."
     )
     web: DashboardSettings = Field(default_factory=DashboardSettings, description="The pages.")
     scale: ScalerSettings = Field(default_factory=ScalerSettings, description="Pools that follow their load.")

@@ -22,6 +22,7 @@ settings.load_profile("surgecast")
 DEBIAN_PACKAGE = {
     "baresip": "baresip-core",
     "chromium": "chromium",
+    "etcd": "etcd-server",
     "influxd": "influxdb",
     "ip": "iproute2",
     "kamailio": "kamailio kamailio-extra-modules kamailio-utils-modules kamailio-json-modules",

@@ -16,6 +16,7 @@ ROLES = {
     "collect": "surgecast.roles.collect:run",
     "forecast": "surgecast.roles.forecast:run",
     "scale": "surgecast.roles.scale:run",
+    "alert": "surgecast.roles.alert:run",
     "web": "surgecast.roles.web:run",
 }
 
