@@ -27,7 +27,7 @@ class Rtpengine:
 
     def __init__(self, cli_port: int, ng_port: int | None = None, timeout_s: float = _TIMEOUT_S) -> None:
         """Count sessions over NG where its port is given, else over the command line interface."""
-        self._cli_port, self._ng_port, self._timeout_s = cli_port, ng_port, timeout_s
+        self.cli_port, self._ng_port, self._timeout_s = cli_port, ng_port, timeout_s
 
     def sessions(self, address: str) -> int:
         """Return the calls of its own (not those that another relay keeps in Redis). Raises RelayError."""
@@ -96,7 +96,7 @@ class Rtpengine:
         deadline_s = time.monotonic() + self._timeout_s
         answer = b""
         try:
-            with socket.create_connection((address, self._cli_port), self._timeout_s) as connection:
+            with socket.create_connection((address, self.cli_port), self._timeout_s) as connection:
                 connection.sendall(command.encode() + b"\n")
                 while part := connection.recv(_MOST_BYTES):
                     answer += part
@@ -105,7 +105,7 @@ class Rtpengine:
                         raise RelayRefused(f"{address}: {command}: an answer without end")
                     connection.settimeout(left_s)
         except OSError as error:
-            raise RelayUnreachable(f"{address}: CLI port {self._cli_port}: {_why(error)}") from error
+            raise RelayUnreachable(f"{address}: CLI port {self.cli_port}: {_why(error)}") from error
         return answer
 
 
