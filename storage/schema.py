@@ -389,6 +389,7 @@ ALERT_EVENT = _measure(
         "message": _S,
         "links": _S,  # JSON: runbook, page, silence
         "notified": _S,  # where it was sent to, or why it was not
+        "deliveries": _S,  # JSON: by route the newest phase told, owed and lost (a severity, or resolved)
     },
 )
 """One row per change of an incident: the newest row of an `incident_id` is its state. `state`: pending, firing,
