@@ -26,6 +26,7 @@ DEBIAN_PACKAGE = {
     "influxd": "influxdb",
     "ip": "iproute2",
     "kamailio": "kamailio kamailio-extra-modules kamailio-utils-modules kamailio-json-modules",
+    "pdftotext": "poppler-utils",
     "rtpengine": "rtpengine-daemon",
     "sipp": "sip-tester",
     "tcpdump": "tcpdump",

@@ -116,10 +116,9 @@ def _run(
         _wait_until_ready(f"{url}/healthz", supervisor, stop)
         _say(f"metrics: {metrics_url}/metrics")
         _say(f"alerts are sent to {sink.path} and shown at http://127.0.0.1:{sink.port}/")
-        _say(
-            f"soon: trunk transit-x refuses calls; {time.strftime('%H:%M:%S', time.localtime(campaign_ns / 1e9))} a "
-            f"campaign begins, and pool {demonstration.POOL} is scaled ahead of it: {url}/scaling"
-        )
+        at = time.strftime("%H:%M:%S UTC", time.gmtime(campaign_ns / 1e9))
+        _say(f"now trunk transit-x refuses calls; at {at} a campaign begins")
+        _say(f"pool {demonstration.POOL} is scaled ahead of it: {url}/scaling")
         _say(f"live page: {url}   (simulated traffic; Ctrl-C ends it)")
         _watch(supervisor, stop, seconds)
     finally:
