@@ -210,7 +210,7 @@ def _now(now_ns: int, frame: Frame) -> Json:
 def _label(span: Span, frame: Frame) -> Json:
     return {
         "x": axis_time(span.start_ns, frame.zone), "y": 1, "xref": "x", "yref": "paper", "text": span.name[:28],
-        "showarrow": False, "xanchor": "left", "yanchor": "bottom", "font": {"size": 11, "color": "@warn-text"},
+        "showarrow": False, "xanchor": "left", "yanchor": "top", "font": {"size": 11, "color": "@warn-text"},
     }  # fmt: skip
 
 

@@ -108,8 +108,11 @@ class IncidentPlan:
 
 
 def campaign_start_ns(start_ns: int) -> int:
-    """Return when the campaign of a demo begins: the first whole minute over two minutes after its start."""
-    return -(-(start_ns + 2 * MINUTE_NS) // MINUTE_NS) * MINUTE_NS
+    """Return when the campaign of a demo begins: the first whole minute over two and a half minutes after its start.
+
+    The first forecast must be there a lead time before.
+    """
+    return -(-(start_ns + 150 * 1_000_000_000) // MINUTE_NS) * MINUTE_NS
 
 
 def live_incidents(start_ns: int) -> IncidentPlan:
