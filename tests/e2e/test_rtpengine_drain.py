@@ -66,7 +66,7 @@ def test_the_emptier_relay_is_drained_and_may_go_once_its_last_call_ended(relays
     calls.up(ONE, "a", "b")
     calls.up(TWO, "c")
     marks = Marks()
-    drainer = Drainer(marks, relays, ReplicaSetOrder(), 600.0)
+    drainer = Drainer(marks, relays, ReplicaSetOrder(), 600.0, lambda: True)
 
     def step(now_s: float) -> Drained:
         return drainer.step(marks.state(), 1, now_s)
@@ -82,7 +82,7 @@ def test_the_emptier_relay_is_drained_and_may_go_once_its_last_call_ended(relays
 def test_load_that_returns_opens_the_relay(relays: Rtpengine, calls: Calls) -> None:
     calls.up(ONE, "a")
     marks = Marks()
-    drainer = Drainer(marks, relays, ReplicaSetOrder(), 600.0)
+    drainer = Drainer(marks, relays, ReplicaSetOrder(), 600.0, lambda: True)
     drainer.step(marks.state(), 1, 0.0)
     closed = [relays.limit(ONE), relays.limit(TWO)]
     drainer.step(marks.state(), 0, 15.0)

@@ -237,7 +237,7 @@ def test_the_pod_that_was_emptied_is_the_one_that_dies(
     for number, name in enumerate(names):
         make_ready(admin, namespace, name, address=f"10.1.2.{number}")
         relays.calls[f"10.1.2.{number}"] = number + 1
-    drainer = Drainer(workload, relays, ReplicaSetOrder(), 600.0)
+    drainer = Drainer(workload, relays, ReplicaSetOrder(), 600.0, lambda: True)
 
     def removable() -> int:
         state = eventually(lambda: _settled(workload))
@@ -321,7 +321,7 @@ def test_a_pod_that_died_in_place_of_the_emptied_one_is_told(
     for number, name in enumerate(names):
         make_ready(admin, namespace, name, address=f"10.1.2.{number}")
         relays.calls[f"10.1.2.{number}"] = number
-    drainer = Drainer(workload, relays, ReplicaSetOrder(), 600.0)
+    drainer = Drainer(workload, relays, ReplicaSetOrder(), 600.0, lambda: True)
     now_s = WALL.timestamp()
     allowed = [drainer.step(workload.read(now_s), 1, now_s).removable for _ in range(2)]
     drainer.lowered(workload.read(now_s))

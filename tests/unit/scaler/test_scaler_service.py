@@ -286,7 +286,7 @@ def emptying(store: tuple[Reader, Writer], relays: Relays, mode: str = "act") ->
         *store,
         lambda _: relays,
         NOW_NS,
-        drainer_of=lambda _: Drainer(relays, relays, ReplicaSetOrder(), 600.0),
+        drainer_of=lambda _: Drainer(relays, relays, ReplicaSetOrder(), 600.0, lambda: True),
     )
 
 
