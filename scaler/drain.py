@@ -38,7 +38,6 @@ class DrainStats:
     removed: int = 0
     given_up_calls: int = 0
     """Calls of pods that were let go at their deadline."""
-    wrong_victims: int = 0
     relay_errors: int = 0
 
 
@@ -195,7 +194,6 @@ class Drainer:
         stayed, strangers = expected.victims & there, expected.before - expected.victims - there
         if not (stayed and strangers):
             return ""
-        self.stats.wrong_victims += min(len(stayed), len(strangers))
         return f"wrong_victim: {_names(strangers)} went in place of {_names(stayed)}"
 
     def _calls(self, pods: list[Pod], count: int) -> dict[str, int]:

@@ -185,6 +185,14 @@ def test_the_pod_that_is_to_go_goes(admin: client.ApiClient, namespace: str, wor
     assert sorted(set(names) - {victim}) == sorted(pods_of(workload, 2))
 
 
+def test_a_pod_that_was_evicted_is_no_replica(admin: client.ApiClient, namespace: str, workload: Workload) -> None:
+    name = pods_of(workload, 3)[0]
+    body = {"status": {"phase": "Failed", "reason": "Evicted"}}
+    client.CoreV1Api(admin).patch_namespaced_pod_status(name, namespace, body)
+    eventually(lambda: len(client.CoreV1Api(admin).list_namespaced_pod(namespace).items) == 4)
+    assert name not in pods_of(workload, 3)
+
+
 def noted(workload: Workload, now_s: float = WALL.timestamp()) -> dict[str, DrainMark]:
     return {pod.name: pod.drain for pod in workload.read(now_s).pods if pod.drain is not None}
 
