@@ -108,7 +108,7 @@ class IncidentPlan:
 
 
 def campaign_start_ns(start_ns: int) -> int:
-    """Return when the campaign of a demo begins: the first whole minute over two and a half minutes after its start.
+    """Return when the campaign of a demo begins: the first whole minute over 2.5 minutes after its start.
 
     The first forecast must be there a lead time before.
     """
