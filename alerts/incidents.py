@@ -33,6 +33,8 @@ class State(StrEnum):
     """Where an incident stands."""
 
     FIRING = "firing"
+    NO_DATA = "no_data"
+    """What should be measured is not: nothing can be said about the rest."""
     ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
 
@@ -75,6 +77,8 @@ class Incident:
     parent_id: str = ""
     cause: str = ""
     id: str = ""
+    signal: str = ""
+    """What is measured; empty where the rule has its name."""
 
 
 def incident_id(rule: str, scope: Scope, started_ns: int) -> str:

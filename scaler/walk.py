@@ -28,7 +28,7 @@ _LEARN_DAYS = 56
 """Days before the judged ones on which forecasts are rehearsed: their errors make the quantiles."""
 _NO_LIMIT = 1_000_000
 _ANY_BLOCKING = 0.99
-"""A series tells the mean of a slot, and all policies are judged by it: peaks within slots are left out for all."""
+"""A series tells the mean of a slot, and all policies are judged by it: peaks within are left out for all."""
 
 
 @dataclass(frozen=True, slots=True)

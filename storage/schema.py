@@ -214,6 +214,9 @@ LOAD_NOW = _measure(
         "interfaces": _S,  # names of those configured; empty: none
         "interfaces_down": _I,
         "may_capture": _B,  # the process has CAP_NET_RAW
+        "spool_rows": _I,  # wait on disk for the store to come back
+        "spool_age_s": _F,  # of the oldest of them
+        "store_rows_shed": _I,  # lost because store, spool and memory were full
     },
 )
 """Each 2 s: one row per tenant (its calls), one per capture agent and one of the collector (pool `capture`, tenant
@@ -386,6 +389,7 @@ ALERT_EVENT = _measure(
         "message": _S,
         "links": _S,  # JSON: runbook, page, silence
         "notified": _S,  # where it was sent to, or why it was not
+        "deliveries": _S,  # JSON: by route the newest phase told, owed and lost (a severity, or resolved)
     },
 )
 """One row per change of an incident: the newest row of an `incident_id` is its state. `state`: pending, firing,
