@@ -219,7 +219,7 @@
   // --- a hidden tab asks for nothing ------------------------------------------------------------------
 
   document.addEventListener("visibilitychange", () => {
-    for (const page of ["live", "call", "capacity", "scaling"]) {
+    for (const page of ["live", "call", "capacity", "scaling", "body"]) {
       if (document.getElementById(`${page}-page`)) {
         window.dash_clientside.set_props(`${page}-tick`, { disabled: document.hidden });
       }

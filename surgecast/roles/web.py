@@ -18,7 +18,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
         try:
             packets = settings.collect.packet_buffer.directory
             known = declared(settings.forecast, ZoneInfo(settings.forecast.zone))
-            server = WebServer(create_app(store, settings.web, time.time_ns, packets, known), settings.web)
+            app = create_app(store, settings.web, time.time_ns, packets, settings.forecast.tenant_zone, known)
+            server = WebServer(app, settings.web)
         except OSError as error:
             address = f"{settings.web.host}:{settings.web.port}"
             raise SystemExit(f"web: cannot listen on {address}: {error.strerror}") from error
