@@ -171,6 +171,7 @@ class Service:
             excess=alert.excess,
             state=State.FIRING if alert.end is None else State.RESOLVED,
             ended_ns=None if alert.end is None else at(alert.end),
+            onset_ns=(same.onset_ns if same else 0) or at(alert.onset),
             id=same.id if same else incident_id(key.rule, key.scope, started_ns),
         )
 
@@ -187,7 +188,8 @@ class Service:
         for one in changed:
             self._take(one, told, now_s)
         if changed:
-            rows = [_row(self._incidents[one.id], now_ns + place) for place, one in enumerate(changed)]
+            slot_s = self.settings.slot
+            rows = [_row(self._incidents[one.id], now_ns + place, slot_s) for place, one in enumerate(changed)]
             self.writer.write("alert_event", batch("alert_event", rows))
             self.writer.flush()
 
@@ -243,7 +245,7 @@ class Service:
         return ", ".join(self.outbox.put(message_of(kept.incident, title, self.settings.page_url), now_s))
 
 
-def _row(kept: _Kept, time_ns: int) -> dict[str, object]:
+def _row(kept: _Kept, time_ns: int, slot_s: float) -> dict[str, object]:
     one = kept.incident
     return {
         "time": time_ns,
@@ -257,8 +259,10 @@ def _row(kept: _Kept, time_ns: int) -> dict[str, object]:
         "parent_id": one.parent_id,
         "signal": one.rule,
         "direction": one.direction,
+        "onset_at": one.onset_ns or None,
         "started_at": one.started_ns,
         "ended_at": one.ended_ns,
+        "slot_seconds": slot_s,
         "observed": one.observed,
         "expected": one.expected,
         "low": one.low,
@@ -277,7 +281,7 @@ def stored(reader: Reader, until_s: int, incident: str | None = None) -> list[_K
     """Return the incidents of the last two weeks as they stand in the store; only that of an id if given."""
     window = Window((until_s - _KNOWN_DAYS * DAY_S) * SECOND_NS, (until_s + DAY_S) * SECOND_NS)
     table = reader.latest("alert_event", window, by=["incident_id"])
-    for name in ("started_at", "ended_at"):
+    for name in ("onset_at", "started_at", "ended_at"):
         place = table.schema.get_field_index(name)
         table = table.set_column(place, name, table[name].cast(pa.int64()))
     return [_kept(row) for row in table.to_pylist() if incident in (None, row["incident_id"])]
@@ -288,7 +292,7 @@ def _kept(row: dict[str, object]) -> _Kept:
         value = row[name]
         return float(value) if isinstance(value, int | float) else 0.0
 
-    started, ended = row["started_at"], row["ended_at"]
+    onset, started, ended = row["onset_at"], row["started_at"], row["ended_at"]
     excess = number("impact_calls") * (1 if row["direction"] == "above" else -1)
     notified = str(row["notified"] or "")
     bad = Severity(str(row["severity"]))
@@ -309,6 +313,7 @@ def _kept(row: dict[str, object]) -> _Kept:
             state=State(str(row["state"])),
             severity=bad,
             ended_ns=ended if isinstance(ended, int) else None,
+            onset_ns=onset if isinstance(onset, int) else 0,
             parent_id=str(row["parent_id"] or ""),
             cause=str(row["cause"] or ""),
             id=str(row["incident_id"]),

@@ -14,7 +14,7 @@ from flask import Flask, Response, jsonify
 from dashboards import api_events
 from dashboards.components.shell import not_found, shell
 from dashboards.components.wiring import in_browser
-from dashboards.pages import call, call_dive, capacity, live
+from dashboards.pages import call, call_dive, capacity, incident, incidents, live
 from dashboards.services import REFRESHERS, Services
 from dashboards.settings import DashboardSettings
 from dashboards.theme import stylesheet
@@ -37,6 +37,7 @@ _INDEX = """<!DOCTYPE html>
 </html>
 """
 CALL_PREFIX = "/call/"
+INCIDENT_PREFIX = "/incidents/"
 
 
 def create_app(
@@ -85,6 +86,8 @@ def build_app(services: Services) -> Dash:
     _register_routes(app, services)
     live.register(app, services)
     capacity.register(app, services)
+    incidents.register(app, services)
+    incident.register(app, services)
     call.register(app, services)
     call_dive.register(app, services)
     _serve_extras(app)
@@ -100,6 +103,10 @@ def route(pathname: str | None, refresh_seconds: float) -> Any:
         return live.layout(refresh_seconds)
     if path.rstrip("/") == "/capacity":
         return capacity.layout(refresh_seconds)
+    if path.rstrip("/") == "/incidents":
+        return incidents.layout(refresh_seconds)
+    if path.startswith(INCIDENT_PREFIX) and (incident_id := unquote(path.removeprefix(INCIDENT_PREFIX))):
+        return incident.layout(incident_id, refresh_seconds)
     if path.startswith(CALL_PREFIX) and (call_id := unquote(path.removeprefix(CALL_PREFIX))):
         return call.layout(call_id, refresh_seconds)
     return not_found(f"There is no page {path}.")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dashboards.pages.call_state import CallState, load_call
 from dashboards.pages.capacity_state import CapacityState, load_capacity
+from dashboards.pages.incidents_state import IncidentState, ListState, load_incident, load_incidents
 from dashboards.pages.live_state import LiveState, load_live
 from dashboards.settings import DashboardSettings
 from dashboards.snapshots import Refresher, SnapshotCache
@@ -30,6 +31,8 @@ class Services:
     live: SnapshotCache[LiveState]
     calls: SnapshotCache[CallState]
     capacity: SnapshotCache[CapacityState]
+    incidents: SnapshotCache[ListState]
+    incident: SnapshotCache[IncidentState]
     packets: Path | None = None
     """Directory of the packet buffer; None where no packets are kept on this machine."""
 
@@ -56,7 +59,19 @@ class Services:
             idle_seconds=max(settings.idle_seconds, 2 * CAPACITY_SECONDS),
             capacity=settings.max_snapshots,
         )
-        return cls(store, settings, clock, live, calls, capacity, packets)
+        incidents = SnapshotCache(
+            load_incidents(store, settings),
+            every_seconds=settings.refresh_seconds,
+            idle_seconds=settings.idle_seconds,
+            capacity=settings.max_snapshots,
+        )
+        incident = SnapshotCache(
+            load_incident(store, settings),
+            every_seconds=settings.refresh_seconds,
+            idle_seconds=settings.idle_seconds,
+            capacity=settings.max_snapshots,
+        )
+        return cls(store, settings, clock, live, calls, capacity, incidents, incident, packets)
 
     def refreshers(self) -> tuple[Refresher, ...]:
         """Return the background threads that keep the caches fresh, not yet started."""
@@ -64,4 +79,6 @@ class Services:
             Refresher(self.live, self.clock, "live"),
             Refresher(self.calls, self.clock, "calls"),
             Refresher(self.capacity, self.clock, "capacity"),
+            Refresher(self.incidents, self.clock, "incidents"),
+            Refresher(self.incident, self.clock, "incident"),
         )
