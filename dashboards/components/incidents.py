@@ -30,7 +30,9 @@ def state_word(state: str) -> html.Span:
     return html.Span(state.replace("_", " "), className=f"incident-state incident-state-{state}")
 
 
-def _table(columns: Sequence[tuple[str, bool]], rows: Sequence[Any], caption: str) -> html.Div:
+def _table(
+    columns: Sequence[tuple[str, bool]], rows: Sequence[Any], caption: str, *, cards: bool = False
+) -> html.Div:
     head = [html.Th(text, scope="col", className="num" if is_number else "") for text, is_number in columns]
     return html.Div(
         html.Table(
@@ -39,7 +41,7 @@ def _table(columns: Sequence[tuple[str, bool]], rows: Sequence[Any], caption: st
                 html.Thead(html.Tr(head)),
                 html.Tbody(list(rows)),
             ],
-            className="incidents",
+            className="incidents incident-cards" if cards else "incidents",
         ),
         className="scroll",
         tabIndex=0,
@@ -49,48 +51,49 @@ def _table(columns: Sequence[tuple[str, bool]], rows: Sequence[Any], caption: st
 
 
 _COLUMNS = (
-    ("Severity", False), ("What", False), ("Where", False), ("Since", False), ("Observed", True),
-    ("Expected", True), ("n", True), ("Calls", True), ("Lasts", True), ("State", False), ("Notified", False),
+    ("Severity", False), ("State", False), ("What", False), ("Where", False), ("Since", False),
+    ("Observed", True), ("Expected", True), ("n", True), ("Impact", True), ("Notified", False),
 )  # fmt: skip
 
 
 def incidents_table(rows: Sequence[IncidentRow], zone: ZoneInfo, caption: str) -> html.Div:
     """Return incidents, one a row; each leads to its page."""
-    return _table(_COLUMNS, [_incident(one, zone) for one in rows], caption)
+    return _table(_COLUMNS, [_incident(one, zone) for one in rows], caption, cards=True)
 
 
 def _incident(one: IncidentRow, zone: ZoneInfo) -> html.Tr:
-    more = f"+ {count(one.children)} grouped" if one.children else ""
-    ended = f" until {short_time(one.ended_ns, zone)}" if one.ended_ns is not None else ""
-    changed = f"as of {short_time(one.changed_ns, zone)}"
-    return html.Tr(
-        [
-            html.Td(severity_badge(one.severity)),
-            html.Th(
-                [
-                    dcc.Link(f"{one.title} {one.direction} normal", href=incident_href(one.id)),
-                    html.Span(more, className="quiet-word grouped") if more else None,
-                ],
-                scope="row",
-            ),
-            html.Td(one.where),
-            html.Td([short_time(one.began_ns, zone), html.Span(ended, className="quiet-word")]),
-            html.Td(amount(one.observed, one.quantity), className="num"),
-            html.Td([amount(one.expected, one.quantity), _band(one)], className="num"),
-            html.Td(count(one.n), className="num", title="In the pool that raised it"),
-            html.Td(significant(one.impact_calls), className="num", title=f"Calls affected, {changed}"),
-            html.Td(duration(60 * one.minutes), className="num"),
-            html.Td(state_word(one.state)),
-            html.Td(notified_words(one.notified), className="wide-words"),
-        ],
-        className="" if one.is_open else "over",
-    )
+    what: list[Any] = [dcc.Link(f"{one.title} {one.direction} normal", href=incident_href(one.id))]
+    if one.children:
+        what.append(html.Span(f"+ {count(one.children)} grouped", className="quiet-word grouped"))
+    since: list[Any] = [short_time(one.began_ns, zone)]
+    if one.ended_ns is not None:
+        since.append(html.Span(f"until {short_time(one.ended_ns, zone)}", className="quiet-word below"))
+    impact = [
+        f"{significant(one.impact_calls)} calls",
+        html.Span(duration(60 * round(one.minutes)), className="quiet-word below"),
+    ]
+    cells = (
+        severity_badge(one.severity), state_word(one.state), what, one.where, since,
+        amount(one.observed, one.quantity), [amount(one.expected, one.quantity), _band(one)], count(one.n), impact,
+        notified_words(one.notified),
+    )  # fmt: skip
+    hints = {"n": "In the pool that raised it", "Impact": f"As of {short_time(one.changed_ns, zone)}"}
+    row: list[Any] = []
+    for (name, is_number), cell in zip(_COLUMNS, cells, strict=True):
+        tone = "num" if is_number else "wide-words" if name == "Notified" else ""
+        # On a narrow screen a row is a card, and its cells say what they are (style sheet).
+        labelled = {"data-column": name}
+        if name == "What":
+            row.append(html.Th(cell, scope="row", **labelled))
+        else:
+            row.append(html.Td(cell, className=tone, title=hints.get(name, ""), **labelled))
+    return html.Tr(row, className="" if one.is_open else "over")
 
 
 def _band(one: IncidentRow) -> html.Span:
     return html.Span(
         f"{amount(one.low, one.quantity)} – {amount(one.high, one.quantity)}",
-        className="quiet-word band-words",
+        className="quiet-word below",
         title="Would be normal",
     )
 

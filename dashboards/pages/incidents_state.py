@@ -101,10 +101,9 @@ def _incident(view: IncidentView, settings: DashboardSettings) -> IncidentState:
     note = f"n = {count(slots)} slots of {format_duration(view.one.slot_seconds)} · {settings.zone}"
     told_status = view.told_status
     if told_status is READY and not view.told:
-        what = (
-            "Nobody has acknowledged or silenced it." if view.may_act else "This is for engineers and operators."
-        )
-        told_status = Status(PanelState.EMPTY if view.may_act else PanelState.NOT_ALLOWED, what)
+        told_status = Status(PanelState.EMPTY, "Nobody has acknowledged or silenced it.")
+        if not view.may_act:
+            told_status = Status(PanelState.NOT_ALLOWED, "Who took it is for engineers and operators.")
     barred = Status(PanelState.NOT_ALLOWED, "Engineers and operators acknowledge and silence.")
     grouped = READY if view.children else Status(PanelState.EMPTY, "It explains no other incident.")
     areas = {
