@@ -33,6 +33,8 @@ class State(StrEnum):
     """Where an incident stands."""
 
     FIRING = "firing"
+    NO_DATA = "no_data"
+    """What should be measured is not: nothing can be said about the rest."""
     ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
 
@@ -77,13 +79,15 @@ class Incident:
     parent_id: str = ""
     cause: str = ""
     id: str = ""
+    signal: str = ""
+    """What is measured; empty where the rule has its name."""
 
 
 def incident_id(rule: str, scope: Scope, started_ns: int) -> str:
     """Return the id of an incident: the same for the same beginning.
 
     >>> incident_id("asr", Scope("trunk", "carrier-a"), 0)
-    'i-25d0f60c3a'
+    'i-c1ff8eab90'
     """
     text = "\0".join((rule, scope.kind, scope.name, scope.tenant, str(started_ns)))
     return f"i-{blake2b(text.encode('utf-8', 'replace'), digest_size=5).hexdigest()}"

@@ -1,12 +1,12 @@
-"""Tells people: messages of incidents, routes by severity, tenant and rule, tries again, counts what it gave up.
+"""Tells people: messages of incidents, and where they go, by severity, tenant and rule.
 
-Sending is behind a Protocol; apprise and Alertmanager are two of it. A message that no service took is an error,
-also where apprise says `None` (nothing matched). Secrets of URLs never stand in a log or a result.
+Sending is behind a Protocol; apprise and Alertmanager are two of it; retries are the outbox's. A message that no
+service took is an error, also where apprise says `None` (nothing matched). Secrets of URLs never stand in a log or
+a result.
 """
 
-from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -16,8 +16,6 @@ import httpx
 from alerts.incidents import Incident, Severity, State
 from alerts.settings import RouteSettings
 
-BACKOFF_S = (10.0, 30.0, 120.0, 600.0, 1800.0)
-MOST_WAITING = 1_000
 _TIMEOUT_S = 10.0
 _ORDER = tuple(Severity)
 _TYPES = {
@@ -52,23 +50,28 @@ class Sink(Protocol):
         """Deliver; raises NotSent."""
 
 
-def message_of(incident: Incident, what: str, page_url: str = "") -> Message:
-    """Return the text of an incident: what, where, since when, observed, expected, n, impact, cause, link."""
+def message_of(incident: Incident, what: str, links: Mapping[str, str], *, limit: bool = False) -> Message:
+    """Return the text of an incident: what, where, since when, observed, expected, n, impact, cause, links.
+
+    A `limit` was set by somebody, nothing was learned. The reference is the same when a message is sent again.
+    """
     over = incident.state is State.RESOLVED
     head = "RESOLVED" if over else incident.severity.value.upper()
-    title = f"[{head}] {what}: {incident.scope} {incident.direction} normal"
+    normal = "its limit" if limit else "normal"
+    title = f"[{head}] {what}: {incident.scope} {incident.direction} {normal}"
     band = f"{_shown(incident.low)} to {_shown(incident.high)} would be normal"
-    seen = f"is {_shown(incident.observed)}, expected {_shown(incident.expected)} ({band}), n = {incident.n:.0f}"
+    due = f"limit {_shown(incident.expected)}" if limit else f"expected {_shown(incident.expected)} ({band})"
+    seen = f"is {_shown(incident.observed)}, {due}, n = {incident.n:.0f}"
     side = "more" if incident.excess > 0 else "fewer"
     lines = [
         f"{what} of {incident.scope} {seen}.",
         f"Since {_time(incident.started_ns)}" + (f" until {_time(incident.ended_ns)}." if over else "."),
-        f"Impact so far: about {abs(incident.excess):.0f} {side} than expected.",
+        f"Impact so far: about {abs(incident.excess):.0f} {side} than {'the limit' if limit else 'expected'}.",
     ]
     if incident.cause and incident.cause != str(incident.scope):
         lines.append(f"Likely cause: {incident.cause}.")
-    if page_url:
-        lines.append(f"{page_url.rstrip('/')}/incidents/{incident.id}")
+    lines += [f"{name.capitalize()}: {link}" for name, link in links.items()]
+    lines.append(f"Reference: {incident.id}/{'resolved' if over else incident.severity.value}")
     return Message(title, "\n".join(lines), incident)
 
 
@@ -157,69 +160,3 @@ class Alertmanager:
 
 def _rfc3339(ns: int) -> str:
     return datetime.fromtimestamp(ns / 1e9, UTC).isoformat().replace("+00:00", "Z")
-
-
-@dataclass(slots=True)
-class NotifyStats:
-    """Counters for the exporter."""
-
-    sent: int = 0
-    failed: int = 0
-    """Attempts that were not taken."""
-    dead: int = 0
-    """Messages given up."""
-    shed: int = 0
-    """Messages for which there was no room to wait."""
-
-
-@dataclass(slots=True)
-class _Waiting:
-    message: Message
-    sink: Sink
-    due_s: float
-    tried: int = 0
-
-
-@dataclass(slots=True)
-class Outbox:
-    """What has still to be sent; `now` in seconds is a parameter, nothing sleeps."""
-
-    sinks: Sequence[Sink]
-    attempts: int = 5
-    stats: NotifyStats = field(default_factory=NotifyStats)
-    last_error: str = ""
-    _waiting: deque[_Waiting] = field(default_factory=deque)
-
-    def put(self, message: Message, now_s: float) -> list[str]:
-        """Queue a message for every sink that wants it; return their names."""
-        wanting = [sink for sink in self.sinks if sink.wants(message.incident)]
-        for sink in wanting:
-            if len(self._waiting) >= MOST_WAITING:
-                self.stats.shed += 1
-                continue
-            self._waiting.append(_Waiting(message, sink, now_s))
-        return [sink.name for sink in wanting]
-
-    def flush(self, now_s: float) -> None:
-        """Send what is due; what is not taken waits longer each time, and is given up in the end."""
-        for _ in range(len(self._waiting)):
-            one = self._waiting.popleft()
-            if one.due_s > now_s:
-                self._waiting.append(one)
-                continue
-            try:
-                one.sink.send(one.message)
-            except NotSent as error:
-                self.stats.failed += 1
-                self.last_error = str(error)
-                one.tried += 1
-                if one.tried >= self.attempts:
-                    self.stats.dead += 1
-                else:
-                    one.due_s = now_s + BACKOFF_S[min(one.tried - 1, len(BACKOFF_S) - 1)]
-                    self._waiting.append(one)
-            else:
-                self.stats.sent += 1
-
-    def __len__(self) -> int:
-        return len(self._waiting)

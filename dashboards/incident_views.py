@@ -81,6 +81,8 @@ class IncidentRow:
 
     id: str
     rule: str
+    signal: str
+    """What is measured; a learned rule has its name."""
     title: str
     quantity: Quantity
     direction: str

@@ -4,6 +4,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from dashboards.reports.settings import ReportSettings
+
 
 class DashboardSettings(BaseModel):
     """Settings of the web role; unknown keys are errors."""
@@ -48,6 +50,11 @@ class DashboardSettings(BaseModel):
         default="127.0.0.1:9060",
         description="host:port of the HEP listener as agents must address it; shown while there is no traffic.",
         examples=["192.0.2.10:9060"],
+    )
+    reports: ReportSettings = Field(
+        default_factory=ReportSettings,
+        description="Reports and the executive page.",
+        examples=[{"rates_file": "/etc/surgecast/rates.yaml"}],
     )
 
     @field_validator("zone")

@@ -47,6 +47,9 @@ class MetricsSettings(BaseModel):
     forecast_port: int = Field(
         default=9465, ge=0, le=65535, description="Port of the forecast role; 0 picks a free one.", examples=[9465]
     )
+    alert_port: int = Field(
+        default=9467, ge=0, le=65535, description="Port of the alert role; 0 picks a free one.", examples=[9467]
+    )
 
 
 class Settings(BaseSettings):
@@ -158,11 +161,17 @@ def _field_at(location: tuple[str | int, ...]) -> FieldInfo | None:
     model: type[BaseModel] | None = Settings
     info = None
     for part in location:
-        if model is None or isinstance(part, int) or part not in model.model_fields:
+        fields = {} if model is None else _by_key(model)
+        if part not in fields:
             continue  # an item of a list, or a key of a mapping: what is in it comes next
-        info = model.model_fields[part]
+        info = fields[part]
         model = _model_in(info.annotation)
     return info
+
+
+def _by_key(model: type[BaseModel]) -> dict[str | int, FieldInfo]:
+    """Return the fields by how they are written: some keys are words of Python."""
+    return {info.alias or name: info for name, info in model.model_fields.items()}
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
@@ -178,7 +187,7 @@ def _is_secret(info: FieldInfo | None) -> bool:
 def _fields_at(location: tuple[str | int, ...]) -> list[str]:
     info = _field_at(location)
     model = _model_in(info.annotation) if info is not None else Settings
-    return sorted(model.model_fields) if model else []
+    return sorted(str(key) for key in _by_key(model)) if model else []
 
 
 def _example_at(location: tuple[str | int, ...]) -> str:

@@ -70,7 +70,8 @@ def event(at_ns: int, id_: str, **more: object) -> dict[str, object]:
     return {
         "time": at_ns, "tenant": "unassigned", "rule": "answer_ratio", "severity": "warning", "state": "firing",
         "scope_kind": "trunk", "scope": sample_hour.BAD_TRUNK, "incident_id": id_, "parent_id": "",
-        "signal": "answer_ratio", "direction": "below", "onset_at": BROKEN_NS, "started_at": BROKEN_NS + SLOT_NS,
+        "signal": more.get("rule", "answer_ratio"), "direction": "below",
+        "onset_at": BROKEN_NS, "started_at": BROKEN_NS + SLOT_NS,
         "slot_seconds": 300.0, "observed": 0.071, "expected": 0.609, "low": 0.548, "high": 0.668, "score": 14.2,
         "detectable_change": 0.11, "n": 384, "impact_calls": 108.0, "impact_minutes": 5.0,
         "cause": f"trunk {sample_hour.BAD_TRUNK}", "notified": "on call",

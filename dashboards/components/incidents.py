@@ -72,7 +72,7 @@ def _incident(one: IncidentRow, zone: ZoneInfo) -> html.Tr:
         f"{significant(one.impact_calls)} calls",
         html.Span(duration(60 * round(one.minutes)), className="quiet-word below"),
     ]
-    cells = (
+    cells: tuple[Any, ...] = (
         severity_badge(one.severity), state_word(one.state), what, one.where, since,
         amount(one.observed, one.quantity), [amount(one.expected, one.quantity), _band(one)], count(one.n), impact,
         notified_words(one.notified),
@@ -82,7 +82,7 @@ def _incident(one: IncidentRow, zone: ZoneInfo) -> html.Tr:
     for (name, is_number), cell in zip(_COLUMNS, cells, strict=True):
         tone = "num" if is_number else "wide-words" if name == "Notified" else ""
         # On a narrow screen a row is a card, and its cells say what they are (style sheet).
-        labelled = {"data-column": name}
+        labelled: dict[str, Any] = {"data-column": name}
         if name == "What":
             row.append(html.Th(cell, scope="row", **labelled))
         else:
@@ -215,6 +215,8 @@ def _end(one: IncidentRow, zone: ZoneInfo) -> str:
 def _runbook(one: IncidentRow) -> Any:
     if not one.runbook:
         return "none linked"
+    if not one.runbook.startswith(("https://", "http://")):
+        return html.Code(one.runbook)
     return html.A("Open the runbook", href=one.runbook, target="_blank", rel="noopener noreferrer")
 
 

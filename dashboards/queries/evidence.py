@@ -33,9 +33,9 @@ def evidence(reader: Reader, one: IncidentRow, changes: Sequence[IncidentRow], n
     cut = until_ns - since_ns > _MOST_SLOTS * slot_ns
     if cut:
         since_ns = until_ns - _MOST_SLOTS * slot_ns
-    rule = RULES.get(one.rule)
+    rule = RULES.get(one.signal)
     if rule is None:
-        why = f"The page does not know what the rule {one.rule} counts; its history has its figures."
+        why = f"The slots of {one.title} are not in the minutes of the store; the history below has its figures."
         return Evidence(Status(PanelState.EMPTY, why))
     if until_ns <= since_ns:
         return Evidence(Status(PanelState.EMPTY, "Its first slot is not over yet."))

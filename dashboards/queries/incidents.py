@@ -17,14 +17,13 @@ from dashboards.incident_views import (
     IncidentRow,
     IncidentsView,
     IncidentView,
-    Quantity,
     Sought,
     Told,
 )
 from dashboards.numbers import SECOND_NS
 from dashboards.queries.asking import asked
 from dashboards.queries.evidence import evidence
-from dashboards.queries.signals import RULES, title_of
+from dashboards.queries.signals import quantity_of, title_of
 from dashboards.views import READY, OpenIncidents, PanelState, Status
 from storage.actions import EVERY_TARGET, Action, actions
 from storage.schema import ActionKind
@@ -206,12 +205,13 @@ def _row(values: Mapping[str, Any], taken: set[str], now_ns: int) -> IncidentRow
     raised_ns = values["started_at"] or values["time"]
     began_ns = values["onset_at"] or raised_ns
     ended_ns, state = values["ended_at"], values["state"]
-    known = RULES.get(rule)
+    signal = values["signal"] or rule
     return IncidentRow(
         id=id_,
         rule=rule,
+        signal=signal,
         title=title_of(rule),
-        quantity=known.quantity if known else Quantity.UNKNOWN,
+        quantity=quantity_of(signal),
         direction=values["direction"] or "",
         scope_kind=values["scope_kind"],
         scope=values["scope"],
@@ -241,14 +241,13 @@ def _row(values: Mapping[str, Any], taken: set[str], now_ns: int) -> IncidentRow
 
 
 def _runbook(links: str | None) -> str:
-    """Return the address of the runbook; only what a browser opens as a page."""
+    """Return where the runbook is: an address, or the file in the documentation."""
     try:
         found = json.loads(links or "{}")
     except ValueError:
         return ""
     address = found.get("runbook") if isinstance(found, dict) else None
-    is_page = isinstance(address, str) and address.startswith(("https://", "http://"))
-    return str(address) if is_page else ""
+    return address if isinstance(address, str) else ""
 
 
 def _told(action: Action, now_ns: int) -> Told:

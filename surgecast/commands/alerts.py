@@ -11,8 +11,10 @@ import typer
 from alerts.backtest import Report, backtest
 from alerts.catalog import watched
 from alerts.incidents import Incident, Scope, Severity
-from alerts.notify import NotSent, Outbox, message_of
-from alerts.service import Service, stored
+from alerts.notify import NotSent, message_of
+from alerts.outbox import Outbox
+from alerts.records import stored
+from alerts.service import Service
 from alerts.watch import Alert
 from forecast.calendar import UnknownCountry
 from forecast.points import read_csv
@@ -116,12 +118,22 @@ def _time(report: Report, slot: int) -> datetime:
 
 
 @app.command("run")
-def run_command(config: ConfigFile = None, store: StoreUrl = None, as_json: AsJson = False) -> None:
+def run_command(
+    config: ConfigFile = None,
+    store: StoreUrl = None,
+    wait: Annotated[str, typer.Option(help="How long to wait for messages to be taken.")] = "30s",
+    as_json: AsJson = False,
+) -> None:
     """Judge the newest slot once, write and send what changed, and list the incidents that last.
 
-    `surgecast up --roles alert` does so after every slot. Example: surgecast alerts run -c /etc/surgecast.yaml
+    What is not taken in time stays owed, and goes out at the next run. `surgecast up --roles alert` judges every
+    slot. Example: surgecast alerts run -c /etc/surgecast.yaml
     """
     settings = load_settings(config)
+    try:
+        patience_s = parse_duration(wait)
+    except ValueError as error:
+        raise CommandError(f"--wait: {error}", Exit.USAGE) from error
     outbox = Outbox(sinks_of(settings.alerts), settings.alerts.attempts)
     place = open_store(store or settings.storage.url, settings.storage, existing=True)
     try:
@@ -129,6 +141,7 @@ def run_command(config: ConfigFile = None, store: StoreUrl = None, as_json: AsJs
         try:
             service = Service(place.reader(StoreScope.everything(WRITER_NAME)), writer, settings.alerts, outbox)
             service.step(time.time())
+            _deliver(service, time.monotonic() + patience_s)
         finally:
             writer.close()
     finally:
@@ -139,10 +152,25 @@ def run_command(config: ConfigFile = None, store: StoreUrl = None, as_json: AsJs
     if as_json:
         stats = service.stats
         counts = {"signals": stats.signals, "learning": stats.learning, "no_data": stats.no_data}
-        print_json({"incidents": rows, **counts, "sent": outbox.stats.sent, "failed": outbox.stats.failed})
+        routes = outbox.stats.values()
+        sent, failed = sum(r.sent for r in routes), sum(r.failed for r in routes)
+        print_json({"incidents": rows, **counts, "sent": sent, "failed": failed, "owed": len(outbox)})
         return
+    if len(outbox):
+        stderr.print(f"{len(outbox)} messages are still owed; the next run sends them", markup=False)
     columns = ("id", "severity", "state", "rule", "scope", "direction", "started", "observed", "expected", "cause")
     print_table(columns, [[row[name] for name in columns] for row in rows], f"{len(rows)} incidents")
+
+
+def _deliver(service: Service, deadline_s: float) -> None:
+    """Send until everything was taken or given up, or the deadline (monotonic seconds)."""
+    while service.outbox.due_s is not None:
+        left = deadline_s - time.monotonic()
+        ahead = service.outbox.due_s - time.time()
+        if ahead > left:
+            return
+        time.sleep(max(ahead, 0.0))
+        service.deliver(time.time())
 
 
 @app.command("test")
@@ -161,7 +189,7 @@ def send_test(config: ConfigFile = None, as_json: AsJson = False) -> None:
     results: dict[str, str] = {}
     for sink in sinks:
         try:
-            sink.send(message_of(one, "This is a test", settings.alerts.page_url))
+            sink.send(message_of(one, "This is a test", {}))
         except NotSent as error:
             results[sink.name] = str(error)
         else:

@@ -1,22 +1,21 @@
-"""The alert role: judges each slot, keeps incidents in the store, and tells people."""
+"""The alert role: judges each slot, keeps incidents in the store, tells people, and serves /metrics meanwhile."""
 
 import threading
 import time
 
-import structlog
-
-from alerts.notify import Alertmanager, AppriseRoute, Outbox, Sink
+from alerts.notify import Alertmanager, AppriseRoute, Sink
+from alerts.outbox import Outbox
 from alerts.service import Service
 from alerts.settings import AlertSettings
 from storage.open import open_store
-from storage.seam import Scope, StoreError
+from storage.seam import Scope
+from surgecast.alert_metrics import AlertMetrics
+from surgecast.alerting import Loop
 from surgecast.config import Settings
 from surgecast.errors import ConfigError
-
-log = structlog.get_logger()
+from surgecast.exporter import ExporterServer
 
 WRITER_NAME = "alerts"
-_FLUSH_SECONDS = 5.0
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
@@ -25,14 +24,21 @@ def run(settings: Settings, stop: threading.Event) -> None:
     store = open_store(settings.storage.url, settings.storage)
     try:
         writer = store.writer(WRITER_NAME)
-        service = Service(store.reader(Scope.everything(WRITER_NAME)), writer, settings.alerts, outbox)
+        exporter = None
         try:
-            while not stop.is_set():
-                if time.time() >= service.due_s:
-                    _turn(service)
-                outbox.flush(time.time())
-                stop.wait(_FLUSH_SECONDS)
+            service = Service(store.reader(Scope.everything(WRITER_NAME)), writer, settings.alerts, outbox)
+            loop = Loop(service, time.time)
+            if settings.metrics.enabled:
+                host, port = settings.metrics.host, settings.metrics.alert_port
+                try:
+                    exporter = ExporterServer(host, port, AlertMetrics(service, loop), loop.trouble)
+                except OSError as error:
+                    raise SystemExit(f"metrics: cannot listen on {host}:{port}: {error.strerror}") from error
+                exporter.start()
+            loop.run(stop)
         finally:
+            if exporter is not None:
+                exporter.close()
             writer.close()
     finally:
         store.close()
@@ -47,16 +53,3 @@ def sinks_of(settings: AlertSettings) -> list[Sink]:
     if settings.alertmanager_url:
         sinks.append(Alertmanager(settings.alertmanager_url))
     return sinks
-
-
-def _turn(service: Service) -> None:
-    try:
-        service.step(time.time())
-    except StoreError as error:
-        # The slots are judged at the next turn; nothing of them is lost.
-        log.error("cannot judge", error=str(error))
-    for one in service.incidents():
-        log.info("incident", id=one.id, rule=one.rule, scope=str(one.scope), severity=one.severity.value)
-    if service.outbox.last_error:
-        log.error("a message was not taken", error=service.outbox.last_error)
-        service.outbox.last_error = ""

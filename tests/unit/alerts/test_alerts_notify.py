@@ -1,4 +1,4 @@
-"""Messages, routes, and what happens to a message that nobody takes."""
+"""Messages and routes."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from apprise.decorators import notify
 from pydantic import SecretStr
 
 from alerts.incidents import Incident, Scope, Severity, State
-from alerts.notify import Alertmanager, AppriseRoute, Message, NotSent, Outbox, message_of
+from alerts.notify import Alertmanager, AppriseRoute, NotSent, message_of
 from alerts.settings import RouteSettings
 
 ONE = Incident(
@@ -35,47 +35,39 @@ def route(**changes: object) -> AppriseRoute:
     return AppriseRoute(RouteSettings(name="desk", urls=(SecretStr("alertstest://"),), **changes))  # type: ignore[arg-type]
 
 
-class Sink:
-    name = "sink"
-
-    def __init__(self, refusals: int) -> None:
-        self.refusals = refusals
-
-    def wants(self, incident: Incident) -> bool:
-        return True
-
-    def send(self, message: Message) -> None:
-        if self.refusals:
-            self.refusals -= 1
-            raise NotSent("not now")
-
-
 def test_message_says_what_people_need() -> None:
-    message = message_of(ONE, "Answer-seizure ratio", "https://pages.example.com/")
+    message = message_of(ONE, "Answer-seizure ratio", {"page": "https://pages.example.com/incidents/i-1"})
     assert message.title == "[WARNING] Answer-seizure ratio: trunk carrier-a below normal"
     assert message.body == (
         "Answer-seizure ratio of trunk carrier-a is 0.4, expected 0.6 (0.55 to 0.65 would be normal), n = 500.\n"
         "Since 2023-11-14 22:13 UTC.\n"
         "Impact so far: about 100 fewer than expected.\n"
         "Likely cause: node edge-1.\n"
-        "https://pages.example.com/incidents/i-1"
+        "Page: https://pages.example.com/incidents/i-1\n"
+        "Reference: i-1/warning"
     )
 
 
+def test_message_of_a_limit_names_the_limit() -> None:
+    message = message_of(ONE, "Answers", {}, limit=True)
+    assert message.title == "[WARNING] Answers: trunk carrier-a below its limit"
+    assert message.body.startswith("Answers of trunk carrier-a is 0.4, limit 0.6, n = 500.")
+
+
 def test_apprise_route_sends_with_the_severity() -> None:
-    route().send(message_of(ONE, "ASR"))
+    route().send(message_of(ONE, "ASR", {}))
     assert [kind for _, kind in TAKEN] == ["warning"]
 
 
 def test_end_of_an_incident_is_a_success() -> None:
-    route().send(message_of(replace(ONE, state=State.RESOLVED, ended_ns=ONE.started_ns), "ASR"))
+    route().send(message_of(replace(ONE, state=State.RESOLVED, ended_ns=ONE.started_ns), "ASR", {}))
     assert [kind for _, kind in TAKEN] == ["success"]
 
 
 def test_refusal_is_an_error() -> None:
     ANSWER[0] = False
     with pytest.raises(NotSent, match="desk"):
-        route().send(message_of(ONE, "ASR"))
+        route().send(message_of(ONE, "ASR", {}))
 
 
 def test_url_that_apprise_does_not_know_is_not_shown() -> None:
@@ -98,22 +90,6 @@ def test_routes_choose(changes: dict[str, object], wanted: bool) -> None:
     assert route(**changes).wants(ONE) is wanted
 
 
-def test_message_is_tried_again_later() -> None:
-    outbox = Outbox([Sink(refusals=2)])
-    outbox.put(message_of(ONE, "ASR"), 0.0)
-    for now_s in (0.0, 1.0, 10.0, 11.0, 40.0):
-        outbox.flush(now_s)
-    assert (outbox.stats.sent, outbox.stats.failed, len(outbox)) == (1, 2, 0)
-
-
-def test_message_is_given_up_and_counted() -> None:
-    outbox = Outbox([Sink(refusals=99)], attempts=3)
-    outbox.put(message_of(ONE, "ASR"), 0.0)
-    for now_s in range(0, 10_000, 100):
-        outbox.flush(float(now_s))
-    assert (outbox.stats.dead, outbox.stats.failed, len(outbox)) == (1, 3, 0)
-
-
 def test_alertmanager_gets_labels_and_start() -> None:
     posted: list[httpx.Request] = []
 
@@ -122,7 +98,7 @@ def test_alertmanager_gets_labels_and_start() -> None:
         return httpx.Response(200)
 
     sink = Alertmanager("http://alertmanager.test", httpx.MockTransport(answer))
-    sink.send(message_of(ONE, "ASR"))
+    sink.send(message_of(ONE, "ASR", {}))
     sink.close()
     assert posted[0].url.path == "/api/v2/alerts"
     assert b'"alertname":"answer_ratio"' in posted[0].content
@@ -132,5 +108,5 @@ def test_alertmanager_gets_labels_and_start() -> None:
 def test_alertmanager_that_refuses_is_an_error() -> None:
     sink = Alertmanager("http://alertmanager.test", httpx.MockTransport(lambda r: httpx.Response(400, text="no")))
     with pytest.raises(NotSent, match="HTTP 400"):
-        sink.send(message_of(ONE, "ASR"))
+        sink.send(message_of(ONE, "ASR", {}))
     sink.close()

@@ -14,7 +14,7 @@ from alerts.signals import Kind
 from dashboards.incident_views import IncidentRow, Quantity, Sought
 from dashboards.pages import incident, incident_controls, incidents
 from dashboards.queries.incidents import incident_view, incidents_view, newest_rows, open_incidents
-from dashboards.queries.signals import RULES
+from dashboards.queries.signals import RULES, title_of
 from dashboards.services import Services
 from dashboards.settings import DashboardSettings
 from dashboards.views import PanelState
@@ -167,10 +167,7 @@ def test_a_tenant_sees_the_slots_of_its_own_calls(store: Store) -> None:
 
 def test_a_rule_that_is_not_known_says_so(store: Store) -> None:
     status = incident_view(store, ENGINEER, sample.ODD, NOW_NS).evidence.status
-    assert (PanelState.EMPTY, True) == (
-        status.state,
-        "does not know what the rule sbc_cpu counts" in status.reason,
-    )
+    assert (PanelState.EMPTY, True) == (status.state, "Sbc cpu are not in the minutes" in status.reason)
 
 
 def test_minutes_that_are_gone_say_so(services: Services) -> None:
@@ -191,6 +188,19 @@ def test_pages_count_what_the_rules_count(rule: str) -> None:
         drawn.title, drawn.measurement, drawn.amount, drawn.base, drawn.quantity, drawn.amount_unit,
         drawn.base_unit,
     )  # fmt: skip
+
+
+def test_every_rule_of_the_starter_pack_has_its_words() -> None:
+    assert {each.rule: each.title.removesuffix(" (s)") for each in STARTER} == {
+        each.rule: title_of(each.rule) for each in STARTER
+    }
+
+
+def test_a_limit_is_drawn_by_what_it_measures(services: Services) -> None:
+    limit = sample.event(NOW_NS, "i-limit", rule="trunk_unreachable", signal="heartbeats", state="no_data")
+    sample.write(services.store, "alert_event", [limit], writer="alert")
+    found = one(services.store, "i-limit")
+    assert ("Trunk unreachable", Quantity.RATIO, True) == (found.title, found.quantity, found.is_open)
 
 
 # --- the line of the live page ----------------------------------------------------------------------
