@@ -61,13 +61,27 @@ class TargetSettings(_Section):
 class DrainSettings(_Section):
     """How a pod is emptied before it goes."""
 
-    method: Literal["none", "rtpengine-ng", "rtpengine-cli"] = Field(
+    method: Literal["none", "rtpengine-cli", "rtpengine-ng"] = Field(
         default="none",
-        description="How new calls are kept from a pod; none relies on the pod's own termination.",
+        description="What empties a pod: rtpengine's command line interface stops new calls and counts those "
+        "that are up; with rtpengine-ng the NG protocol counts, which cannot stop them. none: a pod's own "
+        "termination.",
         examples=["rtpengine-cli"],
     )
     port: int = Field(
-        default=9900, ge=1, le=65535, description="Port of that interface on a pod.", examples=[9900]
+        default=9900,
+        ge=1,
+        le=65535,
+        description="Port of rtpengine's command line interface (listen-cli) on each pod; it has no password, so "
+        "let nobody else reach it.",
+        examples=[9900],
+    )
+    ng_port: int = Field(
+        default=2223,
+        ge=1,
+        le=65535,
+        description="Port of its NG protocol (listen-ng), for rtpengine-ng.",
+        examples=[2223],
     )
     deadline: Duration = Field(
         default=1800.0, gt=0, description="Calls that last longer than this are given up.", examples=["30m"]

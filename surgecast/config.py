@@ -47,6 +47,9 @@ class MetricsSettings(BaseModel):
     forecast_port: int = Field(
         default=9465, ge=0, le=65535, description="Port of the forecast role; 0 picks a free one.", examples=[9465]
     )
+    scale_port: int = Field(
+        default=9466, ge=0, le=65535, description="Port of the scale role; 0 picks a free one.", examples=[9466]
+    )
     alert_port: int = Field(
         default=9467, ge=0, le=65535, description="Port of the alert role; 0 picks a free one.", examples=[9467]
     )

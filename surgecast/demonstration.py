@@ -47,7 +47,7 @@ def demo_settings(
             },
             "storage": {"url": f"embedded:{folder}"},
             "web": {"host": "127.0.0.1", "port": web_port, "hep_target": f"127.0.0.1:{hep_port}"},
-            "metrics": {"port": metrics_port, "forecast_port": 0, "alert_port": 0},
+            "metrics": {"port": metrics_port, "forecast_port": 0, "scale_port": 0, "alert_port": 0},
             "forecast": {
                 "clocks": [{"name": tenant.name, "zone": tenant.zone} for tenant in DEMO_NETWORK.tenants]
             },

@@ -4,19 +4,22 @@ Replicas are written with the resourceVersion they were read with, so that a cha
 conflict and never overwritten. A workload that a HorizontalPodAutoscaler or a KEDA ScaledObject scales is theirs.
 """
 
+import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from kubernetes import client
 
 from scaler.kube.connect import TIMEOUT_S, told
 from scaler.settings import TargetSettings
-from scaler.target import Pod, TargetConflict, TargetForbidden, TargetGone, TargetOwned, TargetState
+from scaler.target import DrainMark, Pod, TargetConflict, TargetForbidden, TargetGone, TargetOwned, TargetState
 
 FIELD_MANAGER = "surgecast"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 DRAINING = "surgecast.io/draining"
 _DRAINED_COST = "-1000000"
+_MARK = re.compile(r"since=(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00)(?: maxsessions=(-?\d{1,9}))?")
 _PAGE = 500
 _COLD_S = 10.0
 """A pod that waited this long for a node started cold."""
@@ -41,7 +44,7 @@ class Workload:
         """Return replicas and pods. Raises TargetError."""
         with told(f"scale of {self._where}"):
             scale = self._read_scale(self._target.name, self._target.namespace, _request_timeout=TIMEOUT_S)
-        pods = tuple(self._pods(scale.status.selector or ""))
+        pods = tuple(self._pods(scale.status.selector or "", now_s))
         return TargetState(scale.spec.replicas or 0, scale.metadata.resource_version, pods)
 
     def scale(self, replicas: int, version: str, now_s: float) -> None:
@@ -66,9 +69,9 @@ class Workload:
                 _request_timeout=TIMEOUT_S,
             )
 
-    def mark_draining(self, pod: str, draining: bool) -> None:
+    def mark_draining(self, pod: str, mark: DrainMark | None) -> None:
         """Note on a pod that it is being emptied, or no longer; one that is gone needs no note."""
-        self._annotate(pod, {DRAINING: "true" if draining else None})
+        self._annotate(pod, {DRAINING: None if mark is None else _written(mark)})
 
     def prefer_to_delete(self, pod: str, prefer: bool) -> None:
         """Make a pod the first to go when replicas are lowered (of a ReplicaSet), or one like the others."""
@@ -86,7 +89,7 @@ class Workload:
         except TargetGone:
             return
 
-    def _pods(self, selector: str) -> Iterator[Pod]:
+    def _pods(self, selector: str, now_s: float) -> Iterator[Pod]:
         token: str | None = None
         while True:
             more = {"_continue": token} if token else {}
@@ -98,7 +101,7 @@ class Workload:
                     _request_timeout=TIMEOUT_S,
                     **more,
                 )
-            yield from (_pod(item) for item in page.items if item.metadata.deletion_timestamp is None)
+            yield from (_pod(item, now_s) for item in page.items if item.metadata.deletion_timestamp is None)
             token = page.metadata._continue if hasattr(page.metadata, "_continue") else page.metadata.continue_
             if not token:
                 return
@@ -131,7 +134,8 @@ class Workload:
         return list(found.get("items", []))
 
 
-def _pod(item: Any) -> Pod:
+def _pod(item: Any, now_s: float) -> Pod:
+    annotations = item.metadata.annotations or {}
     conditions = {condition.type: condition for condition in (item.status.conditions or [])}
     ready_at_s = _since(conditions.get("Ready"))
     scheduled_at_s = _since(conditions.get("PodScheduled"))
@@ -142,9 +146,25 @@ def _pod(item: Any) -> Pod:
         ready_at_s=ready_at_s,
         ready=ready_at_s is not None,
         address=item.status.pod_ip or "",
-        draining=(item.metadata.annotations or {}).get(DRAINING) == "true",
+        drain=_drain_mark(annotations[DRAINING], now_s) if DRAINING in annotations else None,
+        preferred=annotations.get(DELETION_COST) == _DRAINED_COST,
         started_cold=scheduled_at_s is not None and scheduled_at_s - created_s > _COLD_S,
     )
+
+
+def _written(mark: DrainMark) -> str:
+    since = datetime.fromtimestamp(mark.since_s, UTC).isoformat(timespec="seconds")
+    return f"since={since}" + ("" if mark.limit is None else f" maxsessions={mark.limit}")
+
+
+def _drain_mark(text: str, now_s: float) -> DrainMark:
+    """Read a note; of one that somebody else wrote the time begins now, so that no deadline has passed."""
+    found = _MARK.fullmatch(text)
+    try:
+        since_s = datetime.fromisoformat(found[1]).timestamp() if found else now_s
+    except ValueError:
+        since_s = now_s
+    return DrainMark(min(since_s, now_s), int(found[2]) if found and found[2] else None)
 
 
 def _since(condition: Any) -> float | None:

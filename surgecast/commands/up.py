@@ -60,6 +60,9 @@ def _announce(settings: Settings, names: list[str]) -> None:
     if "forecast" in names and settings.metrics.enabled:
         address = f"{settings.metrics.host}:{settings.metrics.forecast_port}"
         stderr.print(f"forecast metrics: http://{address}/metrics", markup=False)
+    if "scale" in names and settings.metrics.enabled:
+        address = f"{settings.metrics.host}:{settings.metrics.scale_port}"
+        stderr.print(f"scale metrics: http://{address}/metrics", markup=False)
     if "alert" in names and settings.metrics.enabled:
         address = f"{settings.metrics.host}:{settings.metrics.alert_port}"
         stderr.print(f"alert metrics: http://{address}/metrics", markup=False)

@@ -8,16 +8,24 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import structlog
 
 from scaler.decision import ReplicaDecision
+from scaler.drain import Drainer, ReplicaSetOrder, StatefulSetOrder
+from scaler.rtpengine import Rtpengine
 from scaler.service import Scaler
 from scaler.settings import ClusterSettings, PoolSettings, ScalerSettings
 from scaler.target import ScaleTarget, SimulatedTarget
 from storage.open import open_store
 from storage.seam import Scope, StoreError
-from surgecast.config import Settings
+from surgecast.config import MetricsSettings, Settings
+from surgecast.exporter import ExporterServer
+from surgecast.scale_metrics import LoopFigures, ScaleMetrics
+
+if TYPE_CHECKING:
+    from scaler.kube.workload import Workload
 
 log = structlog.get_logger()
 
@@ -32,24 +40,69 @@ def run(settings: Settings, stop: threading.Event, rounds: int | None = None) ->
         try:
             with Targets(settings.scale) as targets:
                 reader = store.reader(Scope.everything("scaler"))
-                scaler = Scaler(settings.scale, reader, writer, targets.of, time.time_ns(), targets.tell)
-                _rounds(scaler, targets.may_act, settings.scale.period, stop, rounds)
+                scaler = Scaler(
+                    settings.scale, reader, writer, targets.of, time.time_ns(), targets.tell, targets.drainer
+                )
+                loop = Loop(scaler, targets.may_act, time.time)
+                # A few rounds by hand beside the role must not want its port.
+                exporter = _exporter(settings.metrics, loop, scaler) if rounds is None else None
+                try:
+                    loop.run(settings.scale.period, stop, rounds)
+                finally:
+                    if exporter is not None:
+                        exporter.close()
         finally:
             writer.close()
     finally:
         store.close()
 
 
-def _rounds(
-    scaler: Scaler, may_act: Callable[[], bool], period: float, stop: threading.Event, rounds: int | None
-) -> None:
-    for done in itertools.count(1):
+def _exporter(settings: MetricsSettings, loop: "Loop", scaler: Scaler) -> ExporterServer | None:
+    if not settings.enabled:
+        return None
+    try:
+        exporter = ExporterServer(
+            settings.host, settings.scale_port, ScaleMetrics(scaler.stats, loop.figures), loop.trouble
+        )
+    except OSError as error:
+        address = f"{settings.host}:{settings.scale_port}"
+        raise SystemExit(f"metrics: cannot listen on {address}: {error.strerror}") from error
+    exporter.start()
+    return exporter
+
+
+class Loop:
+    """Has the scaler decide each period; a store that is away is asked again in the next."""
+
+    def __init__(self, scaler: Scaler, may_act: Callable[[], bool], clock_s: Callable[[], float]) -> None:
+        self.figures = LoopFigures()
+        self._scaler = scaler
+        self._may_act = may_act
+        self._clock_s = clock_s
+        self._why = ""
+
+    def run(self, period_s: float, stop: threading.Event, rounds: int | None) -> None:
+        """Decide until stopped, or for so many rounds."""
+        for done in itertools.count(1):
+            self.turn()
+            if done == rounds or stop.wait(period_s):
+                return
+
+    def turn(self) -> None:
+        """Decide once for all pools."""
+        self.figures.leading = self._may_act()
         try:
-            scaler.round(time.time_ns(), may_act())
+            self._scaler.round(round(self._clock_s() * 1e9), self.figures.leading)
         except StoreError as error:
-            log.error("no decision: the store", why=str(error))
-        if done == rounds or stop.wait(period):
-            return
+            self._why = str(error)
+            self.figures.store_failures += 1
+            log.error("no decision: the store", why=self._why)
+        else:
+            self._why = ""
+
+    def trouble(self) -> str:
+        """Return what is wrong, empty where nothing is: the answer of the health probe."""
+        return f"the store does not answer: {self._why}" if self._why else ""
 
 
 class Targets:
@@ -76,6 +129,15 @@ class Targets:
         if pool.target is None or pool.target.kind == "Simulated" or self._cluster is None:
             return SimulatedTarget(pool.name, pool.lead_time, pool.minimum, time.time())
         return self._cluster.workload(pool)
+
+    def drainer(self, pool: PoolSettings) -> Drainer | None:
+        """Return what empties a pool's pods, where it is asked for and there are such."""
+        drain, target = pool.drain, pool.target
+        if drain.method == "none" or target is None or target.kind == "Simulated" or self._cluster is None:
+            return None
+        relays = Rtpengine(drain.port, drain.ng_port if drain.method == "rtpengine-ng" else None)
+        order = StatefulSetOrder() if target.kind == "StatefulSet" else ReplicaSetOrder()
+        return Drainer(self._cluster.workload(pool), relays, order, drain.deadline)
 
     def tell(self, pool: PoolSettings, decision: ReplicaDecision, error: str) -> None:
         """Write an event beside the workload."""
@@ -109,7 +171,7 @@ class _Cluster:
         """Whether we may write now."""
         return self._lease.holds(time.monotonic())
 
-    def workload(self, pool: PoolSettings) -> ScaleTarget:
+    def workload(self, pool: PoolSettings) -> "Workload":
         """Return the workload that a pool names."""
         from scaler.kube.workload import Workload
 

@@ -14,15 +14,25 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.utils import create_from_dict
 
 from scaler.decision import Mode, ReplicaDecision
+from scaler.drain import Drainer, ReplicaSetOrder
 from scaler.kube.connect import connect
 from scaler.kube.events import Events
 from scaler.kube.lease import DURATION_S, RENEW_DEADLINE_S, Lease
 from scaler.kube.workload import Workload
 from scaler.settings import TargetSettings
-from scaler.target import TargetConflict, TargetForbidden, TargetGone, TargetOwned, TargetUnavailable
+from scaler.target import (
+    DrainMark,
+    TargetConflict,
+    TargetForbidden,
+    TargetGone,
+    TargetOwned,
+    TargetState,
+    TargetUnavailable,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 WALL = datetime(2026, 11, 21, tzinfo=UTC)
+MARK = DrainMark(WALL.timestamp(), -1)
 
 
 def eventually(check: Callable[[], Any], seconds: float = 20.0) -> Any:
@@ -56,13 +66,15 @@ def deploy(admin: client.ApiClient, namespace: str, replicas: int, kind: str = "
     return TargetSettings(namespace=namespace, kind=kind, name="relay")
 
 
-def make_ready(admin: client.ApiClient, namespace: str, name: str, ready: bool = True) -> None:
+def make_ready(
+    admin: client.ApiClient, namespace: str, name: str, ready: bool = True, address: str = "10.1.2.3"
+) -> None:
     status = "True" if ready else "False"
     now = datetime.now(UTC).isoformat()
     body = {
         "status": {
             "phase": "Running",
-            "podIP": "10.1.2.3",
+            "podIP": address,
             "conditions": [{"type": "Ready", "status": status, "lastTransitionTime": now}],
         }
     }
@@ -158,19 +170,110 @@ def test_the_pod_that_is_to_go_goes(admin: client.ApiClient, namespace: str, wor
     for name in names:
         make_ready(admin, namespace, name)
     victim = sorted(names)[1]
-    workload.mark_draining(victim, True)
+    workload.mark_draining(victim, MARK)
     workload.prefer_to_delete(victim, True)
     assert [victim] == [pod.name for pod in workload.read(0.0).pods if pod.draining]
     eventually(lambda: _scaled(workload, 2))
     assert sorted(set(names) - {victim}) == sorted(pods_of(workload, 2))
 
 
-def test_a_note_on_a_pod_can_be_taken_back(workload: Workload) -> None:
+def noted(workload: Workload, now_s: float = WALL.timestamp()) -> dict[str, DrainMark]:
+    return {pod.name: pod.drain for pod in workload.read(now_s).pods if pod.drain is not None}
+
+
+@pytest.mark.parametrize("mark", [MARK, DrainMark(MARK.since_s, 300), DrainMark(MARK.since_s, None)])
+def test_a_note_on_a_pod_is_read_as_it_was_written_and_can_be_taken_back(
+    workload: Workload, mark: DrainMark
+) -> None:
     name = pods_of(workload, 3)[0]
-    workload.mark_draining(name, True)
-    workload.mark_draining(name, False)
-    assert [] == [pod.name for pod in workload.read(0.0).pods if pod.draining]
-    workload.mark_draining("gone-with-the-wind", True)
+    workload.mark_draining(name, mark)
+    read = noted(workload)
+    workload.mark_draining(name, None)
+    assert ({name: mark}, {}) == (read, noted(workload))
+    workload.mark_draining("gone-with-the-wind", MARK)
+
+
+@pytest.mark.parametrize("text", ["true", "", "since=2026-99-21T00:00:00+00:00", "since=yesterday maxsessions=5"])
+def test_of_a_note_of_somebody_elses_the_time_begins_now(
+    admin: client.ApiClient, namespace: str, workload: Workload, text: str
+) -> None:
+    name = pods_of(workload, 3)[0]
+    body = {"metadata": {"annotations": {"surgecast.io/draining": text}}}
+    client.CoreV1Api(admin).patch_namespaced_pod(name, namespace, body)
+    assert {name: DrainMark(WALL.timestamp(), None)} == noted(workload)
+
+
+class Relays:
+    """What the pods' relays know, by address: no kubelet runs any."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, int] = {}
+        self.limits: dict[str, int] = {}
+
+    def sessions(self, address: str) -> int:
+        return self.calls[address]
+
+    def limit(self, address: str) -> int:
+        return self.limits.get(address, -1)
+
+    def set_limit(self, address: str, limit: int) -> None:
+        self.limits[address] = limit
+
+
+@pytest.mark.parametrize("unready", [False, True])
+def test_the_pod_that_was_emptied_is_the_one_that_dies(
+    admin: client.ApiClient, namespace: str, workload: Workload, unready: bool
+) -> None:
+    """With another pod not ready, which the controller would take first: then that one is emptied."""
+    names, relays = sorted(pods_of(workload, 3)), Relays()
+    for number, name in enumerate(names):
+        make_ready(admin, namespace, name, address=f"10.1.2.{number}")
+        relays.calls[f"10.1.2.{number}"] = number + 1
+    drainer = Drainer(workload, relays, ReplicaSetOrder(), 600.0)
+
+    def removable() -> int:
+        state = eventually(lambda: _settled(workload))
+        return drainer.step(state, state.replicas - 2, WALL.timestamp()).removable
+
+    began = removable()
+    if unready:
+        make_ready(admin, namespace, names[2], ready=False, address="10.1.2.2")
+        began += removable()
+    victim = 2 if unready else 0
+    assert {names[victim]: MARK} == noted(workload)
+    relays.calls[f"10.1.2.{victim}"] = 0
+    assert (0, 0, 1) == (began, removable(), removable())
+    state = workload.read(0.0)
+    eventually(lambda: _scaled(workload, 2))
+    drainer.lowered(state)
+    assert sorted(set(names) - {names[victim]}) == sorted(pods_of(workload, 2))
+    assert "" == drainer.step(workload.read(WALL.timestamp()), 0, WALL.timestamp()).error
+
+
+def _settled(workload: Workload) -> TargetState | None:
+    state = workload.read(WALL.timestamp())
+    return state if len(state.pods) == state.replicas else None
+
+
+def test_a_pod_that_died_in_place_of_the_emptied_one_is_told(
+    admin: client.ApiClient, namespace: str, workload: Workload
+) -> None:
+    names, relays = sorted(pods_of(workload, 3)), Relays()
+    for number, name in enumerate(names):
+        make_ready(admin, namespace, name, address=f"10.1.2.{number}")
+        relays.calls[f"10.1.2.{number}"] = number
+    drainer = Drainer(workload, relays, ReplicaSetOrder(), 600.0)
+    now_s = WALL.timestamp()
+    allowed = [drainer.step(workload.read(now_s), 1, now_s).removable for _ in range(2)]
+    drainer.lowered(workload.read(now_s))
+    # Right between our look and the controller's, another fails its probe.
+    make_ready(admin, namespace, names[2], ready=False, address="10.1.2.2")
+    eventually(lambda: _scaled(workload, 2))
+    pods_of(workload, 2)
+    told = drainer.step(workload.read(now_s), 0, now_s).error
+    assert ([0, 1], f"wrong_victim: {names[2]} went in place of {names[0]}", {}, -1) == (
+        allowed, told, noted(workload), relays.limits["10.1.2.0"]
+    )  # fmt: skip
 
 
 def test_the_manifest_grants_what_the_scaler_needs_and_no_more(
@@ -188,7 +291,7 @@ def test_the_manifest_grants_what_the_scaler_needs_and_no_more(
     scaler = connect(cluster.kubeconfig("scaler"))
     workload = Workload(scaler, target, lambda: True)
     name = pods_of(workload, 3)[0]
-    workload.mark_draining(name, True)
+    workload.mark_draining(name, MARK)
     workload.prefer_to_delete(name, True)
     eventually(lambda: _scaled(workload, 2))
     lease = Lease(scaler, "voice", "surgecast-scaler", "one")
