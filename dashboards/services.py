@@ -6,7 +6,9 @@ Callbacks are thin over this, so they can be called without a browser.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+from dashboards.pages.body_state import Body, load_body
 from dashboards.pages.call_state import CallState, load_call
 from dashboards.pages.capacity_state import CapacityState, load_capacity
 from dashboards.pages.incidents_state import IncidentState, ListState, load_incident, load_incidents
@@ -19,6 +21,9 @@ REFRESHERS = "surgecast-refreshers"
 """Where the application keeps its running refreshers (Flask's `extensions`)."""
 CAPACITY_SECONDS = 10.0
 """A forecast changes by the slot: reading it as often as what happens now would only cost."""
+
+BODY_SECONDS = 60.0
+"""Figures of days and weeks do not change by the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +38,25 @@ class Services:
     capacity: SnapshotCache[CapacityState]
     incidents: SnapshotCache[ListState]
     incident: SnapshotCache[IncidentState]
+    bodies: SnapshotCache[Body]
+    """Of the pages that are one block each: tenants, a tenant, the executive page."""
     packets: Path | None = None
     """Directory of the packet buffer; None where no packets are kept on this machine."""
+    tenant_zone: Callable[[str], ZoneInfo] | None = None
+    """The zone in which a tenant's days are counted; None: that of the pages."""
+
+    def zone_of(self, tenant: str) -> ZoneInfo:
+        """Return the zone in which a tenant's days are counted."""
+        return self.tenant_zone(tenant) if self.tenant_zone else self.settings.time_zone
 
     @classmethod
     def of(
-        cls, store: Store, settings: DashboardSettings, clock: Callable[[], int], packets: Path | None = None
+        cls,
+        store: Store,
+        settings: DashboardSettings,
+        clock: Callable[[], int],
+        packets: Path | None = None,
+        tenant_zone: Callable[[str], ZoneInfo] | None = None,
     ) -> "Services":
         """Put a store behind caches; nothing is read until somebody looks."""
         live = SnapshotCache(
@@ -71,7 +89,15 @@ class Services:
             idle_seconds=settings.idle_seconds,
             capacity=settings.max_snapshots,
         )
-        return cls(store, settings, clock, live, calls, capacity, incidents, incident, packets)
+        bodies = SnapshotCache(
+            load_body(store, settings, tenant_zone),
+            every_seconds=max(settings.refresh_seconds, BODY_SECONDS),
+            idle_seconds=max(settings.idle_seconds, 2 * BODY_SECONDS),
+            capacity=settings.max_snapshots,
+        )
+        return cls(
+            store, settings, clock, live, calls, capacity, incidents, incident, bodies, packets, tenant_zone
+        )
 
     def refreshers(self) -> tuple[Refresher, ...]:
         """Return the background threads that keep the caches fresh, not yet started."""
@@ -81,4 +107,5 @@ class Services:
             Refresher(self.capacity, self.clock, "capacity"),
             Refresher(self.incidents, self.clock, "incidents"),
             Refresher(self.incident, self.clock, "incident"),
+            Refresher(self.bodies, self.clock, "bodies"),
         )
