@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from dashboards.pages.body_state import Body, load_body
 from dashboards.pages.call_state import CallState, load_call
 from dashboards.pages.capacity_state import CapacityState, load_capacity
+from dashboards.pages.incidents_state import IncidentState, ListState, load_incident, load_incidents
 from dashboards.pages.live_state import LiveState, load_live
 from dashboards.pages.scaling_state import ScalingState, load_scaling
 from dashboards.settings import DashboardSettings
@@ -39,6 +40,8 @@ class Services:
     live: SnapshotCache[LiveState]
     calls: SnapshotCache[CallState]
     capacity: SnapshotCache[CapacityState]
+    incidents: SnapshotCache[ListState]
+    incident: SnapshotCache[IncidentState]
     bodies: SnapshotCache[Body]
     """Of the pages that are one block each: tenants, a tenant, the executive page."""
     scaling: SnapshotCache[ScalingState]
@@ -80,6 +83,18 @@ class Services:
             idle_seconds=max(settings.idle_seconds, 2 * CAPACITY_SECONDS),
             capacity=settings.max_snapshots,
         )
+        incidents = SnapshotCache(
+            load_incidents(store, settings),
+            every_seconds=settings.refresh_seconds,
+            idle_seconds=settings.idle_seconds,
+            capacity=settings.max_snapshots,
+        )
+        incident = SnapshotCache(
+            load_incident(store, settings),
+            every_seconds=settings.refresh_seconds,
+            idle_seconds=settings.idle_seconds,
+            capacity=settings.max_snapshots,
+        )
         bodies = SnapshotCache(
             load_body(store, settings, tenant_zone),
             every_seconds=max(settings.refresh_seconds, BODY_SECONDS),
@@ -92,7 +107,20 @@ class Services:
             idle_seconds=settings.idle_seconds,
             capacity=settings.max_snapshots,
         )
-        return cls(store, settings, clock, live, calls, capacity, bodies, scaling, packets, tenant_zone)
+        return cls(
+            store,
+            settings,
+            clock,
+            live,
+            calls,
+            capacity,
+            incidents,
+            incident,
+            bodies,
+            scaling,
+            packets,
+            tenant_zone,
+        )
 
     def refreshers(self) -> tuple[Refresher, ...]:
         """Return the background threads that keep the caches fresh, not yet started."""
@@ -100,6 +128,8 @@ class Services:
             Refresher(self.live, self.clock, "live"),
             Refresher(self.calls, self.clock, "calls"),
             Refresher(self.capacity, self.clock, "capacity"),
+            Refresher(self.incidents, self.clock, "incidents"),
+            Refresher(self.incident, self.clock, "incident"),
             Refresher(self.bodies, self.clock, "bodies"),
             Refresher(self.scaling, self.clock, "scaling"),
         )
