@@ -1,4 +1,4 @@
-"""A followed series: forecast from its new slots alone, as from its whole history; anew where that no longer holds."""
+"""A followed series: forecast from its new slots as from its whole history; anew where that no longer holds."""
 
 import json
 import pickle
