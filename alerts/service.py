@@ -26,11 +26,11 @@ from alerts.incidents import (
 from alerts.limits import BUILT_IN, Limit, LimitWatch, runbook_of
 from alerts.notify import Message, message_of
 from alerts.outbox import Delivery, Fate, Outbox
+from alerts.past import new_watch
 from alerts.records import NO_ROUTE, RESOLVED, SECOND_NS, Kept, Told, row_of, stored
 from alerts.settings import AlertSettings
 from alerts.signals import Direction, Signal
-from alerts.watch import ADOPTED_AFTER_DAYS, Alert, Sensitivity, Status, Watch
-from forecast.calendar import holiday_days
+from alerts.watch import ADOPTED_AFTER_DAYS, Alert, Status, Watch
 from forecast.localtime import DAY_S
 from forecast.states import mark_closed
 from storage.actions import Action, actions
@@ -41,8 +41,7 @@ from storage.seam import Reader, Writer
 REPLAYED_S = DAY_S
 """What a start judges again."""
 _LIMITS_REPLAYED_S = (ADOPTED_AFTER_DAYS + 1) * DAY_S
-_SAME_NS = 3 * 3600 * SECOND_NS
-"""An alert judged again may begin this much earlier or later than the incident it is."""
+_EVER_NS = 2**63 - 1
 _REMEMBERED_NS = 2 * DAY_S * SECOND_NS
 """How long the end of an incident is remembered here; the store keeps it."""
 _SIDES = {Direction.UP: "above", Direction.DOWN: "below"}
@@ -135,7 +134,11 @@ class Service:
 
     def incidents(self) -> list[Incident]:
         """Return the incidents that are not resolved."""
-        return [k.incident for k in self._incidents.values() if k.incident.state is not State.RESOLVED]
+        return [kept.incident for kept in self.kept()]
+
+    def kept(self) -> list[Kept]:
+        """Return the incidents that are not resolved, with who was told."""
+        return [k for k in self._incidents.values() if k.incident.state is not State.RESOLVED]
 
     def _start(self, until_s: int, slot_s: int) -> None:
         start_s = int(until_s - self.settings.history) // DAY_S * DAY_S
@@ -163,7 +166,7 @@ class Service:
                     and one.ended_ns < archive.until_s * SECOND_NS - REPLAYED_S * SECOND_NS
                 ):
                     break
-                found[one.id] = one
+                found.setdefault(one.id, one)  # the newest of an incident that was judged to be two
 
         for key in archive.ids():
             rule = watched(key.rule)
@@ -203,19 +206,11 @@ class Service:
         by_subject: dict[tuple[str, Scope, str], list[Incident]],
     ) -> Watch:
         """Return a new watch: of what lasts from its beginning, else of the last day."""
-        days = archive.start_s // DAY_S
-        ahead = days + int(self.settings.history // DAY_S) + 400
-        holiday = holiday_days(self.settings.country, days, ahead) if self.settings.country else frozenset()
-        budget = self.settings.budget_per_week
-
-        def fresh() -> Watch:
-            sensitivity = Sensitivity(budget, least_volume=rule.least_volume, directions=rule.directions)
-            return Watch(sensitivity, holiday)
 
         def history(slot: int) -> Signal:
             return replace(signal, series=mark_closed(signal.series, history=slot))
 
-        watch = fresh()
+        watch = new_watch(self.settings, rule, archive, key)
         lasting = [
             one
             for side in _DIRECTIONS
@@ -226,7 +221,7 @@ class Service:
             slot = (one.started_ns // SECOND_NS - archive.start_s) // archive.slot_s
             if 0 < slot < len(signal) and watch.resume(history(slot + 1), _alert(one, slot)):
                 break
-            watch = fresh()
+            watch = new_watch(self.settings, rule, archive, key)
         else:
             before = max(0, len(signal) - REPLAYED_S // archive.slot_s)
             watch.skip_to(before, history(before))
@@ -245,8 +240,14 @@ class Service:
             return (archive.start_s + slot * archive.slot_s) * SECOND_NS
 
         started_ns, side = at(alert.start), _SIDES[alert.direction]
-        known = by_subject.get((rule, key.scope, side), ())
-        same = next((one for one in known if abs(one.started_ns - started_ns) <= _SAME_NS), None)
+        ended_ns = None if alert.end is None else at(alert.end)
+        # Judged again it may begin and end a little earlier or later: what shares a time with it is the same.
+        known = [
+            one
+            for one in by_subject.get((rule, key.scope, side), ())
+            if (one.ended_ns or _EVER_NS) > started_ns and one.started_ns < (ended_ns or _EVER_NS)
+        ]
+        same = min(known, key=lambda one: abs(one.started_ns - started_ns), default=None)
         limit = self._limits.get(rule)
         open_state = State.NO_DATA if limit and limit.no_data else State.FIRING
         return Incident(
@@ -265,7 +266,7 @@ class Service:
             excess=alert.excess,
             state=open_state if alert.end is None else State.RESOLVED,
             severity=limit.severity if limit else Severity.INFO,
-            ended_ns=None if alert.end is None else at(alert.end),
+            ended_ns=ended_ns,
             id=same.id if same else incident_id(rule, key.scope, started_ns),
             cause=str(key.scope),
         )
