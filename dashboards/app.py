@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 from dash import Dash, Input, Output, State
 from flask import Flask, Response, jsonify
@@ -14,7 +15,8 @@ from flask import Flask, Response, jsonify
 from dashboards import api_events
 from dashboards.components.shell import not_found, shell
 from dashboards.components.wiring import in_browser
-from dashboards.pages import call, call_dive, capacity, live
+from dashboards.pages import call, call_dive, capacity, live, tenant_pages
+from dashboards.reports import exports
 from dashboards.services import REFRESHERS, Services
 from dashboards.settings import DashboardSettings
 from dashboards.theme import stylesheet
@@ -37,10 +39,15 @@ _INDEX = """<!DOCTYPE html>
 </html>
 """
 CALL_PREFIX = "/call/"
+TENANT_PREFIX = "/tenant/"
 
 
 def create_app(
-    store: Store, settings: DashboardSettings, clock: Callable[[], int], packets: Path | None = None
+    store: Store,
+    settings: DashboardSettings,
+    clock: Callable[[], int],
+    packets: Path | None = None,
+    tenant_zone: Callable[[str], ZoneInfo] | None = None,
 ) -> Dash:
     """Return the application with its background refreshers running; `server.WebServer.close` stops them.
 
@@ -49,8 +56,9 @@ def create_app(
         settings: of the web role.
         clock: UTC nanoseconds.
         packets: directory of the packet buffer, where packets are kept on this machine.
+        tenant_zone: the zone in which a tenant's days are counted; that of the pages where it is not given.
     """
-    services = Services.of(store, settings, clock, packets)
+    services = Services.of(store, settings, clock, packets, tenant_zone)
     app = build_app(services)
     refreshers = services.refreshers()
     for refresher in refreshers:
@@ -87,6 +95,8 @@ def build_app(services: Services) -> Dash:
     capacity.register(app, services)
     call.register(app, services)
     call_dive.register(app, services)
+    tenant_pages.register(app, services)
+    exports.register(app.server, services)
     _serve_extras(app)
     api_events.register(app.server, services)
     _secure(app)
@@ -100,6 +110,10 @@ def route(pathname: str | None, refresh_seconds: float) -> Any:
         return live.layout(refresh_seconds)
     if path.rstrip("/") == "/capacity":
         return capacity.layout(refresh_seconds)
+    if path.rstrip("/") in ("/tenants", "/executive"):
+        return tenant_pages.layout(path.strip("/"), "", refresh_seconds)
+    if path.startswith(TENANT_PREFIX) and (tenant := unquote(path.removeprefix(TENANT_PREFIX))):
+        return tenant_pages.layout("tenant", tenant, refresh_seconds)
     if path.startswith(CALL_PREFIX) and (call_id := unquote(path.removeprefix(CALL_PREFIX))):
         return call.layout(call_id, refresh_seconds)
     return not_found(f"There is no page {path}.")

@@ -6,7 +6,9 @@ Callbacks are thin over this, so they can be called without a browser.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+from dashboards.pages.body_state import Body, load_body
 from dashboards.pages.call_state import CallState, load_call
 from dashboards.pages.capacity_state import CapacityState, load_capacity
 from dashboards.pages.live_state import LiveState, load_live
@@ -19,6 +21,9 @@ REFRESHERS = "surgecast-refreshers"
 CAPACITY_SECONDS = 10.0
 """A forecast changes by the slot: reading it as often as what happens now would only cost."""
 
+BODY_SECONDS = 60.0
+"""Figures of days and weeks do not change by the second."""
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -30,12 +35,25 @@ class Services:
     live: SnapshotCache[LiveState]
     calls: SnapshotCache[CallState]
     capacity: SnapshotCache[CapacityState]
+    bodies: SnapshotCache[Body]
+    """Of the pages that are one block each: tenants, a tenant, the executive page."""
     packets: Path | None = None
     """Directory of the packet buffer; None where no packets are kept on this machine."""
+    tenant_zone: Callable[[str], ZoneInfo] | None = None
+    """The zone in which a tenant's days are counted; None: that of the pages."""
+
+    def zone_of(self, tenant: str) -> ZoneInfo:
+        """Return the zone in which a tenant's days are counted."""
+        return self.tenant_zone(tenant) if self.tenant_zone else self.settings.time_zone
 
     @classmethod
     def of(
-        cls, store: Store, settings: DashboardSettings, clock: Callable[[], int], packets: Path | None = None
+        cls,
+        store: Store,
+        settings: DashboardSettings,
+        clock: Callable[[], int],
+        packets: Path | None = None,
+        tenant_zone: Callable[[str], ZoneInfo] | None = None,
     ) -> "Services":
         """Put a store behind caches; nothing is read until somebody looks."""
         live = SnapshotCache(
@@ -56,7 +74,13 @@ class Services:
             idle_seconds=max(settings.idle_seconds, 2 * CAPACITY_SECONDS),
             capacity=settings.max_snapshots,
         )
-        return cls(store, settings, clock, live, calls, capacity, packets)
+        bodies = SnapshotCache(
+            load_body(store, settings, tenant_zone),
+            every_seconds=max(settings.refresh_seconds, BODY_SECONDS),
+            idle_seconds=max(settings.idle_seconds, 2 * BODY_SECONDS),
+            capacity=settings.max_snapshots,
+        )
+        return cls(store, settings, clock, live, calls, capacity, bodies, packets, tenant_zone)
 
     def refreshers(self) -> tuple[Refresher, ...]:
         """Return the background threads that keep the caches fresh, not yet started."""
@@ -64,4 +88,5 @@ class Services:
             Refresher(self.live, self.clock, "live"),
             Refresher(self.calls, self.clock, "calls"),
             Refresher(self.capacity, self.clock, "capacity"),
+            Refresher(self.bodies, self.clock, "bodies"),
         )

@@ -37,6 +37,8 @@ def shell() -> dmc.MantineProvider:
                         [
                             dcc.Link("Live", href="/live", className="nav-link", id="nav-live"),
                             dcc.Link("Capacity", href="/capacity", className="nav-link", id="nav-capacity"),
+                            dcc.Link("Tenants", href="/tenants", className="nav-link", id="nav-tenants"),
+                            dcc.Link("Executive", href="/executive", className="nav-link", id="nav-executive"),
                         ],
                         className="nav",
                         **aria(label="Pages"),

@@ -15,7 +15,9 @@ def run(settings: Settings, stop: threading.Event) -> None:
     try:
         try:
             packets = settings.collect.packet_buffer.directory
-            server = WebServer(create_app(store, settings.web, time.time_ns, packets), settings.web)
+            server = WebServer(
+                create_app(store, settings.web, time.time_ns, packets, settings.forecast.tenant_zone), settings.web
+            )
         except OSError as error:
             address = f"{settings.web.host}:{settings.web.port}"
             raise SystemExit(f"web: cannot listen on {address}: {error.strerror}") from error
