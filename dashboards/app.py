@@ -15,7 +15,7 @@ from flask import Flask, Response, jsonify
 from dashboards import api_events
 from dashboards.components.shell import not_found, shell
 from dashboards.components.wiring import in_browser
-from dashboards.pages import call, call_dive, capacity, live, tenant_pages
+from dashboards.pages import call, call_dive, capacity, incident, incidents, live, tenant_pages
 from dashboards.reports import exports
 from dashboards.services import REFRESHERS, Services
 from dashboards.settings import DashboardSettings
@@ -39,6 +39,7 @@ _INDEX = """<!DOCTYPE html>
 </html>
 """
 CALL_PREFIX = "/call/"
+INCIDENT_PREFIX = "/incidents/"
 TENANT_PREFIX = "/tenant/"
 
 
@@ -93,6 +94,8 @@ def build_app(services: Services) -> Dash:
     _register_routes(app, services)
     live.register(app, services)
     capacity.register(app, services)
+    incidents.register(app, services)
+    incident.register(app, services)
     call.register(app, services)
     call_dive.register(app, services)
     tenant_pages.register(app, services)
@@ -110,6 +113,10 @@ def route(pathname: str | None, refresh_seconds: float) -> Any:
         return live.layout(refresh_seconds)
     if path.rstrip("/") == "/capacity":
         return capacity.layout(refresh_seconds)
+    if path.rstrip("/") == "/incidents":
+        return incidents.layout(refresh_seconds)
+    if path.startswith(INCIDENT_PREFIX) and (incident_id := unquote(path.removeprefix(INCIDENT_PREFIX))):
+        return incident.layout(incident_id, refresh_seconds)
     if path.rstrip("/") in ("/tenants", "/executive"):
         return tenant_pages.layout(path.strip("/"), "", refresh_seconds)
     if path.startswith(TENANT_PREFIX) and (tenant := unquote(path.removeprefix(TENANT_PREFIX))):

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from dashboards.pages.body_state import Body, load_body
 from dashboards.pages.call_state import CallState, load_call
 from dashboards.pages.capacity_state import CapacityState, load_capacity
+from dashboards.pages.incidents_state import IncidentState, ListState, load_incident, load_incidents
 from dashboards.pages.live_state import LiveState, load_live
 from dashboards.settings import DashboardSettings
 from dashboards.snapshots import Refresher, SnapshotCache
@@ -35,6 +36,8 @@ class Services:
     live: SnapshotCache[LiveState]
     calls: SnapshotCache[CallState]
     capacity: SnapshotCache[CapacityState]
+    incidents: SnapshotCache[ListState]
+    incident: SnapshotCache[IncidentState]
     bodies: SnapshotCache[Body]
     """Of the pages that are one block each: tenants, a tenant, the executive page."""
     packets: Path | None = None
@@ -74,13 +77,27 @@ class Services:
             idle_seconds=max(settings.idle_seconds, 2 * CAPACITY_SECONDS),
             capacity=settings.max_snapshots,
         )
+        incidents = SnapshotCache(
+            load_incidents(store, settings),
+            every_seconds=settings.refresh_seconds,
+            idle_seconds=settings.idle_seconds,
+            capacity=settings.max_snapshots,
+        )
+        incident = SnapshotCache(
+            load_incident(store, settings),
+            every_seconds=settings.refresh_seconds,
+            idle_seconds=settings.idle_seconds,
+            capacity=settings.max_snapshots,
+        )
         bodies = SnapshotCache(
             load_body(store, settings, tenant_zone),
             every_seconds=max(settings.refresh_seconds, BODY_SECONDS),
             idle_seconds=max(settings.idle_seconds, 2 * BODY_SECONDS),
             capacity=settings.max_snapshots,
         )
-        return cls(store, settings, clock, live, calls, capacity, bodies, packets, tenant_zone)
+        return cls(
+            store, settings, clock, live, calls, capacity, incidents, incident, bodies, packets, tenant_zone
+        )
 
     def refreshers(self) -> tuple[Refresher, ...]:
         """Return the background threads that keep the caches fresh, not yet started."""
@@ -88,5 +105,7 @@ class Services:
             Refresher(self.live, self.clock, "live"),
             Refresher(self.calls, self.clock, "calls"),
             Refresher(self.capacity, self.clock, "capacity"),
+            Refresher(self.incidents, self.clock, "incidents"),
+            Refresher(self.incident, self.clock, "incident"),
             Refresher(self.bodies, self.clock, "bodies"),
         )

@@ -48,13 +48,15 @@
 
   function draw(changed, known) {
     themes = known;
-    return window.dash_clientside.callback_context.outputs_list.map((output) => {
+    const asked = window.dash_clientside.callback_context.outputs_list; // no list where it is one
+    const drawn = [].concat(asked).map((output) => {
       const name = output.id.replace(/-graph$/, "");
       const fresh = changed && changed[name];
       if (!fresh) return noUpdate();
       charts.set(name, fresh);
       return figure(fresh, themes[scheme()]);
     });
+    return Array.isArray(asked) ? drawn : drawn[0];
   }
 
   new MutationObserver(() => {
@@ -159,6 +161,30 @@
     return shown.map((value, i) => (value && value !== values[i] ? value : noUpdate()));
   }
 
+  function syncIncidents(search, state, severity, scope) {
+    const triggered = window.dash_clientside.callback_context.triggered.map((t) => t.prop_id);
+    const byUser = triggered.length > 0 && triggered.every((id) => id.startsWith("incidents-"));
+    const query = new URLSearchParams(search || "");
+    const sorted = (values) => (values || []).slice().sort();
+    if (byUser) {
+      const wanted = new URLSearchParams();
+      if (state && state !== "open") wanted.append("state", state);
+      sorted(severity).forEach((value) => wanted.append("severity", value));
+      sorted(scope).forEach((value) => wanted.append("scope", value));
+      const text = wanted.toString();
+      if (text !== query.toString()) window.dash_clientside.set_props("url", { search: text ? `?${text}` : "" });
+      return [noUpdate(), noUpdate(), noUpdate()];
+    }
+    const shown = query.get("state") || "open";
+    const severities = query.getAll("severity").sort();
+    const scopes = query.getAll("scope").sort();
+    return [
+      shown === state ? noUpdate() : shown,
+      same(severities, sorted(severity)) ? noUpdate() : severities,
+      same(scopes, sorted(scope)) ? noUpdate() : scopes,
+    ];
+  }
+
   function copyLink() {
     const done = () => window.dash_clientside.set_props("copy-link-text", { children: "Copied" });
     const back = () => window.dash_clientside.set_props("copy-link-text", { children: "Copy link" });
@@ -201,7 +227,7 @@
   // --- a hidden tab asks for nothing ------------------------------------------------------------------
 
   document.addEventListener("visibilitychange", () => {
-    for (const page of ["live", "call", "capacity", "body"]) {
+    for (const page of ["live", "call", "capacity", "incidents", "incident", "body"]) {
       if (document.getElementById(`${page}-page`)) {
         window.dash_clientside.set_props(`${page}-tick`, { disabled: document.hidden });
       }
@@ -230,6 +256,6 @@
   }, 1000);
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    surgecast: { draw, drawLadder, asTable, syncFilters, syncCapacity, copyLink, openCall, heard },
+    surgecast: { draw, drawLadder, asTable, syncFilters, syncCapacity, syncIncidents, copyLink, openCall, heard },
   });
 })();

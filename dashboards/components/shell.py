@@ -36,6 +36,7 @@ def shell() -> dmc.MantineProvider:
                     html.Nav(
                         [
                             dcc.Link("Live", href="/live", className="nav-link", id="nav-live"),
+                            dcc.Link("Incidents", href="/incidents", className="nav-link", id="nav-incidents"),
                             dcc.Link("Capacity", href="/capacity", className="nav-link", id="nav-capacity"),
                             dcc.Link("Tenants", href="/tenants", className="nav-link", id="nav-tenants"),
                             dcc.Link("Executive", href="/executive", className="nav-link", id="nav-executive"),
