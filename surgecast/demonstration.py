@@ -110,13 +110,14 @@ def _pool(calls: int, seed: int, now_ns: int) -> dict[str, object]:
     }
 
 
-def product_roles(settings: Settings) -> list[Role]:
+def product_roles(settings: Settings, *, alerts: bool = False) -> list[Role]:
     """Return the processes of the product itself."""
+    alerting = [Role("alert", "surgecast.roles.alert:run", (settings,))] if alerts else []
     return [
         Role("collect", "surgecast.roles.collect:run", (settings,)),
         Role("forecast", "surgecast.roles.forecast:run", (settings,)),
         Role("scale", "surgecast.roles.scale:run", (settings,)),
-        Role("alert", "surgecast.roles.alert:run", (settings,)),
+        *alerting,
         Role("web", "surgecast.roles.web:run", (settings,), restart=False),
     ]
 
