@@ -3,16 +3,23 @@
 Serves everything itself: no script, style or font comes from another host.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from dash import Dash, Input, Output, State
-from flask import Flask, Response, jsonify
+from dash import Dash, Input, Output, State, html
+from flask import Flask, Response, jsonify, request
 
 from dashboards import api_events
-from dashboards.components.shell import not_found, shell
+from dashboards.access.areas import Actor, Area
+from dashboards.access.guard import Guard
+from dashboards.access.hosts import is_loopback
+from dashboards.access.identity import Identity
+from dashboards.access.sessions import Sessions
+from dashboards.access.sign_in import SignIn
+from dashboards.auth import actor_of, found_actor
+from dashboards.components.shell import not_allowed, not_found, shell
 from dashboards.components.wiring import in_browser
 from dashboards.pages import call, call_dive, capacity, live
 from dashboards.services import REFRESHERS, Services
@@ -37,10 +44,16 @@ _INDEX = """<!DOCTYPE html>
 </html>
 """
 CALL_PREFIX = "/call/"
+GUARD = "surgecast-guard"
+"""Where the application keeps its guard (Flask's `extensions`)."""
 
 
 def create_app(
-    store: Store, settings: DashboardSettings, clock: Callable[[], int], packets: Path | None = None
+    store: Store,
+    settings: DashboardSettings,
+    clock: Callable[[], int],
+    packets: Path | None = None,
+    personas: Mapping[str, Actor] | None = None,
 ) -> Dash:
     """Return the application with its background refreshers running; `server.WebServer.close` stops them.
 
@@ -49,9 +62,10 @@ def create_app(
         settings: of the web role.
         clock: UTC nanoseconds.
         packets: directory of the packet buffer, where packets are kept on this machine.
+        personas: actors that anybody may become without a password; the demo's alone.
     """
     services = Services.of(store, settings, clock, packets)
-    app = build_app(services)
+    app = build_app(services, personas)
     refreshers = services.refreshers()
     for refresher in refreshers:
         refresher.start()
@@ -59,8 +73,13 @@ def create_app(
     return app
 
 
-def build_app(services: Services) -> Dash:
+def build_app(services: Services, personas: Mapping[str, Actor] | None = None) -> Dash:
     """Return the application over these services, refreshing left to the caller."""
+    settings, clock = services.settings, services.clock
+    if personas and (settings.sign_in or not is_loopback(settings.host)):
+        raise ValueError("personas are for a demo on loopback without sign-in")
+    sessions = Sessions(settings.session_secret.get_secret_value(), settings.session_lifetime)
+    identity = Identity(settings, sessions, personas or {})
     app = Dash(
         "surgecast",
         assets_folder=str(Path(__file__).parent / "assets"),
@@ -81,35 +100,58 @@ def build_app(services: Services) -> Dash:
             {"name": "description", "content": "VoIP quality and capacity"},
         ],
     )
-    app.layout = shell()
-    _register_routes(app, services)
-    live.register(app, services)
-    capacity.register(app, services)
-    call.register(app, services)
-    call_dive.register(app, services)
-    _serve_extras(app)
-    api_events.register(app.server, services)
+    app.layout = lambda: _frame(may_switch=bool(personas))
+    guard = Guard(app, identity, clock)
+    with guard.area(Area.SHELL):
+        _register_routes(app, services)
+    with guard.area(Area.LIVE):
+        live.register(app, services)
+    with guard.area(Area.CAPACITY):
+        capacity.register(app, services)
+    with guard.area(Area.CALL):
+        call.register(app, services)
+        call_dive.register(app, services)
+    with guard.area(Area.EVENTS):
+        api_events.register(app.server, services)
+    with guard.public():
+        _serve_extras(app)
+        SignIn(settings, identity, sessions, clock).register(app.server)
+    guard.check_complete()
+    app.server.extensions[GUARD] = guard
     _secure(app)
     return app
 
 
-def route(pathname: str | None, refresh_seconds: float) -> Any:
-    """Return the page of an address."""
+def _frame(*, may_switch: bool) -> Any:
+    """Return the layout for whoever asks; Dash asks too, once, at the first request of anybody at all."""
+    actor = found_actor(request)
+    return html.Div() if actor is None else shell(actor, may_switch=may_switch)
+
+
+def route(pathname: str | None, refresh_seconds: float, actor: Actor) -> Any:
+    """Return the page of an address, or that it is not for this actor; whether it exists or not is no secret."""
     path = pathname or "/"
-    if path in ("/", "/live", "/live/"):
-        return live.layout(refresh_seconds)
-    if path.rstrip("/") == "/capacity":
-        return capacity.layout(refresh_seconds)
-    if path.startswith(CALL_PREFIX) and (call_id := unquote(path.removeprefix(CALL_PREFIX))):
-        return call.layout(call_id, refresh_seconds)
-    return not_found(f"There is no page {path}.")
+    if path == "/":
+        path = actor.pages[0].href
+    found: tuple[Area, Callable[[], Any]] | None = None
+    if path.rstrip("/") == Area.LIVE.value.href:
+        found = Area.LIVE, lambda: live.layout(refresh_seconds)
+    elif path.rstrip("/") == Area.CAPACITY.value.href:
+        found = Area.CAPACITY, lambda: capacity.layout(refresh_seconds)
+    elif path.startswith(CALL_PREFIX) and (call_id := unquote(path.removeprefix(CALL_PREFIX))):
+        found = Area.CALL, lambda: call.layout(call_id, refresh_seconds)
+    if found is None:
+        return not_found(f"There is no page {path}.")
+    area, layout = found
+    return layout() if actor.may(area) else not_allowed(actor, area)
 
 
 def _register_routes(app: Dash, services: Services) -> None:
     @app.callback(Output("page", "children"), Input("url", "pathname"))
     def on_path(pathname: str | None) -> Any:
-        return route(pathname, services.settings.refresh_seconds)
+        return route(pathname, services.settings.refresh_seconds, actor_of(request))
 
+    in_browser(app, "markPage", [Output("nav", "data-here")], [Input("url", "pathname")])
     in_browser(
         app,
         "openCall",

@@ -59,7 +59,7 @@ def product_roles(settings: Settings) -> list[Role]:
     return [
         Role("collect", "surgecast.roles.collect:run", (settings,)),
         Role("forecast", "surgecast.roles.forecast:run", (settings,)),
-        Role("web", "surgecast.roles.web:run", (settings,), restart=False),
+        Role("web", "surgecast.demo_pages:run", (settings,), restart=False),
     ]
 
 

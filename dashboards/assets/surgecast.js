@@ -108,6 +108,29 @@
     return [table, false, "true"];
   }
 
+  // --- where we are, and who we are ----------------------------------------------------------------------
+
+  function markPage(path) {
+    for (const link of document.querySelectorAll(".nav-link")) {
+      const first = link.parentElement.firstElementChild === link;
+      const here = path === link.getAttribute("href") || (first && path === "/");
+      if (here) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    return path || "/";
+  }
+
+  // A session that has ended leads to the sign-in page, and from there back to this view.
+  const ask = window.fetch.bind(window);
+  window.fetch = (...request) =>
+    ask(...request).then((answer) => {
+      if (answer.status === 401) {
+        const view = window.location.pathname + window.location.search;
+        window.location.assign(`/sign-in?next=${encodeURIComponent(view)}`);
+      }
+      return answer;
+    });
+
   // --- filters live in the address -------------------------------------------------------------------
 
   function searchOf(range, places) {
@@ -230,6 +253,6 @@
   }, 1000);
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    surgecast: { draw, drawLadder, asTable, syncFilters, syncCapacity, copyLink, openCall, heard },
+    surgecast: { draw, drawLadder, asTable, syncFilters, syncCapacity, copyLink, openCall, heard, markPage },
   });
 })();

@@ -102,6 +102,7 @@ def _run(
         _wait_until_ready(f"{url}/healthz", supervisor, stop)
         _say(f"metrics: {metrics_url}/metrics")
         _say(f"live page: {url}   (simulated traffic; Ctrl-C ends it)")
+        _say(f"as another role: {url}/sign-in   (one click, no password)")
         _watch(supervisor, stop, seconds)
     finally:
         _say("stopping")

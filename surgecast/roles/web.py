@@ -2,7 +2,9 @@
 
 import threading
 import time
+from collections.abc import Mapping
 
+from dashboards.access.areas import Actor
 from dashboards.app import create_app
 from dashboards.server import WebServer
 from storage.open import open_store
@@ -11,11 +13,23 @@ from surgecast.config import Settings
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Serve the pages until stopped."""
+    serve(settings, stop)
+
+
+def serve(settings: Settings, stop: threading.Event, personas: Mapping[str, Actor] | None = None) -> None:
+    """Serve the pages until stopped.
+
+    Args:
+        settings: of the whole product.
+        stop: ends it.
+        personas: actors that anybody may become without a password: the demo's, and of no configuration.
+    """
     store = open_store(settings.storage.url, settings.storage)
     try:
         try:
             packets = settings.collect.packet_buffer.directory
-            server = WebServer(create_app(store, settings.web, time.time_ns, packets), settings.web)
+            app = create_app(store, settings.web, time.time_ns, packets, personas)
+            server = WebServer(app, settings.web)
         except OSError as error:
             address = f"{settings.web.host}:{settings.web.port}"
             raise SystemExit(f"web: cannot listen on {address}: {error.strerror}") from error
