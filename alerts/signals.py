@@ -65,7 +65,7 @@ class Signal:
 
 
 def share_beyond(
-    histograms: Sequence[Sequence[int]], buckets: Buckets, bound: float, *, below: bool = False
+    histograms: Sequence[Sequence[int]] | Floats, buckets: Buckets, bound: float, *, below: bool = False
 ) -> tuple[Floats, Floats]:
     """Return per slot the samples at or beyond `bound` (under it if `below`) and all samples.
 

@@ -6,6 +6,7 @@ teach nothing, unless it lasts so long that it is the new normal. Time comes wit
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from math import log
 
 import numpy as np
 
@@ -125,6 +126,37 @@ class Watch:
         self._next = slot
         self._excluded = np.zeros(slot, np.bool_) if excluded is None else excluded[:slot].copy()
         self._recalibrate(signal, slot)
+
+    def resume(self, signal: Signal, alert: Alert) -> bool:
+        """Take up an alert that lasted when another process ended; what follows its start is judged by its end.
+
+        The history ends with the start. False where it holds too little, or the slot says nothing of the sort.
+        """
+        slot = alert.start
+        self.skip_to(slot + 1, signal)
+        if self.calibration is None:
+            return False
+        past = self.known = baseline(signal.until(slot + 1), self.holiday, self._excluded)
+        threshold = self.calibration.threshold
+
+        def unlike(pool: Pool) -> float:
+            """How far the volume of a pool is from the alert's: its length was not kept."""
+            seen = window(past, pool, threshold, slot)
+            volume = max(seen.expected, seen.observed) if signal.kind is Kind.COUNT else seen.base
+            return abs(log((volume + 1) / (alert.n + 1)))
+
+        pool = min(self.calibration.pools, key=unlike)
+        first = max(slot - pool.slots + 1, 0)
+        opened = _Open(
+            replace(alert, onset=first, pool=pool.slots), pool, level_before(past, pool, slot), first, 0
+        )
+        opened.peak = self._shift(opened, first, slot)
+        if opened.peak * (1 if alert.direction is Direction.UP else -1) <= 0:
+            return False
+        self._open = opened
+        self.alerts.append(opened.alert)
+        self.status = Status.FIRING
+        return True
 
     def advance(self, signal: Signal) -> list[Alert]:
         """Judge the slots that are new; return the alerts that began or ended, in order."""
@@ -292,10 +324,11 @@ class Watch:
         if shift * opened.peak > 0 and abs(shift) > abs(opened.peak):
             opened.peak = shift
         adopted = (slot - opened.alert.start) * slot_s >= ADOPTED_AFTER_DAYS * DAY_S
-        if shift * np.sign(opened.peak) >= _RECOVERED * abs(opened.peak) and not adopted:
-            return False
         mass = self.known.weight[opened.first : slot + 1]
         excess = self._shift(opened, opened.first, slot) * float(mass.sum())
+        if shift * np.sign(opened.peak) >= _RECOVERED * abs(opened.peak) and not adopted:
+            self.alerts[-1] = opened.alert = replace(opened.alert, excess=excess)
+            return False
         if not adopted:
             self._excluded[opened.first : slot + 1] = True
             recent = slice(max(0, slot + 1 - _ADOPTED_SPAN_DAYS * DAY_S // slot_s), slot + 1)

@@ -37,6 +37,14 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+def process_name(pid: int) -> str:
+    """Return what a process calls itself; roles carry their names."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
 def slope_per_hour(samples: list[tuple[float, float]]) -> float:
     """Return the least-squares slope of (seconds, MB) in MB an hour."""
     n = len(samples)
@@ -58,17 +66,20 @@ def main() -> None:
     command += ["--seconds", str(arguments.minutes * 60)]
     demo = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     began, samples = time.monotonic(), dict[int, list[tuple[float, float]]]()
+    names: dict[int, str] = {}
     while demo.poll() is None:
         time.sleep(_SAMPLE_SECONDS)
         for pid in children_of(demo.pid):
             if (memory := resident_mb(pid)) is not None:
+                names[pid] = process_name(pid) or names.get(pid, "")
                 samples.setdefault(pid, []).append((time.monotonic() - began, memory))
     roles = {}
     for pid, series in samples.items():
         warm = series[int(len(series) * _WARM_SHARE) :]
         if len(warm) > 2:
             roles[str(pid)] = {
-                "samples": len(series),
+                "process": names[pid],
+                "mb_by_minute": [round(m, 1) for _, m in series[:: round(60 / _SAMPLE_SECONDS)]],
                 "warm_mb": round(warm[0][1], 1),
                 "end_mb": round(warm[-1][1], 1),
                 "max_mb": round(max(m for _, m in series), 1),

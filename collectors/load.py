@@ -1,29 +1,52 @@
 """The `load_now` rows: what each tenant's calls are at, and what collecting itself took, refused and lost."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from collectors.capture.base import SourceStats
+from collectors.kernels.frames import COUNTED
 from collectors.tracking.agents import COUNTS, Agents
 from collectors.tracking.calls import CallTable
 from collectors.tracking.labels import Labeller
 from collectors.tracking.rollups import MinuteTable, Row
+from collectors.tracking.rtp import RtpTracker
 from telephony.model import UNASSIGNED, UNKNOWN
 
+_NAMED_INTERFACES = 16
 COLLECTOR_NODE = "collector"
 """The node of the collector's own row, beside those of its agents."""
 CAPTURE_POOL = "capture"
 """The pool under which agents and the collector stand."""
 
 
+@dataclass(frozen=True, slots=True)
+class WireSetup:
+    """What a collector was told to capture from, and whether it may."""
+
+    interfaces: tuple[str, ...] = ()
+    may_capture: bool | None = None
+    """Whether the process has CAP_NET_RAW; None where nobody has asked."""
+
+    def names(self) -> str:
+        """Return the interfaces in words, a bounded number of them."""
+        beyond = len(self.interfaces) - _NAMED_INTERFACES
+        return ", ".join(self.interfaces[:_NAMED_INTERFACES]) + (f" and {beyond} more" if beyond > 0 else "")
+
+
 class LoadRows:
     """Makes the rows; counts in them are since the previous ones."""
 
-    def __init__(self, labeller: Labeller, calls: CallTable, agents: Agents) -> None:
+    def __init__(self, labeller: Labeller, calls: CallTable, agents: Agents, rtp: RtpTracker) -> None:
         self.capture_totals: Callable[[], SourceStats] = SourceStats
         """What the sources read, refused and lost since start; set by whoever runs them."""
+        self.wire = WireSetup()
+        """Set by whoever opens the interfaces."""
         self._labeller = labeller
         self._calls = calls
         self._agents = agents
+        self._rtp = rtp
+        self._rtp_packets = 0
+        self._frames_refused = 0
         self._captured = SourceStats()
         self._shed = 0
         self._unmatched = 0
@@ -72,8 +95,25 @@ class LoadRows:
                 "drops_table": shed - shed_before,
                 "unmatched_reports": unmatched - unmatched_before,
                 "agents_alive": self._agents.alive(now_ns),
+                "drops_ring": now.ring_drops - before.ring_drops,
+                "drops_softnet": now.softnet_drops - before.softnet_drops,
+                "interfaces_down": now.interfaces_down,
+                **self._wire(),
             },
         )
+
+    def _wire(self) -> dict[str, object]:
+        kinds = self._rtp.frames_by_kind()
+        packets, refused = kinds["rtp"], sum(kinds[kind] for kind in COUNTED)
+        packets_before, refused_before = self._rtp_packets, self._frames_refused
+        self._rtp_packets, self._frames_refused = packets, refused
+        return {
+            "rtp_packets": packets - packets_before,
+            "rtp_streams": len(self._rtp),
+            "frames_refused": refused - refused_before,
+            "interfaces": self.wire.names(),
+            "may_capture": self.wire.may_capture,
+        }
 
     @staticmethod
     def _capture(now_ns: int, node: str, region: str, figures: Mapping[str, object]) -> Row:

@@ -112,7 +112,7 @@ class Pipeline:
         )
         self._views = TwoViews(settings.max_streams, settings.stream_idle_ns)
         self._silence = SilenceMemory(settings.max_streams, settings.stream_idle_ns)
-        self.load = LoadRows(labeller, self.calls, self.agents)
+        self.load = LoadRows(labeller, self.calls, self.agents, self.rtp)
         self._sink = sink
         self._registrations: list[Registration] = []
         self._next_publish_ns = 0

@@ -6,6 +6,7 @@ from typing import Any
 
 from dash import Dash
 from waitress import wasyncore
+from waitress.channel import HTTPChannel
 from waitress.server import create_server
 
 from dashboards.services import REFRESHERS
@@ -61,5 +62,8 @@ class WebServer:
             refresher.stop()
         if self._serving.acquire(timeout=_END_SECONDS):
             self._server.task_dispatcher.shutdown()
+            for connection in list(self._map.values()):
+                if isinstance(connection, HTTPChannel):
+                    connection.handle_close()  # unlike close, also of what a slow browser has yet to take
             wasyncore.close_all(self._map)
             self._serving.release()

@@ -10,6 +10,8 @@ from storage.setting_types import Duration
 
 _LEAST_SECRET = 32
 
+from dashboards.reports.settings import ReportSettings
+
 
 class DashboardSettings(BaseModel):
     """Settings of the web role; unknown keys are errors."""
@@ -58,6 +60,11 @@ class DashboardSettings(BaseModel):
         default="127.0.0.1:9060",
         description="host:port of the HEP listener as agents must address it; shown while there is no traffic.",
         examples=["192.0.2.10:9060"],
+    )
+    reports: ReportSettings = Field(
+        default_factory=ReportSettings,
+        description="Reports and the executive page.",
+        examples=[{"rates_file": "/etc/surgecast/rates.yaml"}],
     )
 
     users: tuple[UserSettings, ...] = Field(

@@ -69,6 +69,9 @@ class CaptureHealth:
     sip_hz: float | None = None
     rtcp_hz: float | None = None
     drops_kernel: int | None = None
+    """Those of rings and of CPU backlogs among them."""
+    drops_ring: int | None = None
+    drops_softnet: int | None = None
     drops_queue: int | None = None
     drops_table: int | None = None
     errors: int | None = None
@@ -96,6 +99,47 @@ class Load:
     """Carried traffic: mean of the calls in progress over the range."""
     attempts: int | None = None
     """Session attempts in the range."""
+
+
+@dataclass(frozen=True, slots=True)
+class WireQuality:
+    """What one observer saw of the media over the range."""
+
+    observer: str
+    words: str
+    intervals: int
+    loss: Ratio
+    loss_p95: float | None
+    jitter_p50_ms: float | None
+    jitter_p95_ms: float | None
+    jitter_intervals: int
+    mos_p50: float | None
+    mos_p5: float | None
+    mos_intervals: int
+    """Rated ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """RTP that our own interfaces saw; totals are of the range."""
+
+    status: Status
+    interfaces: str = ""
+    """Names of those configured."""
+    interfaces_down: int = 0
+    packets_hz_now: float | None = None
+    streams_now: int | None = None
+    ring_drops: int = 0
+    softnet_drops: int = 0
+    refused: int = 0
+    """Frames that are neither RTP nor SIP nor RTCP."""
+    quality: tuple[WireQuality, ...] = ()
+    starts_ns: tuple[int, ...] = ()
+    step_seconds: int = 0
+    packets_hz: Series = ()
+    streams: Series = ()
+    ring_drops_by_step: Series = ()
+    softnet_drops_by_step: Series = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +370,7 @@ class LiveView:
     at_ns: int
     stage: Stage
     capture: CaptureHealth
+    wire: Wire
     load: Load
     bands: QualityBands
     loss: Impairment

@@ -53,6 +53,18 @@ def learn_survival(ages_s: Floats, ended: Bools, step_s: float = STEP_S) -> Surv
     return Survival(step_s, probability)
 
 
+def binned_survival(counts: Floats, edges_s: Floats, step_s: float = STEP_S) -> Survival:
+    """Return the survival of ended calls counted in buckets between edges; exact at the edges, linear between.
+
+    Ages beyond six hours are cut; without calls it ends at once.
+    """
+    ages: Floats = np.arange(int(LONGEST_S / step_s) + 1, dtype=np.float64) * step_s
+    longer = 1 - np.cumsum(counts) / max(float(counts.sum()), 1e-12)
+    probability = np.interp(ages, edges_s, np.r_[1.0, np.clip(longer, 0.0, 1.0)] if counts.any() else edges_s == 0)
+    probability[-1] = 0.0
+    return Survival(step_s, probability)
+
+
 def pooled(own: Survival, calls: int, whole: Survival) -> Survival:
     """Return a day-part's survival drawn to the whole day's while it has few calls; both with equal steps."""
     share = calls / (calls + _ENOUGH_CALLS)
@@ -102,17 +114,18 @@ class SlotConcurrency:
 
 
 def forecast_concurrency(
-    survival: Survival, ages_s: Floats, arrivals: Floats, slot_s: float, slots: int
+    survival: Survival, ages_s: Floats, arrivals: Floats, slot_s: float, slots: int, worth: float = 1.0
 ) -> SlotConcurrency:
     """Return mean and maximum of calls in progress in each of the next `slots` slots.
 
-    `ages_s` are the ages of the calls now live, `arrivals` the calls forecast for the coming slots. Within a slot
+    `ages_s` are the ages of the calls now live, each standing for `worth` calls, `arrivals` the calls forecast for
+    the coming slots. Within a slot
     the number swings around its path like a Poisson one; seen every 15 s over minutes, its maximum lies about one
     standard deviation above the slot's mean, and not under the path's own top.
     """
     fine = max(2, round(slot_s / survival.step_s))
     after: Floats = np.arange(slots * fine + 1, dtype=np.float64) * float(slot_s / fine)
-    path = still_live(survival, ages_s, after) + newly_live(survival, arrivals, slot_s, after)
+    path = worth * still_live(survival, ages_s, after) + newly_live(survival, arrivals, slot_s, after)
     within = np.stack([path[slot * fine : slot * fine + fine + 1] for slot in range(slots)])
     mean = (within[:, :-1] + within[:, 1:]).mean(axis=1) / 2
     return SlotConcurrency(mean, np.maximum(mean + np.sqrt(mean), within.max(axis=1)))

@@ -67,6 +67,8 @@ class Issue:
     """Start of the first slot, UTC seconds; the others follow without gaps."""
     quantiles: Floats
     """[slots, levels of `forecast.accuracy.LEVELS`]."""
+    model: str = ""
+    """Where it is not that of the outcome."""
 
 
 @dataclass(frozen=True, slots=True)

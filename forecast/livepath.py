@@ -31,6 +31,8 @@ class LivePath:
         self._bottom: Floats = np.full(slots, _PRIOR * 0.25)
         self._issued: dict[int, list[tuple[int, float, float, Floats]]] = defaultdict(list)
         self._came: list[tuple[int, float, float, float, Floats]] = []
+        self.learned_days = 0
+        """Days whose errors were learned from."""
 
     @property
     def weight(self) -> Floats:
@@ -62,6 +64,7 @@ class LivePath:
         """Learn from what came since the last time: weights first, then the width."""
         if not self._came:
             return
+        self.learned_days += 1
         lead = np.array([row[0] for row in self._came])
         live, own, amount = (np.array([float(row[i]) for row in self._came]) for i in (1, 2, 3))
         issued = np.stack([row[4] for row in self._came])

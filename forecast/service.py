@@ -8,13 +8,15 @@ kilobytes; both are bounded by the number of series.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import pyarrow as pa
 
 from forecast.accuracy import LEVELS
+from forecast.carried import CarriedForecasts
 from forecast.coherent import ADDITIVE, coherent
 from forecast.horizons import Horizon, due_s, local_midnight_s
-from forecast.issue import Outcome, Task
+from forecast.issue import Known, Outcome, Task, prepared
 from forecast.knowledge import Knowledge, Shares, capture_loss, gather, tenant_shares
 from forecast.localtime import DAY_S, utc_offset_s
 from forecast.masks import LOSS_LIMIT, MaskReason
@@ -80,6 +82,8 @@ class ServiceStats:
     covered: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Of these, those where what came lay at or under a quantile, by lead and quantile."""
     drifting: int = 0
+    carried: Counter[str] = field(default_factory=Counter)
+    """Near forecasts of calls in progress: `carried` on from live calls, or why the ladder's stayed."""
 
 
 class Service:
@@ -99,6 +103,8 @@ class Service:
         self._shares_day = -1
         self._looked_for_loss_s = 0
         self._unflushed = 0
+        self._carried = CarriedForecasts(reader, settings)
+        self.stats.carried = self._carried.counts
         self._quiet: set[SeriesId] = set()
         """Series that were passed over when last due, having no traffic."""
         self._scored: dict[SeriesId, int] | None = None
@@ -127,16 +133,25 @@ class Service:
             self._last = last_issues(self._reader, now_s)
             self._scored = last_scored(self._reader, now_s, MOST_DAYS_SCORED)
         knowledge = self._knowledge(now_s)
-        issued = 0
-        for outcome in self._together(self._run(self._tasks(knowledge, now_s, known_s, stopped))):
+        self._carried.begin(known_s)
+        issued = set()
+        outcomes = self._carried.carried(
+            self._run(self._tasks(knowledge, now_s, known_s, stopped)), partial(self._series_of, knowledge)
+        )
+        for outcome in self._together(outcomes):
             self._took(outcome, knowledge, now_s)
             if outcome.issues:
                 self._write(forecast_batch(outcome, self._settings.slot_of(outcome.key.kind), now_s))
-                issued += 1
+                issued.add(outcome.key)
         self._score(known_s, stopped)
         self._look_for_drift(now_s)
         self._writer.flush()
-        return issued
+        return len(issued)
+
+    def _series_of(self, knowledge: Knowledge, key: SeriesId) -> tuple[Series, Known]:
+        known = knowledge.of(key)
+        series = self._books[self._settings.slot_of(key.kind)].series(key, self._settings.zone_of(key))
+        return prepared(key, series, known), known
 
     def _together(self, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
         """Yield outcomes as they come, those of a signal that adds up once all of them are there, adding up."""
@@ -252,6 +267,7 @@ class Service:
             self._pass_over(key, horizons, known.digest, now_s, "silent")
             return None
         self._quiet.discard(key)
+        self._carried.came(key, series, known)
         today = (known_s + utc_offset_s(known_s, zone)) // DAY_S
         night, digest = self._nights.get(key, (None, ""))
         in_force = night is not None and night.day == today and digest == known.digest

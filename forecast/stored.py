@@ -53,6 +53,7 @@ def forecast_batch(outcome: Outcome, slot_s: int, issued_s: int) -> pa.RecordBat
     ])  # fmt: skip
     quantiles = np.concatenate([issue.quantiles for issue in outcome.issues])
     horizons = [issue.horizon.value for issue in outcome.issues for _ in range(len(issue.quantiles))]
+    models = [issue.model or outcome.model for issue in outcome.issues for _ in range(len(issue.quantiles))]
     count, key = len(horizons), outcome.key
     columns: dict[str, pa.Array] = {
         "time": _times([forecast_time_ns(at * SECOND_NS, issued_s * SECOND_NS) for at in first.tolist()]),
@@ -66,7 +67,7 @@ def forecast_batch(outcome: Outcome, slot_s: int, issued_s: int) -> pa.RecordBat
         "issued_at": _times(np.full(count, issued_s * SECOND_NS)),
         "lead_seconds": pa.array(first - outcome.watermark_s),
         "watermark": _times(np.full(count, outcome.watermark_s * SECOND_NS)),
-        "model": _same(outcome.model, count),
+        "model": pa.array(models, pa.string()),
         "inputs": _same(outcome.inputs, count),
         **{name: pa.array(quantiles[:, place]) for place, name in enumerate(QUANTILE_COLUMNS)},
     }

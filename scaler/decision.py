@@ -37,7 +37,6 @@ class Hold(StrEnum):
     FORECAST_INVALID = "forecast_invalid"
     FEW_READY = "few_ready"
     STABILISING = "stabilising"
-    DRAINING = "draining"
 
 
 class Limit(StrEnum):
@@ -50,6 +49,7 @@ class Limit(StrEnum):
     STEP_DOWN = "step_down"
     BUDGET = "budget"
     MAXIMUM = "maximum"
+    DRAIN = "drain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +148,8 @@ class ReplicaDecision:
     lead_time_s: float
     forecast_id: str
     reason: str
+    drain: int = 0
+    """Pods to be emptied now: those that shall go, and while in doubt those begun that no need asks back."""
 
     @property
     def wanted(self) -> int:

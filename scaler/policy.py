@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from scaler.capacity import Load, pods_for, pods_for_offered
-from scaler.decision import Applied, Hold, Limit, Mode, PoolInputs, ReplicaDecision, Source, SourceNeed
+from scaler.decision import Applied, Controls, Hold, Limit, Mode, PoolInputs, ReplicaDecision, Source, SourceNeed
 from scaler.guards import Memory, believe_forecast, believe_load
 from scaler.settings import PoolSettings
 
@@ -36,6 +36,10 @@ def decide(
         target, holds = _down(inputs, pool, memory, holds, now_s)
     limits = tuple(_limits(inputs, pool, target, now_s, needs))
     final = limits[-1].after if limits else target
+    drain = max(inputs.replicas - final, 0)
+    if final == inputs.replicas and holds and not _stopped(inputs.controls, now_s):
+        # In doubt no pod goes, but what is already half empty is not filled again unless it is needed.
+        drain = min(inputs.draining, max(inputs.replicas - wanted, 0))
     decision = ReplicaDecision(
         pool=pool.name,
         at_s=now_s,
@@ -49,8 +53,19 @@ def decide(
         lead_time_s=inputs.lead_time_s,
         forecast_id="" if inputs.forecast is None else inputs.forecast.id,
         reason="",
+        drain=drain,
     )
     return replace(decision, reason=_reason(decision)), memory
+
+
+def limit_to_drained(decision: ReplicaDecision, removable: int, why: str) -> ReplicaDecision:
+    """Return the decision with no more pods taken away than are empty; `why` tells what keeps the others."""
+    final = decision.current - removable
+    if final <= decision.final:
+        return decision
+    applied = Applied(Limit.DRAIN, decision.final, final, why)
+    decision = replace(decision, final=final, limits=(*decision.limits, applied))
+    return replace(decision, reason=_reason(decision))
 
 
 def _needs(
@@ -101,8 +116,6 @@ def _down(
     inputs: PoolInputs, pool: PoolSettings, memory: Memory, holds: list[Hold], now_s: float
 ) -> tuple[int, list[Hold]]:
     """Return how far down the pool may go now, and why not further."""
-    if inputs.draining:
-        holds = [*holds, Hold.DRAINING]
     if holds:
         return inputs.replicas, holds
     since = memory.watching_since_s
@@ -110,6 +123,10 @@ def _down(
     if since is None or now_s - since < pool.stabilisation or highest >= inputs.replicas:
         return inputs.replicas, [Hold.STABILISING]
     return highest, holds
+
+
+def _stopped(controls: Controls, now_s: float) -> bool:
+    return controls.kill_switch or (controls.frozen_until_s is not None and now_s < controls.frozen_until_s)
 
 
 def _limits(

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 import structlog
 
 from scaler.decision import Mode, PoolInputs, ReplicaDecision
+from scaler.drain import Drainer, DrainStats
 from scaler.guards import Memory
 from scaler.journal import decision_batch, decision_row, last_lead_time_s
 from scaler.leadtime import LeadTime
-from scaler.policy import decide
+from scaler.policy import decide, limit_to_drained
 from scaler.settings import PoolSettings, ScalerSettings
 from scaler.target import ScaleTarget, SimulatedTarget, TargetConflict, TargetError, TargetState
 from scaler.view import CONTROLS, mode_of, pool_inputs
@@ -28,6 +29,10 @@ _EVERY_S = 300.0
 """A decision that is like the one before is written down this often: the journal stays readable."""
 
 TargetOf = Callable[[PoolSettings], ScaleTarget]
+DrainerOf = Callable[[PoolSettings], Drainer | None]
+"""None for a pool whose pods go without being emptied."""
+Tell = Callable[[PoolSettings, ReplicaDecision, str], None]
+"""Is told of every change of replicas, and of every one that failed with the reason."""
 
 
 @dataclass(slots=True)
@@ -41,6 +46,10 @@ class ScalerStats:
     """By kind of error."""
     last: dict[str, ReplicaDecision] = field(default_factory=dict)
     """By pool."""
+    draining: dict[str, int] = field(default_factory=dict)
+    """Pods being emptied, by pool."""
+    drains: dict[str, DrainStats] = field(default_factory=dict)
+    """By pool that empties its pods."""
 
 
 @dataclass(slots=True)
@@ -48,6 +57,7 @@ class _Pool:
     settings: PoolSettings
     target: ScaleTarget
     lead_time: LeadTime
+    drainer: Drainer | None
     memory: Memory = field(default_factory=Memory)
     state: TargetState = field(default_factory=lambda: TargetState(0, "", ()))
     """As read last."""
@@ -61,24 +71,39 @@ class _Made:
     decision: ReplicaDecision
     applied: bool = False
     error: str = ""
+    wrong_victim: str = ""
 
 
 class Scaler:
     """Decides for all pools; call `round` every period."""
 
     def __init__(
-        self, settings: ScalerSettings, reader: Reader, writer: Writer, target_of: TargetOf, now_ns: int
+        self,
+        settings: ScalerSettings,
+        reader: Reader,
+        writer: Writer,
+        target_of: TargetOf,
+        now_ns: int,
+        tell: Tell = lambda pool, decision, error: None,
+        drainer_of: DrainerOf = lambda pool: None,
     ) -> None:
         self.stats = ScalerStats()
+        self._tell = tell
         self._mode = Mode(settings.mode)
         self._reader = reader
         self._writer = writer
         self._pools = {
             pool.name: _Pool(
-                pool, target_of(pool), LeadTime(pool.lead_time, last_lead_time_s(reader, pool.name, now_ns))
+                pool,
+                target_of(pool),
+                LeadTime(pool.lead_time, last_lead_time_s(reader, pool.name, now_ns)),
+                drainer_of(pool),
             )
             for pool in settings.pools
         }
+        for name, pool in self._pools.items():
+            if pool.drainer is not None:
+                self.stats.drains[name] = pool.drainer.stats
 
     def round(self, now_ns: int, may_act: bool = True) -> Mapping[str, ReplicaDecision]:
         """Decide once for every pool, and act where the mode says so and we `may_act`. Raises StoreError."""
@@ -88,19 +113,26 @@ class Scaler:
             mode = mode_of(name, self._mode, told, now_ns)
             # Pods that exist only here harm nobody: they follow in every mode, to show what would be.
             acts = may_act and (mode is Mode.ACT or isinstance(pool.target, SimulatedTarget))
-            made = self._decide(pool, told, mode, now_ns, acts)
+            made = self._decide(pool, told, mode, now_ns, acts, may_act)
             decision = self.stats.last[name] = made.decision
             self.stats.decisions += 1
-            news = (decision.final, decision.current, decision.holds, mode, made.applied, made.error)
+            self.stats.draining[name] = made.inputs.draining
+            error = made.error or made.wrong_victim
+            if made.applied or made.wrong_victim or (error and decision.final != decision.current):
+                self._tell(pool.settings, decision, error)
+            draining = made.inputs.draining
+            news = (decision.final, decision.current, decision.holds, mode, draining, made.applied, error)
             if news != pool.written or decision.at_s - pool.written_at_s >= _EVERY_S:
                 pool.written, pool.written_at_s = news, decision.at_s
-                rows.append(decision_row(decision, made.inputs, pool.settings, made.applied, made.error))
+                rows.append(decision_row(decision, made.inputs, pool.settings, made.applied, error))
         if rows:
             self._writer.write("replica_decision", decision_batch(rows))
             self._writer.flush()
         return dict(self.stats.last)
 
-    def _decide(self, pool: _Pool, told: list[Action], mode: Mode, now_ns: int, acts: bool) -> _Made:
+    def _decide(
+        self, pool: _Pool, told: list[Action], mode: Mode, now_ns: int, acts: bool, may_act: bool
+    ) -> _Made:
         memory, now_s = pool.memory, now_ns / 1e9
         for _ in range(_TRIES):
             error = ""
@@ -111,9 +143,14 @@ class Scaler:
                 error = self._failed(pool, trouble)
             inputs = pool_inputs(self._reader, pool.settings, pool.state, told, pool.lead_time.seconds, now_ns)
             decision, pool.memory = decide(inputs, pool.settings, memory, now_s, mode)
-            if error or not acts or decision.final == decision.current:
+            if error or not may_act:
                 return _Made(inputs, decision, error=error)
+            wrong = ""
             try:
+                # Where we no longer act, what we began to empty is given back.
+                decision, wrong = self._drain(pool, decision, now_s, acts)
+                if not acts or decision.final == decision.current:
+                    return _Made(inputs, decision, wrong_victim=wrong)
                 pool.target.scale(decision.final, pool.state.version, now_s)
             except TargetConflict as trouble:
                 self.stats.conflicts += 1
@@ -121,13 +158,32 @@ class Scaler:
                 continue
             except TargetError as trouble:
                 return _Made(inputs, decision, error=self._failed(pool, trouble))
+            if pool.drainer is not None and decision.final < decision.current:
+                pool.drainer.lowered(pool.state)
             self.stats.scalings += 1
             log.info("scaled", pool=pool.settings.name, before=decision.current, after=decision.final)
-            return _Made(inputs, decision, applied=True)
+            return _Made(inputs, decision, applied=True, wrong_victim=wrong)
         return _Made(inputs, decision, error=f"conflict: {error}")
+
+    def _drain(
+        self, pool: _Pool, decision: ReplicaDecision, now_s: float, acts: bool
+    ) -> tuple[ReplicaDecision, str]:
+        """Empty pods that shall go; return the decision as far as they are empty, and whether a wrong one went."""
+        if pool.drainer is None:
+            return decision, ""
+        drained = pool.drainer.step(pool.state, decision.drain if acts else 0, now_s)
+        if drained.error:
+            self._count("wrong_victim")
+            log.error("drain", pool=pool.settings.name, why=drained.error)
+        if acts and decision.final < decision.current:
+            decision = limit_to_drained(decision, drained.removable, drained.why)
+        return decision, drained.error
 
     def _failed(self, pool: _Pool, trouble: TargetError) -> str:
         kind = type(trouble).__name__.removeprefix("Target").lower()
-        self.stats.errors[kind] = self.stats.errors.get(kind, 0) + 1
+        self._count(kind)
         log.error("target", pool=pool.settings.name, kind=kind, why=str(trouble))
         return f"{kind}: {trouble}"
+
+    def _count(self, kind: str) -> None:
+        self.stats.errors[kind] = self.stats.errors.get(kind, 0) + 1

@@ -1,5 +1,6 @@
 """What an operator can set about scaling: the pools, what a pod can carry, and how far the scaler may go."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -60,13 +61,27 @@ class TargetSettings(_Section):
 class DrainSettings(_Section):
     """How a pod is emptied before it goes."""
 
-    method: Literal["none", "rtpengine-ng", "rtpengine-cli"] = Field(
+    method: Literal["none", "rtpengine-cli", "rtpengine-ng"] = Field(
         default="none",
-        description="How new calls are kept from a pod; none relies on the pod's own termination.",
+        description="What empties a pod: rtpengine's command line interface stops new calls and counts those "
+        "that are up; with rtpengine-ng the NG protocol counts, which cannot stop them. none: a pod's own "
+        "termination.",
         examples=["rtpengine-cli"],
     )
     port: int = Field(
-        default=9900, ge=1, le=65535, description="Port of that interface on a pod.", examples=[9900]
+        default=9900,
+        ge=1,
+        le=65535,
+        description="Port of rtpengine's command line interface (listen-cli) on each pod; it has no password, so "
+        "let nobody else reach it.",
+        examples=[9900],
+    )
+    ng_port: int = Field(
+        default=2223,
+        ge=1,
+        le=65535,
+        description="Port of its NG protocol (listen-ng), for rtpengine-ng.",
+        examples=[2223],
     )
     deadline: Duration = Field(
         default=1800.0, gt=0, description="Calls that last longer than this are given up.", examples=["30m"]
@@ -172,6 +187,19 @@ class PoolSettings(_Section):
         return max(int(self.budget_per_hour / self.cost_per_pod_hour + 1e-9), self.minimum)
 
 
+class ClusterSettings(_Section):
+    """The Kubernetes cluster, and the Lease by which one of several scalers acts."""
+
+    kubeconfig: Path | None = Field(
+        default=None, description="Kubeconfig; without it a pod's service account.", examples=["/etc/kube/config"]
+    )
+    context: str | None = Field(default=None, description="Context of the kubeconfig.", examples=["production"])
+    namespace: str = Field(default="default", pattern=_NAME, description="Of the Lease.", examples=["voice"])
+    lease: str = Field(
+        default="surgecast-scaler", pattern=_NAME, description="Name of the Lease.", examples=["surgecast-scaler"]
+    )
+
+
 class ScalerSettings(_Section):
     """The autoscaler."""
 
@@ -181,6 +209,9 @@ class ScalerSettings(_Section):
         examples=["act"],
     )
     period: Duration = Field(default=15.0, ge=1, description="Between decisions.", examples=["15s"])
+    cluster: ClusterSettings = Field(
+        default_factory=ClusterSettings, description="Where targets are.", examples=[{"namespace": "voice"}]
+    )
     pools: tuple[PoolSettings, ...] = Field(
         default=(), description="The pools.", examples=[[{"name": "rtpengine-eu", "pod": _POD}]]
     )

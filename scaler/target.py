@@ -45,6 +45,16 @@ class TargetUnavailable(TargetError):
 
 
 @dataclass(frozen=True, slots=True)
+class DrainMark:
+    """What is noted on a pod that is being emptied, so that whoever leads next can go on or undo it."""
+
+    since_s: float
+    """UTC seconds."""
+    limit: int | None
+    """The relay's limit of sessions from before; None while new calls have not been stopped."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pod:
     """A pod of a target; times are UTC seconds."""
 
@@ -54,9 +64,17 @@ class Pod:
     """When it first became ready; None while it is not."""
     ready: bool
     address: str = ""
-    draining: bool = False
+    drain: DrainMark | None = None
+    """That it is being emptied; None where it is not."""
+    preferred: bool = False
+    """It is marked as the first to go."""
     started_cold: bool = False
     """It waited for a node or an image."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether it is being emptied."""
+        return self.drain is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +101,16 @@ class ScaleTarget(Protocol):
 
     def scale(self, replicas: int, version: str, now_s: float) -> None:
         """Ask for replicas, if nothing changed since `version`. Raises TargetError."""
+
+
+class PodMarks(Protocol):
+    """What is noted on the pods of a target."""
+
+    def mark_draining(self, pod: str, mark: DrainMark | None) -> None:
+        """Note that a pod is being emptied, or no longer. Raises TargetError."""
+
+    def prefer_to_delete(self, pod: str, prefer: bool) -> None:
+        """Make a pod the first to go when replicas are lowered, or one like the others. Raises TargetError."""
 
 
 class SimulatedTarget:

@@ -27,6 +27,8 @@ from scaler.settings import PodCapacity, PoolSettings
 _LEARN_DAYS = 56
 """Days before the judged ones on which forecasts are rehearsed: their errors make the quantiles."""
 _NO_LIMIT = 1_000_000
+_ANY_BLOCKING = 0.99
+"""A series tells the mean of a slot, and all policies are judged by it: peaks within are left out for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ def _pool(series: Series, setup: Setup) -> PoolSettings:
     pool = PoolSettings(
         name="backtest",
         pod=PodCapacity(sessions=setup.pod_calls),
+        blocking=_ANY_BLOCKING,
         maximum=_NO_LIMIT,
         step_up=_NO_LIMIT,
         step_down=_NO_LIMIT,

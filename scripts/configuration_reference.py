@@ -71,7 +71,7 @@ def keys() -> list[str]:
         f"{at}.{name}"
         for section, info in Settings.model_fields.items()
         for at, model in _models(_model_in(info.annotation), section)
-        for name in model.model_fields
+        for name in map(_key, model.model_fields.items())
     ]
 
 
@@ -91,7 +91,13 @@ def _tables(model: type[BaseModel], section: str) -> Iterator[str]:
         if at != section:
             yield f"\n### {at}\n\n{(inner.__doc__ or '').strip().splitlines()[0]}\n"
         yield "| key | what it takes | default | meaning | example |\n|---|---|---|---|---|"
-        yield "\n".join(_row(name, info) for name, info in inner.model_fields.items())
+        yield "\n".join(_row(_key((name, info)), info) for name, info in inner.model_fields.items())
+
+
+def _key(field: tuple[str, FieldInfo]) -> str:
+    """Return how a field is written: some keys are words of Python."""
+    name, info = field
+    return info.alias or name
 
 
 def _row(name: str, info: FieldInfo) -> str:

@@ -7,7 +7,7 @@ declare -A package_of=(
     [tshark]=tshark [tcpdump]=tcpdump [chromium]=chromium [ip]=iproute2 [iptables]=iptables
     [kamailio]="kamailio kamailio-extra-modules kamailio-utils-modules kamailio-json-modules"
     [rtpengine]=rtpengine-daemon [rtpengine-ctl]=rtpengine-utils [sipp]=sip-tester [baresip]=baresip-core
-    [influxd]=influxdb [victoria-metrics]=victoria-metrics
+    [etcd]=etcd-server [influxd]=influxdb [victoria-metrics]=victoria-metrics
 )
 PATH=$PATH:/usr/sbin:/sbin
 missing=()

@@ -205,9 +205,19 @@ LOAD_NOW = _measure(
         "unmatched_reports": _I,
         "clock_offset_ms": _F,
         "agents_alive": _I,
+        # Of the interfaces that the collector itself captures from; its own row alone has them.
+        "rtp_packets": _I,
+        "rtp_streams": _I,  # alive
+        "drops_ring": _I,  # among drops_kernel, as drops_softnet is
+        "drops_softnet": _I,  # of the whole machine
+        "frames_refused": _I,  # captured, and neither RTP nor SIP nor RTCP
+        "interfaces": _S,  # names of those configured; empty: none
+        "interfaces_down": _I,
+        "may_capture": _B,  # the process has CAP_NET_RAW
     },
 )
-"""Each 2 s: one row per tenant (its calls) and one per capture agent (pool `capture`, tenant `unassigned`)."""
+"""Each 2 s: one row per tenant (its calls), one per capture agent and one of the collector (pool `capture`, tenant
+`unassigned`)."""
 
 CALL_NOW = _measure(
     "call_now",
@@ -376,6 +386,7 @@ ALERT_EVENT = _measure(
         "message": _S,
         "links": _S,  # JSON: runbook, page, silence
         "notified": _S,  # where it was sent to, or why it was not
+        "deliveries": _S,  # JSON: by route the newest phase told, owed and lost (a severity, or resolved)
     },
 )
 """One row per change of an incident: the newest row of an `incident_id` is its state. `state`: pending, firing,

@@ -31,6 +31,7 @@ VERBS = (
         "Forecast load, explain a forecast, judge forecasts on the past.",
     ),
     Verb("event", "surgecast.commands.event:app", "Announce campaigns and events, and times not to learn from."),
+    Verb("report", "surgecast.commands.report:app", "Report to a tenant how a period went."),
     Verb("alerts", "surgecast.commands.alerts:app", "Alert on what is unusual for the time."),
     Verb("scale", "surgecast.commands.scale:app", "Scale pools ahead of their load."),
     Verb(

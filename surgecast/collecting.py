@@ -15,6 +15,8 @@ import structlog
 from collectors.capture.base import BatchQueue, CaptureError, PacketBufferStats, RingTap, Source, SourceStats
 from collectors.capture.interfaces import open_interfaces
 from collectors.capture.listeners import open_listeners
+from collectors.capture.tpacket import may_capture
+from collectors.load import WireSetup
 from collectors.pipeline import Pipeline, PipelineSettings
 from collectors.publish import StoreSink
 from collectors.settings import CollectorSettings
@@ -206,7 +208,14 @@ def collecting(settings: CollectorSettings, storage: StorageSettings) -> Iterato
         sink = StoreSink(writer, time.monotonic)
         labeller = labeller_of(settings)
         pipeline = Pipeline(labeller, pools_of(settings), sink, pipeline_settings(settings, labeller))
-        interfaces = open_interfaces(settings.interfaces, pipeline.rtp.tables, tap)
+        pipeline.load.wire = WireSetup(tuple(i.name for i in settings.interfaces), may_capture())
+        try:
+            interfaces = open_interfaces(settings.interfaces, pipeline.rtp.tables, tap)
+        except CaptureError:
+            none_open = SourceStats(interfaces_down=len(settings.interfaces))
+            pipeline.load.capture_totals = lambda: none_open
+            pipeline.tick(time.time_ns())  # so that the pages can say why nothing comes
+            raise
         for interface in interfaces:
             opened.callback(interface.close)
         yield Collector([*sources, *interfaces], pipeline, sink, store.maintain, kept, writer.health, stored)

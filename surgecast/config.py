@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from alerts.settings import AlertSettings
 from collectors.settings import CollectorSettings
 from dashboards.settings import DashboardSettings
 from forecast.service_settings import ForecastServiceSettings
@@ -46,6 +47,12 @@ class MetricsSettings(BaseModel):
     forecast_port: int = Field(
         default=9465, ge=0, le=65535, description="Port of the forecast role; 0 picks a free one.", examples=[9465]
     )
+    scale_port: int = Field(
+        default=9466, ge=0, le=65535, description="Port of the scale role; 0 picks a free one.", examples=[9466]
+    )
+    alert_port: int = Field(
+        default=9467, ge=0, le=65535, description="Port of the alert role; 0 picks a free one.", examples=[9467]
+    )
 
 
 class Settings(BaseSettings):
@@ -63,6 +70,9 @@ class Settings(BaseSettings):
     storage: StorageSettings = Field(default_factory=StorageSettings, description="Where it is kept.")
     forecast: ForecastServiceSettings = Field(
         default_factory=ForecastServiceSettings, description="What load is forecast, and what is known of it."
+    )
+    alerts: AlertSettings = Field(
+        default_factory=AlertSettings, description="What is worth an alert, and who is told."
     )
     web: DashboardSettings = Field(default_factory=DashboardSettings, description="The pages.")
     scale: ScalerSettings = Field(default_factory=ScalerSettings, description="Pools that follow their load.")
@@ -154,11 +164,17 @@ def _field_at(location: tuple[str | int, ...]) -> FieldInfo | None:
     model: type[BaseModel] | None = Settings
     info = None
     for part in location:
-        if model is None or isinstance(part, int) or part not in model.model_fields:
+        fields = {} if model is None else _by_key(model)
+        if part not in fields:
             continue  # an item of a list, or a key of a mapping: what is in it comes next
-        info = model.model_fields[part]
+        info = fields[part]
         model = _model_in(info.annotation)
     return info
+
+
+def _by_key(model: type[BaseModel]) -> dict[str | int, FieldInfo]:
+    """Return the fields by how they are written: some keys are words of Python."""
+    return {info.alias or name: info for name, info in model.model_fields.items()}
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
@@ -174,7 +190,7 @@ def _is_secret(info: FieldInfo | None) -> bool:
 def _fields_at(location: tuple[str | int, ...]) -> list[str]:
     info = _field_at(location)
     model = _model_in(info.annotation) if info is not None else Settings
-    return sorted(model.model_fields) if model else []
+    return sorted(str(key) for key in _by_key(model)) if model else []
 
 
 def _example_at(location: tuple[str | int, ...]) -> str:

@@ -34,7 +34,9 @@ def demo_settings(
         capture: Read the simulator's RTP from the loopback; needs CAP_NET_RAW.
     """
     ports = f"{RTP_PORTS[0]}-{RTP_PORTS[1] + 1}"  # RTCP is one above RTP
-    loopback = {"name": "lo", "ports": [ports], "sip_ports": [], "hosts": ["127.0.0.0/8"], "blocks": 16}
+    # A block goes to the reader after 20 ms, full or not: many small ones bridge longer pauses of a busy machine.
+    ring = {"block_bytes": 1 << 17, "blocks": 128}
+    loopback = {"name": "lo", "ports": [ports], "sip_ports": [], "hosts": ["127.0.0.0/8"], **ring}
     listener = {"transport": "udp", "host": "127.0.0.1", "port": hep_port}
     return settings_from(
         {
@@ -45,7 +47,7 @@ def demo_settings(
             },
             "storage": {"url": f"embedded:{folder}"},
             "web": {"host": "127.0.0.1", "port": web_port, "hep_target": f"127.0.0.1:{hep_port}"},
-            "metrics": {"port": metrics_port, "forecast_port": 0},
+            "metrics": {"port": metrics_port, "forecast_port": 0, "scale_port": 0, "alert_port": 0},
             "forecast": {
                 "clocks": [{"name": tenant.name, "zone": tenant.zone} for tenant in DEMO_NETWORK.tenants]
             },

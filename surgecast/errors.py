@@ -36,9 +36,14 @@ def exit_code(error: Exception) -> Exit | None:
     if isinstance(error, CommandError):
         return error.code
     # Here and not above: the seam brings Arrow, which most verbs never need.
+    from scaler.target import TargetError, TargetForbidden, TargetGone, TargetUnavailable
     from storage.seam import BadQuery, OutOfScope, StoreError, StoreLocked, StoreUnavailable
 
-    codes: tuple[tuple[type[StoreError], Exit], ...] = (
+    codes: tuple[tuple[type[Exception], Exit], ...] = (
+        (TargetForbidden, Exit.NOT_ALLOWED),
+        (TargetGone, Exit.NOT_FOUND),
+        (TargetUnavailable, Exit.UNREACHABLE),
+        (TargetError, Exit.FAILURE),
         (BadQuery, Exit.USAGE),
         (OutOfScope, Exit.NOT_FOUND),
         (StoreLocked, Exit.NOT_ALLOWED),

@@ -68,6 +68,14 @@ class ForecastMetrics(Collector):
         for reason, count in sorted(stats.troubles.copy().items()):
             failed.add_metric([reason], count)
         yield failed
+        live = CounterMetricFamily(
+            "surgecast_forecast_live_calls",
+            "Forecasts of calls in progress up to an hour ahead: carried on from live calls, or why not.",
+            labels=["result"],
+        )
+        for result, count in sorted(stats.carried.copy().items()):
+            live.add_metric([result], count)
+        yield live
         yield from self._accuracy()
         yield CounterMetricFamily(
             "surgecast_forecast_masked_slots",

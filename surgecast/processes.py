@@ -9,9 +9,11 @@ import multiprocessing
 import signal
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from types import FrameType
 
 import structlog
@@ -60,8 +62,15 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
+def _name_process(name: str) -> None:
+    """Show the role in `ps` and `top` (Linux keeps 15 bytes); elsewhere there is nothing to write to."""
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(name[:15], encoding="utf-8")
+
+
 def _entry(role: Role) -> None:
     _die_with_parent()
+    _name_process(f"sc-{role.name}")
     configure_logs()
     stop = threading.Event()
     stop_on_signals(stop)

@@ -22,9 +22,11 @@ settings.load_profile("surgecast")
 DEBIAN_PACKAGE = {
     "baresip": "baresip-core",
     "chromium": "chromium",
+    "etcd": "etcd-server",
     "influxd": "influxdb",
     "ip": "iproute2",
     "kamailio": "kamailio kamailio-extra-modules kamailio-utils-modules kamailio-json-modules",
+    "pdftotext": "poppler-utils",
     "rtpengine": "rtpengine-daemon",
     "sipp": "sip-tester",
     "tcpdump": "tcpdump",

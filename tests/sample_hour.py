@@ -228,6 +228,24 @@ def _load_now(dice: random.Random, now_ns: int) -> list[dict[str, object]]:
                     "agents_alive": 1,
                 }
             )
+        rows.append(
+            {
+                "time": at,
+                "tenant": "unassigned",
+                "pool": "capture",
+                "region": "unknown",
+                "node": "collector",
+                "agents_alive": 3,
+                "rtp_packets": round(9000 * _level(at) * dice.uniform(0.99, 1.01)),
+                "rtp_streams": round(90 * _level(at)),
+                "drops_ring": 12 if i == 40 else 0,
+                "drops_softnet": 5 if i == 41 else 0,
+                "frames_refused": int(dice.random() < 0.2),
+                "interfaces": "eth1",
+                "interfaces_down": 0,
+                "may_capture": True,
+            }
+        )
     return rows
 
 

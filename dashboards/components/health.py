@@ -51,6 +51,8 @@ def _alive(view: CaptureHealth) -> html.Div:
     known = len(view.agents)
     if view.agents_alive is None:
         return strip_cell("Agents alive", UNKNOWN_TEXT)
+    if not known:
+        return strip_cell("Agents alive", "0", detail="none was heard", hint="No agent sent HEP in this range.")
     tone = "ok" if view.agents_alive == known else "bad"
     return strip_cell(
         "Agents alive",
@@ -72,7 +74,8 @@ def _lost(view: CaptureHealth) -> html.Div:
         count(all_),
         detail=f"kernel {count(kernel)} · queue {count(queue)} · table {count(table)}",
         tone="bad" if all_ else "ok",
-        hint="What we lost ourselves in the last minute. It is never counted as the network's loss.",
+        hint="What we lost ourselves in the last minute. It is never counted as the network's loss. The kernel's "
+        f"drops hold {count(view.drops_ring)} of full rings and {count(view.drops_softnet)} of CPU backlogs.",
     )
 
 

@@ -81,13 +81,25 @@ def panel(
     )
 
 
-def chart_panel(name: str, title: str, question: str, *, height: str = "") -> html.Section:
-    """Return a panel with a chart, its one-sentence summary, and the same data as a table on demand."""
+def chart_panel(
+    name: str,
+    title: str,
+    question: str,
+    *,
+    above: Sequence[Any] = (),
+    beside: Sequence[Any] = (),
+    height: str = "",
+) -> html.Section:
+    """Return a panel with a chart, its one-sentence summary, and the same data as a table on demand.
+
+    `above` and `beside` go with the chart, and are covered where it is.
+    """
     return panel(
         name,
         title,
         question,
         [
+            *above,
             html.Div(
                 dcc.Graph(
                     id=f"{name}-graph",
@@ -100,6 +112,7 @@ def chart_panel(name: str, title: str, question: str, *, height: str = "") -> ht
                 role="img",
             ),
             html.Div(id=f"{name}-table", className="chart-table", hidden=True, tabIndex=0),
+            *beside,
         ],
         tools=[table_button(name, title)],
         height=height,

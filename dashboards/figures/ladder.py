@@ -5,7 +5,6 @@ classes of the style sheet; an exported file carries its own.
 """
 
 import re
-from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 from dashboards.figures.chart import Frame, Json
@@ -199,17 +198,3 @@ def ladder_json(view: Ladder, frame: Frame) -> Json:
     """Return what the browser gets of a ladder: the drawing, its table and its summary."""
     columns, rows = ladder_table(view, frame)
     return {"svg": ladder_svg(view, frame), "table": {"columns": columns, "rows": rows}, "summary": _summary(view)}
-
-
-def csv_lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    r"""Return a table as CSV (RFC 4180); cells that a spreadsheet would run as a formula are quoted off.
-
-    >>> csv_lines(("a",), (("x,y",), ("=1+1",)))
-    'a\r\n"x,y"\r\n\'=1+1\r\n'
-    """
-
-    def cell(text: str) -> str:
-        safe = f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
-        return '"' + safe.replace('"', '""') + '"' if any(c in safe for c in ',"\r\n') else safe
-
-    return "".join(",".join(cell(text) for text in line) + "\r\n" for line in (columns, *rows))

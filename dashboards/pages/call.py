@@ -9,8 +9,9 @@ from flask import Response, abort, request
 from dashboards.auth import scope_of
 from dashboards.components.panel import chart_panel, panel, table_button
 from dashboards.components.wiring import in_browser, unchanged
+from dashboards.csv_text import csv_lines
 from dashboards.figures.chart import Frame
-from dashboards.figures.ladder import csv_lines, ladder_svg, ladder_table
+from dashboards.figures.ladder import ladder_svg, ladder_table
 from dashboards.numbers import date_time
 from dashboards.pages.call_dive import dive_panel
 from dashboards.pages.call_state import CALL_PANELS, LANES, failed

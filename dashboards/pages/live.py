@@ -62,6 +62,13 @@ def layout(refresh_seconds: float) -> html.Div:
                     chart_panel(
                         "jitter", "Jitter", "How unevenly do packets arrive, in which direction?", height="mid"
                     ),
+                    chart_panel(
+                        "wire",
+                        "On the wire",
+                        "What do our own interfaces see, and how good is it beside what the parties report?",
+                        above=[html.Div(id="live-wire")],
+                        beside=[html.Div(id="live-wire-quality", className="wire-quality", tabIndex=0)],
+                    ),
                     panel(
                         "media",
                         "Media faults",

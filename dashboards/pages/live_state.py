@@ -15,10 +15,12 @@ from dashboards.components.health import health_strip
 from dashboards.components.panel import panel_update
 from dashboards.components.rows import call_now_row, findings_list, ranking_table, worst_row
 from dashboards.components.tiles import kpi_tile, ratio_words, sparkline, tile
+from dashboards.components.wire import quality_table, wire_strip
 from dashboards.figures.chart import Chart, Frame, Json
 from dashboards.figures.load import load_chart
 from dashboards.figures.quality import bands_chart, jitter_chart, loss_chart
 from dashboards.figures.sip import outcomes_chart
+from dashboards.figures.wire import wire_chart
 from dashboards.filters import PLACES, Filters
 from dashboards.numbers import UNKNOWN_TEXT, count, milliseconds, significant
 from dashboards.queries.live import LiveAnswers, LiveQuestions, live_view
@@ -27,7 +29,7 @@ from dashboards.snapshots import Key
 from dashboards.views import LiveView, PanelState, Registrations, Status
 from storage.seam import Store
 
-CHARTS = ("load", "quality", "loss", "jitter", "outcomes")
+CHARTS = ("load", "quality", "loss", "jitter", "outcomes", "wire")
 PANELS = (
     "capture",
     "load",
@@ -41,8 +43,19 @@ PANELS = (
     "worst",
     "in-progress",
     "findings",
+    "wire",
 )
-AREAS = ("guide", "capture", "tiles", "media", "registrations", "findings", *(f"ranking-{p}" for p in PLACES))
+AREAS = (
+    "guide",
+    "capture",
+    "tiles",
+    "media",
+    "registrations",
+    "findings",
+    "wire",
+    "wire-quality",
+    *(f"ranking-{p}" for p in PLACES),
+)
 GRIDS = ("worst", "in-progress")
 
 
@@ -110,6 +123,8 @@ def _charts(view: LiveView, frame: Frame) -> dict[str, Chart]:
         drawn["jitter"] = jitter_chart(view.jitter, frame)
     if view.outcomes.status.drawn and view.outcomes.starts_ns:
         drawn["outcomes"] = outcomes_chart(view.outcomes, frame)
+    if view.wire.status.drawn and view.wire.starts_ns:
+        drawn["wire"] = wire_chart(view.wire, frame)
     return drawn
 
 
@@ -137,6 +152,7 @@ def _panels(
         "worst": (view.worst.status, f"n = {count(len(view.worst.rows))} calls · {span} · {settings.zone}"),
         "in-progress": (view.in_progress.status, f"n = {count(view.in_progress.total)} calls now{beyond}"),
         "findings": (view.findings.status, f"n = {count(view.findings.total)} · {span} · {settings.zone}"),
+        "wire": (view.wire.status, f"n = {count(sum(q.intervals for q in view.wire.quality))} intervals · {span}"),
     }
     return {
         name: panel_update(
@@ -162,6 +178,8 @@ def _areas(view: LiveView, filters: Filters, settings: DashboardSettings) -> dic
         "media": [kpi_tile(kpi) for kpi in view.media.tiles],
         "registrations": _registration_tiles(view.registrations),
         "findings": findings_list(view.findings.rows, zone) if view.findings.rows else None,
+        "wire": wire_strip(view.wire, f"last {filters.range.words}") if view.wire.status.drawn else None,
+        "wire-quality": quality_table(view.wire.quality) if view.wire.status.drawn else None,
     }
     for place in PLACES:
         rows = (view.ranking.by_place or {}).get(place, ())

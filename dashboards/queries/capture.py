@@ -12,6 +12,8 @@ from .context import LOADING, Context
 from .tables import Floats, Grid, Ints, floats, ints, known, strings, times_ns, total
 
 CAPTURE_POOL = "capture"
+COLLECTOR_NODE = "collector"
+"""The node of a collector's own rows, among those of its agents."""
 ALIVE_SECONDS = 12.0
 """An agent that has not been heard of for this long is not counted as alive."""
 _RATE_SECONDS = 10
@@ -54,6 +56,8 @@ def capture_health(context: Context, now: pa.Table | None, scope: Scope, status:
         sip_hz=rate("sip_messages"),
         rtcp_hz=rate("rtcp_reports"),
         drops_kernel=in_last_minute("drops_kernel"),
+        drops_ring=in_last_minute("drops_ring"),
+        drops_softnet=in_last_minute("drops_softnet"),
         drops_queue=in_last_minute("drops_queue"),
         drops_table=in_last_minute("drops_table"),
         errors=in_last_minute("errors"),
@@ -79,7 +83,7 @@ def _agents(
     nodes = np.array(strings(now, "node"), dtype=object)
     datagrams, offsets, alive = ints(now, "datagrams"), floats(now, "clock_offset_ms"), floats(now, "agents_alive")
     found = []
-    for node in sorted(set(nodes[mine])):
+    for node in sorted({*nodes[mine]} - {COLLECTOR_NODE}):
         rows = np.flatnonzero(mine & (nodes == node))
         newest_row = rows[np.argmax(at[rows])]
         age_s = max((context.now_ns - int(at[newest_row])) / SECOND_NS, 0.0)

@@ -14,7 +14,7 @@ from dashboards.numbers import SECOND_NS
 from dashboards.views import Choices, LiveView, PanelState, Stage, Status
 from storage.seam import OutOfScope, Reader, Scope, Store, StoreError, Window
 
-from . import calls, capture, places, quality, sip
+from . import calls, capture, places, quality, sip, wire
 from .context import LOADING, Context, Seen
 from .tables import Grid, total
 
@@ -42,8 +42,23 @@ _NOW_COLUMNS = (
     "unmatched_reports",
     "clock_offset_ms",
     "agents_alive",
+    "drops_ring",
+    "drops_softnet",
+    "rtp_packets",
 )
 _NOW_LIMIT = 200_000
+_WIRE_COLUMNS = (
+    "time",
+    "rtp_packets",
+    "rtp_streams",
+    "drops_ring",
+    "drops_softnet",
+    "frames_refused",
+    "interfaces",
+    "interfaces_down",
+    "may_capture",
+)
+_WIRE_LIMIT = 50_000
 _CALLS_LIMIT = 4000
 _FINDINGS_LIMIT = 500
 
@@ -81,6 +96,13 @@ def _now(reader: Reader, filters: Filters, window: Window) -> pa.Table:
     span = filters.range.seconds if filters.range.seconds <= _FINE_RANGE_SECONDS else NOW_WINDOW_SECONDS
     recent = Window(window.until_ns - span * SECOND_NS, window.until_ns)
     return reader.select("load_now", recent, columns=_NOW_COLUMNS, limit=_NOW_LIMIT, newest_first=True)
+
+
+def _wire(reader: Reader, filters: Filters, window: Window) -> pa.Table:
+    mine = {"pool": (capture.CAPTURE_POOL,), "node": (capture.COLLECTOR_NODE,)}
+    return reader.select(
+        "load_now", window, columns=_WIRE_COLUMNS, where=mine, limit=_WIRE_LIMIT, newest_first=True
+    )
 
 
 def _load(reader: Reader, filters: Filters, window: Window) -> pa.Table:
@@ -161,6 +183,7 @@ class LiveQuestions:
 
         self._questions: dict[str, Question] = {
             "now": Question(2, _now),
+            "wire": Question(4, _wire),
             "load": Question(10, _load),
             "sessions": Question(4, _sessions),
             "quality": Question(4, _quality),
@@ -216,6 +239,7 @@ def live_view(answers: LiveAnswers, scope: Scope, filters: Filters, now_ns: int)
         at_ns=now_ns,
         stage=stage,
         capture=capture.capture_health(context, now.table, scope, status("now")),
+        wire=wire.wire(context, answers["wire"].table, rated.table, scope, status("wire"), status("quality")),
         load=capture.load(context, now.table, answers["load"].table, status("now") or status("load")),
         bands=quality.bands(context, rated.table, seen, status("quality")),
         loss=quality.loss(context, rated.table, seen, status("quality")),
@@ -241,7 +265,11 @@ def _stage(answers: LiveAnswers, scope: Scope, filters: Filters) -> Stage:
     now, sessions, worst = answers["now"].table, answers["sessions"].table, answers["worst"].table
     if filters.narrowed or scope.tenants is not None or now is None or sessions is None or worst is None:
         return Stage.RUNNING
-    if sessions.num_rows or worst.num_rows or (now.num_rows and total(now, "datagrams")):
+    if (
+        sessions.num_rows
+        or worst.num_rows
+        or (now.num_rows and (total(now, "datagrams") or total(now, "rtp_packets")))
+    ):
         return Stage.RUNNING
     return Stage.NO_TRAFFIC if now.num_rows else Stage.NO_COLLECTOR
 

@@ -1,5 +1,6 @@
 """`surgecast alerts`: what would have been, or was, alerted on, and why."""
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,12 +9,24 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import typer
 
 from alerts.backtest import Report, backtest
+from alerts.catalog import watched
+from alerts.incidents import Incident, Scope, Severity
+from alerts.notify import NotSent, message_of
+from alerts.outbox import Outbox
+from alerts.records import stored
+from alerts.service import Service
 from alerts.watch import Alert
 from forecast.calendar import UnknownCountry
 from forecast.points import read_csv
 from forecast.series import BadSeries
-from surgecast.commands.output import AsJson, print_json, print_table, stderr
+from storage.open import open_store
+from storage.seam import Scope as StoreScope
+from surgecast.commands.output import AsJson, iso_time, print_json, print_table, shown, stderr
+from surgecast.commands.stored import AsTenant
+from surgecast.commands.stored import stored as opened
+from surgecast.config import ConfigFile, StoreUrl, load_settings
 from surgecast.errors import CommandError, Exit
+from surgecast.roles.alert import WRITER_NAME, sinks_of
 from telephony.durations import format_duration, parse_duration
 
 DEFAULT_SLOT_S = 300
@@ -102,3 +115,141 @@ def _row(report: Report, alert: Alert) -> dict[str, Any]:
 
 def _time(report: Report, slot: int) -> datetime:
     return datetime.fromtimestamp(report.series.start_s + slot * report.series.slot_s, UTC)
+
+
+@app.command("run")
+def run_command(
+    config: ConfigFile = None,
+    store: StoreUrl = None,
+    wait: Annotated[str, typer.Option(help="How long to wait for messages to be taken.")] = "30s",
+    as_json: AsJson = False,
+) -> None:
+    """Judge the newest slot once, write and send what changed, and list the incidents that last.
+
+    What is not taken in time stays owed, and goes out at the next run. `surgecast up --roles alert` judges every
+    slot. Example: surgecast alerts run -c /etc/surgecast.yaml
+    """
+    settings = load_settings(config)
+    try:
+        patience_s = parse_duration(wait)
+    except ValueError as error:
+        raise CommandError(f"--wait: {error}", Exit.USAGE) from error
+    outbox = Outbox(sinks_of(settings.alerts), settings.alerts.attempts)
+    place = open_store(store or settings.storage.url, settings.storage, existing=True)
+    try:
+        writer = place.writer(WRITER_NAME)
+        try:
+            service = Service(place.reader(StoreScope.everything(WRITER_NAME)), writer, settings.alerts, outbox)
+            service.step(time.time())
+            _deliver(service, time.monotonic() + patience_s)
+        finally:
+            writer.close()
+    finally:
+        place.close()
+    rows = [_incident_row(one, "") for one in service.incidents()]
+    if outbox.last_error:
+        stderr.print(outbox.last_error, markup=False)
+    if as_json:
+        stats = service.stats
+        counts = {"signals": stats.signals, "learning": stats.learning, "no_data": stats.no_data}
+        routes = outbox.stats.values()
+        sent, failed = sum(r.sent for r in routes), sum(r.failed for r in routes)
+        print_json({"incidents": rows, **counts, "sent": sent, "failed": failed, "owed": len(outbox)})
+        return
+    if len(outbox):
+        stderr.print(f"{len(outbox)} messages are still owed; the next run sends them", markup=False)
+    columns = ("id", "severity", "state", "rule", "scope", "direction", "started", "observed", "expected", "cause")
+    print_table(columns, [[row[name] for name in columns] for row in rows], f"{len(rows)} incidents")
+
+
+def _deliver(service: Service, deadline_s: float) -> None:
+    """Send until everything was taken or given up, or the deadline (monotonic seconds)."""
+    while service.outbox.due_s is not None:
+        left = deadline_s - time.monotonic()
+        ahead = service.outbox.due_s - time.time()
+        if ahead > left:
+            return
+        time.sleep(max(ahead, 0.0))
+        service.deliver(time.time())
+
+
+@app.command("test")
+def send_test(config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Send a test message over every route; exit code 6 where one is not taken.
+
+    Example: surgecast alerts test -c /etc/surgecast.yaml
+    """
+    settings = load_settings(config)
+    sinks = sinks_of(settings.alerts)
+    if not sinks:
+        raise CommandError("no alerts.routes and no alerts.alertmanager_url: nobody would be told", Exit.USAGE)
+    now_ns = time.time_ns()
+    one = Incident("test", Scope("platform", "platform"), "above", now_ns, 2.0, 1.0, 0.5, 1.5, 10.0, 0.5, 100.0,
+                   100.0, severity=Severity.CRITICAL, id="i-test")  # fmt: skip
+    results: dict[str, str] = {}
+    for sink in sinks:
+        try:
+            sink.send(message_of(one, "This is a test", {}))
+        except NotSent as error:
+            results[sink.name] = str(error)
+        else:
+            results[sink.name] = "ok"
+    if as_json:
+        print_json({"routes": results})
+    else:
+        for name, result in results.items():
+            typer.echo(f"{name}: {result}")
+    if any(result != "ok" for result in results.values()):
+        raise CommandError("not every route took the test message", Exit.CHECK_FAILED)
+
+
+@app.command("explain")
+def explain_command(
+    incident: Annotated[str, typer.Argument(help="Id of an incident: i-…")],
+    tenant: AsTenant = None,
+    config: ConfigFile = None,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say why an incident was raised: observed against expected, how many, what caused it, who was told.
+
+    Example: surgecast alerts explain i-25d0f60c3a
+    """
+    with opened(config, store, tenant) as reader:
+        found = stored(reader, int(time.time()), incident)
+    if not found:
+        raise CommandError(f"no incident {incident[:60]!r} in the last two weeks", Exit.NOT_FOUND)
+    row = _incident_row(found[0].incident, found[0].notified)
+    if as_json:
+        print_json(row)
+        return
+    for name, value in row.items():
+        typer.echo(f"{name:>18}  {shown(value)}")
+
+
+def _incident_row(one: Incident, notified: str) -> dict[str, Any]:
+    rule = watched(one.rule)
+    return {
+        "id": one.id,
+        "rule": one.rule,
+        "title": rule.title if rule else one.rule,
+        "scope_kind": one.scope.kind,
+        "scope": one.scope.name,
+        "tenant": one.scope.tenant,
+        "state": one.state.value,
+        "severity": one.severity.value,
+        "direction": one.direction,
+        "started": iso_time(one.started_ns),
+        "ended": iso_time(one.ended_ns),
+        "observed": one.observed,
+        "expected": one.expected,
+        "low": one.low,
+        "high": one.high,
+        "score": one.score,
+        "n": one.n,
+        "impact_calls": abs(one.excess),
+        "detectable_change": one.detectable_change,
+        "cause": one.cause,
+        "parent": one.parent_id,
+        "notified": notified,
+    }

@@ -42,7 +42,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print the configuration in force, defaults and environment included, secrets hidden."""
-    values = to_jsonable_python(_revealed(load_settings(config).model_dump(), secrets))
+    values = to_jsonable_python(_revealed(load_settings(config).model_dump(by_alias=True), secrets))
     if as_json:
         print_json(values)
     else:

@@ -40,7 +40,8 @@ def plan(config: ConfigFile = None, store: StoreUrl = None, as_json: AsJson = Fa
     now_ns = time.time_ns()
     with stored(config, store, None) as reader:
         told = actions(reader, CONTROLS, now_ns)
-        pools = [_planned(reader, pool, settings, told, now_ns) for pool in settings.scale.pools]
+        with role.Targets(settings.scale) as targets:
+            pools = [_planned(reader, pool, settings, told, now_ns, targets) for pool in settings.scale.pools]
     if as_json:
         print_json({"pools": pools})
         return
@@ -62,11 +63,11 @@ def _settings(config: ConfigFile) -> Settings:
 
 
 def _planned(
-    reader: Reader, pool: PoolSettings, settings: Settings, told: list[Action], now_ns: int
+    reader: Reader, pool: PoolSettings, settings: Settings, told: list[Action], now_ns: int, targets: role.Targets
 ) -> dict[str, Any]:
     lead_time_s = last_lead_time_s(reader, pool.name, now_ns) or pool.lead_time
     try:
-        state = role.target_of(pool).read(now_ns / 1e9)
+        state = targets.of(pool).read(now_ns / 1e9)
     except TargetError as error:
         raise CommandError(f"{pool.name}: {error}", Exit.UNREACHABLE) from error
     inputs = pool_inputs(reader, pool, state, told, max(lead_time_s, _PLAN_S), now_ns)

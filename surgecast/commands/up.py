@@ -16,6 +16,7 @@ ROLES = {
     "collect": "surgecast.roles.collect:run",
     "forecast": "surgecast.roles.forecast:run",
     "scale": "surgecast.roles.scale:run",
+    "alert": "surgecast.roles.alert:run",
     "web": "surgecast.roles.web:run",
 }
 
@@ -59,5 +60,11 @@ def _announce(settings: Settings, names: list[str]) -> None:
     if "forecast" in names and settings.metrics.enabled:
         address = f"{settings.metrics.host}:{settings.metrics.forecast_port}"
         stderr.print(f"forecast metrics: http://{address}/metrics", markup=False)
+    if "scale" in names and settings.metrics.enabled:
+        address = f"{settings.metrics.host}:{settings.metrics.scale_port}"
+        stderr.print(f"scale metrics: http://{address}/metrics", markup=False)
+    if "alert" in names and settings.metrics.enabled:
+        address = f"{settings.metrics.host}:{settings.metrics.alert_port}"
+        stderr.print(f"alert metrics: http://{address}/metrics", markup=False)
     if "web" in names:
         stderr.print(f"pages: http://{settings.web.host}:{settings.web.port}", markup=False)

@@ -129,7 +129,7 @@ def test_doctor_names_each_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_config_verbs() -> None:
     assert {"ok": True} == surgecast("config", "check", "--json").json
     shown = surgecast("config", "show", "--json").json
-    assert ["collect", "storage", "web", "metrics"] == list(shown)
+    assert ["collect", "storage", "forecast", "alerts", "web", "scale", "metrics"] == list(shown)
     assert shown.keys() == json.loads(surgecast("config", "schema").out)["properties"].keys()
 
 

@@ -273,6 +273,27 @@ def test_an_interface_that_is_taken_away_can_be_waited_for(namespace: Namespace)
         assert capture.end() < 5.0
 
 
+@pytest.mark.parametrize("rings", [1, 2])
+def test_an_interface_that_comes_back_is_captured_again(namespace: Namespace, rings: int) -> None:
+    with Capture("far", rings) as capture:
+        with Sender() as sender:
+            sender.send(2, 20)
+            capture.until(lambda: capture.stats().frames == 40)
+        namespace.ip("link del far")
+        capture.until(lambda: capture.stats().errors["interface_gone"] == 1)
+        namespace.add_pair()
+        assert 0 == capture.stats().interfaces_down
+        with Sender() as sender:
+            numbers = iter(range(20, 10_000))
+
+            def sent_on() -> bool:
+                sender.send(2, 1, first=next(numbers))
+                return capture.stats().frames >= 80
+
+            capture.until(sent_on)
+    assert (2, 1) == (capture.sums()["streams"], capture.stats().errors["interface_gone"])
+
+
 def test_a_ring_stops_under_load(namespace: Namespace) -> None:
     over = threading.Event()
 

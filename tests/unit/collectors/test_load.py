@@ -3,9 +3,11 @@
 from collections import Counter
 
 from hep_traffic import START_NS, HepTraffic, batch_of, pipeline_of
+from rtp_frames import ethernet, frames_of, ipv4, rtp, udp
+from rtp_reference import Sent
 
 from collectors.capture.base import SourceStats
-from collectors.load import CAPTURE_POOL, COLLECTOR_NODE, LoadRows
+from collectors.load import CAPTURE_POOL, COLLECTOR_NODE, LoadRows, WireSetup
 from collectors.tracking.agents import ALIVE_NS
 from collectors.tracking.labels import Labeller, NodeRule
 from storage.rows import batch
@@ -72,3 +74,35 @@ def test_drops_of_rings_and_backlogs_are_the_kernels_too() -> None:
     load = fed([])
     load.capture_totals = lambda: SourceStats(kernel_drops=1, ring_drops=2, softnet_drops=4)
     assert 7 == by_node(load.take(START_NS, shed=0, unmatched=0))[COLLECTOR_NODE]["drops_kernel"]
+
+
+def test_drops_of_rings_and_backlogs_are_told_apart_and_are_since_the_rows_before() -> None:
+    load = fed([])
+    load.capture_totals = lambda: SourceStats(ring_drops=2, softnet_drops=4, interfaces_down=1)
+    first = by_node(load.take(START_NS, shed=0, unmatched=0))[COLLECTOR_NODE]
+    second = by_node(load.take(START_NS, shed=0, unmatched=0))[COLLECTOR_NODE]
+    names = ("drops_ring", "drops_softnet", "interfaces_down")
+    assert [(2, 4, 1), (0, 0, 1)] == [tuple(row[name] for name in names) for row in (first, second)]
+
+
+def test_packets_and_streams_of_our_interfaces_are_in_the_collectors_row() -> None:
+    pipeline, _ = pipeline_of()
+    packets = [rtp(Sent(seq, 160 * seq, START_NS), 1) for seq in range(20)]
+    payloads = [*packets, bytes.fromhex("000100002112a442") + bytes(12)]  # STUN
+    memory, frames = frames_of([ethernet(ipv4(udp(payload))) for payload in payloads], [START_NS] * len(payloads))
+    pipeline.rtp.take(memory, frames, waiting=False)
+    first, second = (by_node(pipeline.load.take(START_NS, shed=0, unmatched=0))[COLLECTOR_NODE] for _ in range(2))
+    names = ("rtp_packets", "rtp_streams", "frames_refused")
+    assert [(20, 1, 1), (0, 1, 0)] == [tuple(row[name] for name in names) for row in (first, second)]
+
+
+def test_the_collector_says_what_it_captures_from_and_whether_it_may() -> None:
+    load = fed([])
+    load.wire = WireSetup(("eth0", "eth1"), may_capture=False)
+    row = by_node(load.take(START_NS, shed=0, unmatched=0))[COLLECTOR_NODE]
+    assert ("eth0, eth1", False) == (row["interfaces"], row["may_capture"])
+
+
+def test_names_of_interfaces_are_bounded() -> None:
+    names = WireSetup(tuple(f"eth{i}" for i in range(100))).names()
+    assert names.endswith("eth15 and 84 more")

@@ -278,7 +278,7 @@ def test_an_empty_store_says_why_in_every_panel(empty_store: Store) -> None:
 def test_a_collector_without_traffic_is_another_stage(empty_store: Store) -> None:
     """Zero datagrams is not no collector."""
     row = {"time": NOW_NS - 10**9, "tenant": "unassigned", "pool": "capture", "region": "unknown", "node": "c1"}
-    counters = {n: 0 for n in MEASUREMENTS["load_now"].fields if n != "clock_offset_ms"}
+    counters = {n: 0 for n, kind in MEASUREMENTS["load_now"].fields.items() if pa.types.is_integer(kind)}
     sample_hour.write(empty_store, "load_now", [row | counters | {"agents_alive": 1}])
     view = view_of(empty_store)
     assert Stage.NO_TRAFFIC is view.stage
@@ -325,6 +325,12 @@ def test_one_broken_query_breaks_one_panel(sample_store: Store) -> None:
     broken = {name for name, status in statuses(view).items() if status.state is PanelState.ERROR}
     assert {"worst", "findings"} == broken
     assert "finding is away" == view.findings.status.reason
+
+
+def test_a_wire_whose_quality_cannot_be_read_is_shown_without(sample_store: Store) -> None:
+    """Partial, with the reason."""
+    status = view_of(BrokenStore(sample_store, ["quality_minute"])).wire.status
+    assert (PanelState.PARTIAL, "no quality: quality_minute is away") == (status.state, status.reason)
 
 
 def test_a_store_that_went_away_leaves_stale_panels(sample_store: Store) -> None:

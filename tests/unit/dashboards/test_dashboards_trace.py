@@ -10,8 +10,9 @@ import sample_hour
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboards.csv_text import csv_lines
 from dashboards.figures.chart import Frame
-from dashboards.figures.ladder import csv_lines, ladder_svg, ladder_table
+from dashboards.figures.ladder import ladder_svg, ladder_table
 from dashboards.figures.lanes import lane_chart
 from dashboards.queries.call import call_view
 from dashboards.trace_views import CallView, Ladder, LadderMessage

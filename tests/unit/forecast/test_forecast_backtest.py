@@ -113,10 +113,10 @@ def test_a_step_of_two_fifths_is_followed_within_a_day() -> None:
 
 @pytest.mark.parametrize(
     ("days", "name"),
-    [(0, "last-value"), (3, "day-type"), (9, "weekly-profile"), (16, "universal"), (30, "stack")],
+    [(0, "last-value"), (3, "day-type"), (9, "weekly-profile"), (16, "universal"), (60, "stack")],
 )
 def test_history_decides_the_rung(days: int, name: str) -> None:
-    ladder = Ladder(Panel(series(pool(40)), PER_DAY), lead_bins(1800, PER_DAY))
+    ladder = Ladder(Panel(series(pool(70)), PER_DAY), lead_bins(1800, PER_DAY))
     assert name == ladder.choose(days).name
 
 

@@ -123,7 +123,6 @@ def test_a_peak_within_the_stabilisation_is_kept() -> None:
         (calls(math.inf), Hold.LOAD_INVALID),
         (calls(300, load_at_s=NOW_S - 31), Hold.LOAD_STALE),
         (calls(300, ready=4), Hold.FEW_READY),
-        (calls(300, draining=1), Hold.DRAINING),
         (calls(300, forecast=forecast(math.inf)), Hold.FORECAST_INVALID),
         (calls(300, forecast=forecast(math.nan)), Hold.FORECAST_INVALID),
         (calls(300, forecast=forecast(-1)), Hold.FORECAST_INVALID),

@@ -43,7 +43,7 @@ def test_without_a_verb_it_shows_the_help_and_fails() -> None:
         (("mos", "--codec", "PCMA", "--loss", "nan"), "--loss"),
         (("mos", "--codec", "PCMA", "--scale", "hd"), "--scale"),
         (("config", "nix"), "No such command 'nix'"),
-        (("up", "--roles", "nix"), "unknown role; there is collect, forecast, scale, web"),
+        (("up", "--roles", "nix"), "unknown role; there is collect, forecast, scale, alert, web"),
         (("up", "--roles", ","), "unknown role"),
     ],
 )

@@ -10,7 +10,7 @@ from hep_traffic import START_NS, HepTraffic, batch_of, pipeline_of
 from collectors.capture.base import CaptureError, Sink, SourceStats
 from collectors.facts import DatagramBatch
 from collectors.publish import StoreSink
-from collectors.settings import CollectorSettings
+from collectors.settings import CollectorSettings, InterfaceSettings
 from collectors.tracking.privacy import NumberPrivacy
 from storage.open import open_store
 from storage.seam import Scope, StoreLocked, Window
@@ -160,3 +160,15 @@ def test_what_it_takes_is_in_the_store_afterwards(tmp_path: Path) -> None:
     calls = store.reader(Scope.everything("test")).select("call", Window(START_NS, START_NS + 10**12))
     store.close()
     assert ["c1"] == calls.column("call_id").to_pylist()
+
+
+def test_a_collector_that_cannot_open_its_interfaces_leaves_the_reason_in_the_store(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"interfaces": (InterfaceSettings(name="missing0"),)})
+    storage = StorageSettings(url=f"embedded:{tmp_path}")
+    with pytest.raises(CaptureError, match="missing0"), collecting(settings, storage):
+        pass
+    store = open_store(storage.url)
+    columns = ("interfaces", "interfaces_down", "agents_alive")
+    rows = store.reader(Scope.everything("test")).select("load_now", Window(0, 2**62), columns=columns)
+    store.close()
+    assert [{"interfaces": "missing0", "interfaces_down": 1, "agents_alive": 0}] == rows.to_pylist()

@@ -56,7 +56,7 @@ def test_a_section_whose_keys_are_all_commented_out_is_the_default(tmp_path: Pat
         pytest.param("web: {port: abc}", "web.port", "valid integer", "port: 8050", id="type"),
         pytest.param("web: {port: 70000}", "web.port", "less than or equal to 65535", "port: 8050", id="range"),
         pytest.param("web: {prot: 1}", "web.prot", "unknown key; known here: ", "port", id="unknown key"),
-        pytest.param("wbe: {}", "wbe", "unknown key; known here: collect, ", "web", id="unknown section"),
+        pytest.param("wbe: {}", "wbe", "unknown key; known here: alerts, collect, ", "web", id="unknown section"),
         pytest.param("web: 3", "web", "valid dictionary", "", id="section that is none"),
         pytest.param(
             "storage: {seal_age: soon}", "storage.seal_age", "'soon' is not a duration", "15m", id="duration"

@@ -1,0 +1,417 @@
+"""The alert service: reads the slots that are new, judges them, keeps incidents in the store and fills the outbox.
+
+State is in the store: the newest `alert_event` of an incident is how it stands, and says who is still owed a
+message. A service that starts takes up what lasted, judges the last day of the rest again and finds the incidents
+it had, by what they are about and when. `now` is a parameter; waiting and the clock are the role's.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from zoneinfo import ZoneInfo
+
+from alerts.archive import Archive, SignalId
+from alerts.catalog import STARTER, Watched, watched
+from alerts.incidents import (
+    Incident,
+    Scope,
+    Severity,
+    State,
+    acknowledged,
+    grouped,
+    incident_id,
+    severity,
+    silenced,
+)
+from alerts.limits import BUILT_IN, Limit, LimitWatch, runbook_of
+from alerts.notify import Message, message_of
+from alerts.outbox import Delivery, Fate, Outbox
+from alerts.records import NO_ROUTE, RESOLVED, SECOND_NS, Kept, Told, row_of, stored
+from alerts.settings import AlertSettings
+from alerts.signals import Direction, Signal
+from alerts.watch import ADOPTED_AFTER_DAYS, Alert, Sensitivity, Status, Watch
+from forecast.calendar import holiday_days
+from forecast.localtime import DAY_S
+from forecast.states import mark_closed
+from storage.actions import Action, actions
+from storage.rows import batch
+from storage.schema import ActionKind
+from storage.seam import Reader, Writer
+
+REPLAYED_S = DAY_S
+"""What a start judges again."""
+_LIMITS_REPLAYED_S = (ADOPTED_AFTER_DAYS + 1) * DAY_S
+_SAME_NS = 3 * 3600 * SECOND_NS
+"""An alert judged again may begin this much earlier or later than the incident it is."""
+_REMEMBERED_NS = 2 * DAY_S * SECOND_NS
+"""How long the end of an incident is remembered here; the store keeps it."""
+_SIDES = {Direction.UP: "above", Direction.DOWN: "below"}
+_DIRECTIONS = {side: direction for direction, side in _SIDES.items()}
+
+
+@dataclass(slots=True)
+class ServiceStats:
+    """Counters for the exporter."""
+
+    signals: int = 0
+    learning: int = 0
+    no_data: int = 0
+    pending: int = 0
+    shed: int = 0
+    """Scopes for which there was no room."""
+    evaluations: int = 0
+    opened: Counter[str] = field(default_factory=Counter)
+    """Incidents by severity at their beginning."""
+    resolved: int = 0
+    judged_until_s: int = 0
+    judged_at_s: float = 0.0
+    detected: int = 0
+    detection_lag_s: float = 0.0
+    """Sum over the detected, from the beginning of what was unusual to the incident."""
+    open: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Incidents that are not over, by severity and state."""
+
+
+@dataclass(slots=True)
+class Service:
+    """One service; `step` after each slot, `deliver` in between."""
+
+    reader: Reader
+    writer: Writer
+    settings: AlertSettings
+    outbox: Outbox
+    catalog: Sequence[Watched] = STARTER
+    stats: ServiceStats = field(default_factory=ServiceStats)
+    _archive: Archive | None = None
+    _watches: dict[SignalId, Watch] = field(default_factory=dict)
+    _limit_watches: dict[tuple[str, SignalId], LimitWatch] = field(default_factory=dict)
+    _limits: dict[str, Limit] = field(default_factory=dict)
+    _incidents: dict[str, Kept] = field(default_factory=dict)
+    _unsaved: dict[str, None] = field(default_factory=dict)
+    """Ids of incidents whose last change is not in the store yet, in order."""
+    _row_ns: int = 0
+
+    def __post_init__(self) -> None:
+        self._limits = {limit.name: limit for limit in (*BUILT_IN, *(rule.limit for rule in self.settings.rules))}
+
+    @property
+    def due_s(self) -> float:
+        """When the next slot is whole and its late rows are in, UTC seconds."""
+        return self.stats.judged_until_s + self.settings.slot + self.settings.delay
+
+    def step(self, now_s: float) -> None:
+        """Judge what is whole by now, write what changed, and send."""
+        slot_s = int(self.settings.slot)
+        until_s = int(now_s - self.settings.delay) // slot_s * slot_s
+        if self._archive is None:
+            self._start(until_s, slot_s)
+        assert self._archive is not None
+        self._archive.read(self.reader, until_s)
+        current = self._judge(self._archive)
+        told = actions(self.reader, (ActionKind.SILENCE, ActionKind.ACKNOWLEDGE), int(now_s * SECOND_NS))
+        self._update(current, told, now_s)
+        self.stats.evaluations += 1
+        self.stats.shed = self._archive.shed
+        self.stats.judged_until_s, self.stats.judged_at_s = until_s, now_s
+        self.deliver(now_s)
+
+    def deliver(self, now_s: float) -> None:
+        """Send what is due, and write down the fate of each message before the next one goes out."""
+        self._save(now_s)
+        for kept in self._incidents.values():
+            for route, told in kept.routes.items():
+                self._queue(kept, route, told, now_s)
+        for delivery, fate in self.outbox.flush(now_s):
+            told = self._incidents[delivery.incident].routes[delivery.route]
+            if told.owed == delivery.phase:
+                told.owed = ""
+            if fate is Fate.SENT:
+                told.told, told.lost = delivery.phase, ""
+            else:
+                told.lost = delivery.phase
+            self._unsaved[delivery.incident] = None
+            self._save(now_s)
+        self._save(now_s)
+
+    def incidents(self) -> list[Incident]:
+        """Return the incidents that are not resolved."""
+        return [k.incident for k in self._incidents.values() if k.incident.state is not State.RESOLVED]
+
+    def _start(self, until_s: int, slot_s: int) -> None:
+        start_s = int(until_s - self.settings.history) // DAY_S * DAY_S
+        zone = ZoneInfo(self.settings.zone)
+        for kept in stored(self.reader, until_s):
+            self._row_ns = max(self._row_ns, kept.recorded_ns)
+            if kept.owes or kept.incident.state is not State.RESOLVED or _recent(kept, until_s):
+                self._incidents[kept.incident.id] = kept
+        self._archive = Archive(self.catalog, start_s, slot_s, zone, self.settings.most_scopes)
+
+    def _judge(self, archive: Archive) -> dict[str, Incident]:
+        """Return the incident of every alert, open or of late, that the watches know of."""
+        found: dict[str, Incident] = {}
+        counts: Counter[Status] = Counter()
+        by_subject: dict[tuple[str, Scope, str], list[Incident]] = {}
+        for kept in self._incidents.values():
+            one = kept.incident
+            by_subject.setdefault((one.rule, one.scope, one.direction), []).append(one)
+
+        def add(rule: str, key: SignalId, alerts: Sequence[Alert]) -> None:
+            for alert in reversed(alerts):
+                one = self._incident(rule, key, alert, archive, by_subject)
+                if (
+                    one.ended_ns is not None
+                    and one.ended_ns < archive.until_s * SECOND_NS - REPLAYED_S * SECOND_NS
+                ):
+                    break
+                found[one.id] = one
+
+        for key in archive.ids():
+            rule = watched(key.rule)
+            if rule is None:
+                continue
+            signal = archive.signal(key, rule)
+            if rule.learned:
+                watch = self._watches.get(key) or self._watch(key, rule, signal, archive, by_subject)
+                watch.advance(signal)
+                counts[watch.status] += 1
+                add(rule.rule, key, watch.alerts)
+            for limit in self._limits.values():
+                if limit.signal == key.rule and limit.scope_kind == key.scope.kind:
+                    if limit.scope_name and limit.scope_name != key.scope.name:
+                        continue
+                    add(limit.name, key, self._limit_alerts(limit, key, signal))
+        self.stats.signals = len(self._watches)
+        self.stats.learning, self.stats.no_data = counts[Status.LEARNING], counts[Status.NO_DATA]
+        self.stats.pending = counts[Status.PENDING]
+        return found
+
+    def _limit_alerts(self, limit: Limit, key: SignalId, signal: Signal) -> list[Alert]:
+        watch = self._limit_watches.get((limit.name, key))
+        if watch is None:
+            watch = self._limit_watches[limit.name, key] = LimitWatch(limit)
+            if limit.forget_s is not None or not limit.no_data:
+                watch.skip_to(max(0, len(signal) - _LIMITS_REPLAYED_S // signal.series.slot_s))
+        watch.advance(signal)
+        return watch.alerts
+
+    def _watch(
+        self,
+        key: SignalId,
+        rule: Watched,
+        signal: Signal,
+        archive: Archive,
+        by_subject: dict[tuple[str, Scope, str], list[Incident]],
+    ) -> Watch:
+        """Return a new watch: of what lasts from its beginning, else of the last day."""
+        days = archive.start_s // DAY_S
+        ahead = days + int(self.settings.history // DAY_S) + 400
+        holiday = holiday_days(self.settings.country, days, ahead) if self.settings.country else frozenset()
+        budget = self.settings.budget_per_week
+
+        def fresh() -> Watch:
+            sensitivity = Sensitivity(budget, least_volume=rule.least_volume, directions=rule.directions)
+            return Watch(sensitivity, holiday)
+
+        def history(slot: int) -> Signal:
+            return replace(signal, series=mark_closed(signal.series, history=slot))
+
+        watch = fresh()
+        lasting = [
+            one
+            for side in _DIRECTIONS
+            for one in by_subject.get((rule.rule, key.scope, side), ())
+            if one.state is not State.RESOLVED
+        ]
+        for one in lasting:
+            slot = (one.started_ns // SECOND_NS - archive.start_s) // archive.slot_s
+            if 0 < slot < len(signal) and watch.resume(history(slot + 1), _alert(one, slot)):
+                break
+            watch = fresh()
+        else:
+            before = max(0, len(signal) - REPLAYED_S // archive.slot_s)
+            watch.skip_to(before, history(before))
+        self._watches[key] = watch
+        return watch
+
+    def _incident(
+        self,
+        rule: str,
+        key: SignalId,
+        alert: Alert,
+        archive: Archive,
+        by_subject: dict[tuple[str, Scope, str], list[Incident]],
+    ) -> Incident:
+        def at(slot: int) -> int:
+            return (archive.start_s + slot * archive.slot_s) * SECOND_NS
+
+        started_ns, side = at(alert.start), _SIDES[alert.direction]
+        known = by_subject.get((rule, key.scope, side), ())
+        same = next((one for one in known if abs(one.started_ns - started_ns) <= _SAME_NS), None)
+        limit = self._limits.get(rule)
+        open_state = State.NO_DATA if limit and limit.no_data else State.FIRING
+        return Incident(
+            rule=rule,
+            signal=key.rule,
+            scope=key.scope,
+            direction=side,
+            started_ns=same.started_ns if same else started_ns,
+            observed=alert.observed,
+            expected=alert.expected,
+            low=alert.low,
+            high=alert.high,
+            score=alert.score,
+            detectable_change=alert.detectable_change,
+            n=alert.n,
+            excess=alert.excess,
+            state=open_state if alert.end is None else State.RESOLVED,
+            severity=limit.severity if limit else Severity.INFO,
+            ended_ns=None if alert.end is None else at(alert.end),
+            id=same.id if same else incident_id(rule, key.scope, started_ns),
+            cause=str(key.scope),
+        )
+
+    def _update(self, current: dict[str, Incident], told: Sequence[Action], now_s: float) -> None:
+        now_ns = int(now_s * SECOND_NS)
+        for kept in self._incidents.values():
+            # Judged again after a start and not found: it ended while nobody watched.
+            if kept.incident.state is not State.RESOLVED and kept.incident.id not in current:
+                current[kept.incident.id] = replace(kept.incident, state=State.RESOLVED, ended_ns=now_ns)
+        rated = [self._rated(one, told, now_ns) for one in current.values()]
+        still = [one for one in rated if one.state is not State.RESOLVED]
+        grouping = grouped([one for one in still if not self._explicit(one)])
+        alone = [one for one in still if self._explicit(one)]
+        for one in (*grouping, *alone, *(one for one in rated if one.state is State.RESOLVED)):
+            self._take(one, told, now_s)
+        self._forget(now_ns)
+        self.stats.open = Counter(
+            (kept.incident.severity.value, kept.incident.state.value)
+            for kept in self._incidents.values()
+            if kept.incident.state is not State.RESOLVED
+        )
+
+    def _explicit(self, one: Incident) -> bool:
+        limit = self._limits.get(one.rule)
+        return limit is not None and limit.explicit
+
+    def _rated(self, one: Incident, told: Sequence[Action], now_ns: int) -> Incident:
+        if one.rule in self._limits:
+            bad = self._limits[one.rule].severity
+        else:
+            minutes = ((one.ended_ns or now_ns) - one.started_ns) / (60 * SECOND_NS)
+            warning, critical = self.settings.warning_calls, self.settings.critical_calls
+            bad = severity(one.excess, minutes, warning=warning, critical=critical)
+        if one.state is not State.RESOLVED and acknowledged(one, told, now_ns):
+            one = replace(one, state=State.ACKNOWLEDGED)
+        kept = self._incidents.get(one.id)
+        if kept is None:
+            return replace(one, severity=bad)
+        # It does not get milder while it lasts, and what explained it still does at its end.
+        worst = max(bad, kept.incident.severity, key=list(Severity).index)
+        over = one.state is State.RESOLVED
+        return replace(
+            one, severity=worst,
+            parent_id=kept.incident.parent_id if over else one.parent_id,
+            cause=kept.incident.cause if over else one.cause,
+        )  # fmt: skip
+
+    def _take(self, one: Incident, told: Sequence[Action], now_s: float) -> None:
+        """Keep an incident as it is now, with who is owed a message of it."""
+        kept = self._incidents.get(one.id)
+        changed = kept is None
+        if kept is None:
+            kept = self._incidents[one.id] = Kept(one)
+            self.stats.opened[one.severity.value] += 1
+            if one.state is not State.RESOLVED:
+                self.stats.detected += 1
+                self.stats.detection_lag_s += max(0.0, now_s - one.started_ns / SECOND_NS)
+        old = kept.incident
+        if one.state is State.RESOLVED and old.state is not State.RESOLVED:
+            self.stats.resolved += 1
+        changed |= (one.state, one.severity, one.parent_id) != (old.state, old.severity, old.parent_id)
+        kept.incident = one
+        changed |= self._owe(kept, told, int(now_s * SECOND_NS))
+        if changed:
+            self._unsaved[one.id] = None
+
+    def _owe(self, kept: Kept, told: Sequence[Action], now_ns: int) -> bool:
+        """Note who has to be told of an incident as it stands; True where that changed."""
+        one, was = kept.incident, kept.quiet
+        quiet = silenced(one, told, now_ns)
+        kept.quiet = ""
+        if one.state is State.RESOLVED:
+            # Only who heard of it, or should have, hears of its end.
+            heard = [entry for entry in kept.routes.values() if entry.told or entry.owed]
+            kept.quiet = was
+            owed = [entry.owe(RESOLVED) for entry in heard]
+            return any(owed)
+        if one.parent_id:
+            kept.quiet = f"no: part of {one.parent_id}"
+        elif quiet is not None:
+            kept.quiet = f"no: silenced by {quiet.author}"
+        elif one.state is State.ACKNOWLEDGED:
+            kept.quiet = was
+        else:
+            routes = self.outbox.routes_for(one)
+            kept.quiet = "" if routes else NO_ROUTE
+            owed = [kept.routes.setdefault(name, Told()).owe(one.severity.value) for name in routes]
+            return any(owed) or kept.quiet != was
+        return kept.quiet != was
+
+    def _queue(self, kept: Kept, route: str, told: Told, now_s: float) -> None:
+        if not told.owed:
+            return
+        delivery = Delivery(kept.incident.id, route, told.owed)
+        if delivery not in self.outbox and not self.outbox.put(delivery, self.message(kept.incident), now_s):
+            told.owed, told.lost = "", told.owed
+            self._unsaved[kept.incident.id] = None
+
+    def message(self, one: Incident) -> Message:
+        """Return what is sent of an incident."""
+        rule, limit = watched(one.signal or one.rule), self._limits.get(one.rule)
+        title = limit.title if limit and not limit.explicit else rule.title if rule else one.rule
+        if limit and limit.explicit:
+            title = f"{limit.title} ({title})"
+        return message_of(one, title, self._links(one), limit=limit is not None)
+
+    def _links(self, one: Incident) -> dict[str, str]:
+        page = self.settings.page_url.rstrip("/")
+        base = self.settings.runbook_url.rstrip("/") or "docs/runbooks"
+        links = {"page": f"{page}/incidents/{one.id}"} if page else {}
+        return {**links, "runbook": f"{base}/{runbook_of(one.rule, one.signal)}.md"}
+
+    def _save(self, now_s: float) -> None:
+        """Write what changed; what the store does not take is written the next time."""
+        if not self._unsaved:
+            return
+        rows = []
+        for id_ in self._unsaved:
+            self._row_ns = max(int(now_s * SECOND_NS), self._row_ns + 1)
+            rows.append(row_of(self._incidents[id_], self._row_ns, self._links(self._incidents[id_].incident)))
+        self.writer.write("alert_event", batch("alert_event", rows))
+        self.writer.flush()
+        self._unsaved.clear()
+
+    def _forget(self, now_ns: int) -> None:
+        over = [
+            id_
+            for id_, kept in self._incidents.items()
+            if kept.incident.state is State.RESOLVED
+            and not kept.owes
+            and id_ not in self._unsaved
+            and (kept.incident.ended_ns or 0) < now_ns - _REMEMBERED_NS
+        ]
+        for id_ in over:
+            del self._incidents[id_]
+
+
+def _recent(kept: Kept, until_s: int) -> bool:
+    return (kept.incident.ended_ns or 0) >= until_s * SECOND_NS - _REMEMBERED_NS
+
+
+def _alert(one: Incident, slot: int) -> Alert:
+    """Return a stored incident as the alert that it was raised by."""
+    return Alert(
+        start=slot, onset=slot, end=None, direction=_DIRECTIONS[one.direction], observed=one.observed,
+        expected=one.expected, low=one.low, high=one.high, score=one.score,
+        detectable_change=one.detectable_change, n=one.n, pool=1, excess=one.excess,
+    )  # fmt: skip

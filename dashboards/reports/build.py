@@ -1,0 +1,279 @@
+"""Builds a report from the store: which questions it asks, and what their answers add up to.
+
+The reader's scope decides what can be seen; a tenant outside of it is not found, as one that does not exist.
+"""
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, fields
+from hashlib import blake2b
+
+import numpy as np
+import pyarrow as pa
+
+from collectors.tracking.privacy import NumberPrivacy, mask_uri, mask_user
+from dashboards.numbers import date_time
+from dashboards.queries.sip import counts_of
+from dashboards.queries.tables import floats, histograms, optional, rows, strings, summed, times_ns, total
+from storage.seam import OutOfScope, Reader, Window
+from telephony.codecs import lookup
+from telephony.histogram import JITTER_MS, MOS, PDD_MS, R_FACTOR
+from telephony.kpis import RegistrationCounts
+from telephony.model import Scale
+
+from .measures import VERSION, Totals, figures_of
+from .model import BadCall, Day, Incident, Report
+from .period import LATE_NS, SECOND_NS, Period
+
+WORST_CALLS = 20
+_STEPS_SECONDS = (3600, 1800, 900, 60)
+"""Steps that sums may be asked in: the largest that divides every midnight of the period."""
+_BEFORE_NS = 35 * 86_400 * SECOND_NS
+"""How long before a period an incident that touches it may have changed last."""
+_SHOWN_STATES = ("firing", "acknowledged", "resolved")
+_HASH = re.compile(r"[0-9a-f]{16}")
+
+
+Where = dict[str, tuple[str, ...]]
+
+
+def build_report(
+    reader: Reader, tenant: str, period: Period, *, now_ns: int, known: Collection[str] = ()
+) -> Report:
+    """Return the report of a tenant and period.
+
+    Args:
+        reader: Its scope must hold the tenant.
+        tenant: Whom it is of.
+        period: In the tenant's zone.
+        now_ns: When it is made; what comes later is not in it.
+        known: Tenants that exist whether or not anything is stored of them.
+
+    Raises:
+        OutOfScope: The tenant does not exist within the scope.
+        StoreError: The store cannot answer.
+    """
+    if not reader.scope.allows(tenant):
+        raise OutOfScope(f"tenant {tenant[:60]!r} not found")
+    window, before = period.elapsed(now_ns), period.compared_with(now_ns)
+    where: Where = {"tenant": (tenant,)}
+    days, totals = _days_and_totals(reader, period, window, where)
+    earlier = totals_of(reader, before, where)
+    figures = figures_of(totals, earlier)
+    empty = _why_empty(reader, tenant, period, now_ns, known) if totals.nothing else ""
+    incidents = incidents_of(reader, window, now_ns, where)
+    worst = _worst(reader, window, where)
+    final_ns = period.window.until_ns + LATE_NS
+    provisional = ""
+    if now_ns < period.window.until_ns:
+        provisional = f"the period runs until {date_time(period.window.until_ns, period.zone)}"
+    elif now_ns < final_ns:
+        provisional = f"late data is taken until {date_time(final_ns, period.zone)}"
+    said = (tenant, period.text, period.zone.key, window, before, figures, days, incidents, worst)
+    return Report(
+        id=_digest(said),
+        tenant=tenant,
+        period=period.text,
+        zone=period.zone.key,
+        since_ns=window.since_ns,
+        until_ns=window.until_ns,
+        before_since_ns=before.since_ns,
+        before_until_ns=before.until_ns,
+        provisional=provisional,
+        empty=empty,
+        figures=figures,
+        days=days,
+        incidents=incidents,
+        worst=worst,
+    )
+
+
+def totals_of(reader: Reader, window: Window, where: Where) -> Totals:
+    """Return what a window adds up to, over all tenants of the scope that `where` allows."""
+    if window.until_ns <= window.since_ns:
+        return Totals()
+    sessions = reader.sums("session_minute", window, step_seconds=0, where=where)
+    quality = reader.sums("quality_minute", window, step_seconds=0, by=("codec",), where=where)
+    return _totals(reader, window, where, sessions, quality)
+
+
+def _totals(reader: Reader, window: Window, where: Where, sessions: pa.Table, quality: pa.Table) -> Totals:
+    registers = reader.sums("registration_minute", window, step_seconds=0, where=where)
+    load = reader.load(window, step_seconds=0, where=where)
+    watched = total(load, "minutes")
+    return Totals(
+        counts=counts_of(sessions),
+        pdd_ms=_merged(sessions, "pdd_ms_histogram", PDD_MS.count),
+        r=_merged(quality, "r_histogram", R_FACTOR.count),
+        mos=_by_scale(quality),
+        jitter_ms=_merged(quality, "jitter_histogram", JITTER_MS.count),
+        degraded_seconds=float(np.nansum(floats(quality, "degraded_seconds"))),
+        expected=total(quality, "expected"),
+        lost=total(quality, "lost"),
+        registrations=RegistrationCounts(**{f.name: total(registers, f.name) for f in fields(RegistrationCounts)}),
+        peak=_only(load, "concurrent_max") if watched else None,
+        erlangs=_only(load, "erlangs") if watched else None,
+        watched_minutes=watched,
+    )
+
+
+def _days_and_totals(
+    reader: Reader, period: Period, window: Window, where: Where
+) -> tuple[tuple[Day, ...], Totals]:
+    midnights = period.midnights_ns()
+    starts = [at for at in midnights[:-1] if at < window.until_ns]
+    step = next(s for s in _STEPS_SECONDS if all(at % (s * SECOND_NS) == 0 for at in midnights))
+    sessions = reader.sums("session_minute", window, step_seconds=step, where=where)
+    quality = reader.sums("quality_minute", window, step_seconds=step, by=("codec",), where=where)
+    at_session = np.searchsorted(starts, times_ns(sessions), side="right") - 1
+    at_quality = np.searchsorted(starts, times_ns(quality), side="right") - 1
+    r = summed(histograms(quality, "r_histogram", R_FACTOR.count), at_quality, len(starts)).tolist()
+    degraded = np.zeros(len(starts))
+    np.add.at(degraded, at_quality, np.nan_to_num(floats(quality, "degraded_seconds")))
+    days = tuple(
+        Day(
+            start_ns=start,
+            counts=counts_of(sessions.filter(pa.array(at_session == i))),
+            degraded=Totals(r=r[i], degraded_seconds=float(degraded[i])).degraded,
+            r_p50=R_FACTOR.quantile(r[i], 0.5),
+            stored=bool((at_session == i).any() or (at_quality == i).any()),
+        )
+        for i, start in enumerate(starts)
+    )
+    return days, _totals(reader, window, where, sessions, quality)
+
+
+def _merged(table: pa.Table, column: str, buckets: int) -> list[int]:
+    found: list[int] = histograms(table, column, buckets).sum(axis=0).tolist()
+    return found
+
+
+def _by_scale(quality: pa.Table) -> dict[Scale, Sequence[int]]:
+    counts = histograms(quality, "mos_histogram", MOS.count)
+    scales = np.array([lookup(codec).scale for codec in strings(quality, "codec")], dtype=object)
+    merged = {scale: counts[scales == scale].sum(axis=0).tolist() for scale in set(scales.tolist())}
+    return {scale: found for scale, found in merged.items() if sum(found)}
+
+
+def _only(table: pa.Table, column: str) -> float | None:
+    return optional(table[column][0].as_py()) if table.num_rows else None
+
+
+def _why_empty(reader: Reader, tenant: str, period: Period, now_ns: int, known: Collection[str]) -> str:
+    """Return why nothing is stored; raises OutOfScope for a tenant that nothing knows."""
+    always, where = Window(0, now_ns + 1), {"tenant": (tenant,)}
+    newest = 0
+    for measurement in ("session_minute", "quality_minute", "load_minute"):
+        table = reader.select(measurement, always, columns=("time",), where=where, limit=1, newest_first=True)
+        newest = max(newest, *times_ns(table).tolist(), 0)
+    if not newest:
+        if tenant not in known:
+            raise OutOfScope(f"tenant {tenant[:60]!r} not found: nothing of it is stored")
+        return f"Nothing was ever stored of tenant {tenant}: no agent sees its traffic, or nothing maps to it."
+    seen = date_time(newest, period.zone)
+    if newest >= period.window.until_ns:
+        return (
+            f"Nothing of tenant {tenant} is stored in this period: it had no calls, or its data is older than "
+            f"what the store keeps. Its newest data is of {seen}."
+        )
+    return f"Nothing of tenant {tenant} is stored in this period: its newest data is of {seen}."
+
+
+def incidents_of(reader: Reader, window: Window, now_ns: int, where: Where) -> tuple[Incident, ...]:
+    """Return the incidents that touched a window, as they stand now, first ones first; those grouped into another
+    one of the list are told by that one.
+    """
+    asked = Window(max(window.since_ns - _BEFORE_NS, 0), now_ns + 1)
+    table = reader.latest("alert_event", asked, by=("tenant", "incident_id"), where=where)
+    started, ended, written = (_stamps(table, name) for name in ("started_at", "ended_at", "time"))
+    found = []
+    for row, start, end, at in zip(rows(table), started, ended, written, strict=True):
+        start_ns, end_ns = start or at, end or None
+        if row["state"] not in _SHOWN_STATES or start_ns >= window.until_ns:
+            continue
+        if end_ns is not None and end_ns < window.since_ns:
+            continue
+        found.append((row, start_ns, end_ns))
+    ids = {row["incident_id"] for row, _, _ in found}
+    return tuple(
+        Incident(
+            started_ns=start_ns,
+            ended_ns=end_ns,
+            severity=row["severity"],
+            state=row["state"],
+            rule=row["rule"],
+            scope=f"{row['scope_kind']} {row['scope']}",
+            message=row["message"] or "",
+            cause=row["cause"] or "",
+            n=row["n"],
+            impact_calls=optional(row["impact_calls"]),
+            impact_minutes=optional(row["impact_minutes"]),
+        )
+        for row, start_ns, end_ns in sorted(found, key=lambda each: (each[1], each[0]["incident_id"] or ""))
+        if not row["parent_id"] or row["parent_id"] not in ids or row["parent_id"] == row["incident_id"]
+    )
+
+
+def _stamps(table: pa.Table, column: str) -> list[int]:
+    """Return times as UTC nanoseconds, null as 0."""
+    found: list[int] = table[column].cast(pa.int64()).fill_null(0).to_pylist()
+    return found
+
+
+def _worst(reader: Reader, window: Window, where: Where) -> tuple[BadCall, ...]:
+    if window.until_ns <= window.since_ns:
+        return ()
+    table = reader.worst_calls(window, limit=WORST_CALLS, where=where)
+    found = []
+    for row, seen in zip(rows(table), times_ns(table, "last_seen").tolist(), strict=True):
+        if row["r_min"] is None and not row["loss_ratio"]:
+            continue
+        call = _end_of(reader, row["call_id"])
+        found.append(
+            BadCall(
+                last_seen_ns=seen,
+                reference=row["call_id"].partition("@")[0],
+                caller=masked(call.get("from_masked")),
+                callee=masked(call.get("to_masked")),
+                trunk=row["trunk"] or "",
+                codec=row["codec"] or "",
+                r_min=optional(row["r_min"]),
+                mos_min=optional(row["mos_min"]),
+                loss_ratio=optional(row["loss_ratio"]),
+                degraded=int(row["degraded_intervals"] or 0),
+                intervals=int(row["intervals"] or 0),
+                duration_s=optional(row["duration_s"]),
+                verdicts=row["verdicts"] or "",
+            )
+        )
+    return tuple(found)
+
+
+def _end_of(reader: Reader, call_id: str) -> Mapping[str, object]:
+    try:
+        return reader.call(call_id).call or {}
+    except OutOfScope:  # retention took it since
+        return {}
+
+
+def masked(number: object) -> str:
+    """Return a stored number as a report may show it: masked, also where the store keeps numbers as they are.
+
+    >>> masked("+493012345678"), masked("+4930******78"), masked("3b9f00c2aa51e07d"), masked(None)
+    ('+4930******78', '+4930******78', '3b9f00c2aa51e07d', '')
+    """
+    text = number if isinstance(number, str) else ""
+    if "*" in text or (_HASH.fullmatch(text) and not text.isdigit()):
+        return text
+    return mask_uri(text, NumberPrivacy.MASK) if ":" in text else mask_user(text, NumberPrivacy.MASK)
+
+
+def _digest(said: object) -> str:
+    def plain(value: object) -> object:
+        if isinstance(value, set | frozenset):
+            return sorted(value)
+        return asdict(value) if hasattr(value, "__dataclass_fields__") else str(value)  # type: ignore[call-overload]
+
+    text = json.dumps([VERSION, said], default=plain, sort_keys=True)
+    return blake2b(text.encode(), digest_size=6).hexdigest()
