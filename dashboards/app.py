@@ -21,7 +21,7 @@ from dashboards.access.sign_in import SignIn
 from dashboards.auth import actor_of, found_actor
 from dashboards.components.shell import not_allowed, not_found, shell
 from dashboards.components.wiring import in_browser
-from dashboards.pages import call, call_dive, capacity, live
+from dashboards.pages import call, call_dive, calls, capacity, live
 from dashboards.services import REFRESHERS, Services
 from dashboards.settings import DashboardSettings
 from dashboards.theme import stylesheet
@@ -108,6 +108,8 @@ def build_app(services: Services, personas: Mapping[str, Actor] | None = None) -
         live.register(app, services)
     with guard.area(Area.CAPACITY):
         capacity.register(app, services)
+    with guard.area(Area.CALLS):
+        calls.register(app, services)
     with guard.area(Area.CALL):
         call.register(app, services)
         call_dive.register(app, services)
@@ -138,6 +140,8 @@ def route(pathname: str | None, refresh_seconds: float, actor: Actor) -> Any:
         found = Area.LIVE, lambda: live.layout(refresh_seconds)
     elif path.rstrip("/") == Area.CAPACITY.value.href:
         found = Area.CAPACITY, lambda: capacity.layout(refresh_seconds)
+    elif path.rstrip("/") == Area.CALLS.value.href:
+        found = Area.CALLS, lambda: calls.layout(refresh_seconds)
     elif path.startswith(CALL_PREFIX) and (call_id := unquote(path.removeprefix(CALL_PREFIX))):
         found = Area.CALL, lambda: call.layout(call_id, refresh_seconds)
     if found is None:

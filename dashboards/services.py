@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dashboards.pages.call_state import CallState, load_call
+from dashboards.pages.calls_state import CallsState, load_calls
 from dashboards.pages.capacity_state import CapacityState, load_capacity
 from dashboards.pages.live_state import LiveState, load_live
 from dashboards.settings import DashboardSettings
@@ -18,6 +19,9 @@ REFRESHERS = "surgecast-refreshers"
 """Where the application keeps its running refreshers (Flask's `extensions`)."""
 CAPACITY_SECONDS = 10.0
 """A forecast changes by the slot: reading it as often as what happens now would only cost."""
+
+SEARCH_SECONDS = 15.0
+"""What was found is read, not watched: rows that move every other second cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class Services:
     live: SnapshotCache[LiveState]
     calls: SnapshotCache[CallState]
     capacity: SnapshotCache[CapacityState]
+    searches: SnapshotCache[CallsState]
     packets: Path | None = None
     """Directory of the packet buffer; None where no packets are kept on this machine."""
 
@@ -56,7 +61,13 @@ class Services:
             idle_seconds=max(settings.idle_seconds, 2 * CAPACITY_SECONDS),
             capacity=settings.max_snapshots,
         )
-        return cls(store, settings, clock, live, calls, capacity, packets)
+        searches = SnapshotCache(
+            load_calls(store, settings),
+            every_seconds=max(settings.refresh_seconds, SEARCH_SECONDS),
+            idle_seconds=max(settings.idle_seconds, 2 * SEARCH_SECONDS),
+            capacity=settings.max_snapshots,
+        )
+        return cls(store, settings, clock, live, calls, capacity, searches, packets)
 
     def refreshers(self) -> tuple[Refresher, ...]:
         """Return the background threads that keep the caches fresh, not yet started."""
@@ -64,4 +75,5 @@ class Services:
             Refresher(self.live, self.clock, "live"),
             Refresher(self.calls, self.clock, "calls"),
             Refresher(self.capacity, self.clock, "capacity"),
+            Refresher(self.searches, self.clock, "searches"),
         )

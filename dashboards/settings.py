@@ -6,11 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from dashboards.access.hosts import is_loopback
 from dashboards.access.settings import EXAMPLE_HASH, ProxySettings, UserSettings
+from dashboards.reports.settings import ReportSettings
 from storage.setting_types import Duration
 
 _LEAST_SECRET = 32
-
-from dashboards.reports.settings import ReportSettings
 
 
 class DashboardSettings(BaseModel):

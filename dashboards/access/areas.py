@@ -32,6 +32,7 @@ class Area(Enum):
     SHELL = Rule(_EVERYBODY)
     """The frame around the pages; holds no data."""
     LIVE = Rule(frozenset({Role.ENGINEER, Role.CLIENT_SUCCESS, Role.TENANT_VIEWER}), "Live", "/live")
+    CALLS = Rule(frozenset({Role.ENGINEER, Role.CLIENT_SUCCESS}), "Calls", "/calls")
     CALL = Rule(frozenset({Role.ENGINEER, Role.CLIENT_SUCCESS, Role.TENANT_VIEWER}))
     """One call, with its exports; the deep dive in it is for engineers of every tenant."""
     CAPACITY = Rule(_EVERYBODY, "Capacity", "/capacity")

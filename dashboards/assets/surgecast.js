@@ -182,6 +182,31 @@
     return shown.map((value, i) => (value && value !== values[i] ? value : noUpdate()));
   }
 
+  const CALL_CONTROLS = ["range", "tenant", "trunk", "outcome", "code", "mos", "number", "to"];
+  const DEFAULT_SPAN = "24h";
+
+  function syncCalls(search, ...values) {
+    const triggered = window.dash_clientside.callback_context.triggered.map((t) => t.prop_id);
+    const byUser = triggered.length > 0 && triggered.every((id) => id.startsWith("calls-"));
+    const query = new URLSearchParams(search || "");
+    const shown = CALL_CONTROLS.map((name, i) => {
+      if (Array.isArray(values[i])) return query.getAll(name).sort();
+      return query.get(name) || (name === "range" ? DEFAULT_SPAN : "");
+    });
+    if (!byUser) return shown.map((value, i) => (same(value, sorted(values[i])) ? noUpdate() : value));
+    const wanted = new URLSearchParams();
+    CALL_CONTROLS.forEach((name, i) => {
+      if (Array.isArray(values[i])) sorted(values[i]).forEach((value) => wanted.append(name, value));
+      else if (values[i] && !(name === "range" && values[i] === DEFAULT_SPAN)) wanted.append(name, values[i].trim());
+    });
+    const unchanged = CALL_CONTROLS.every((_, i) => same(shown[i], sorted(values[i])));
+    const text = wanted.toString();
+    if (!unchanged) window.dash_clientside.set_props("url", { search: text ? `?${text}` : "" });
+    return CALL_CONTROLS.map(noUpdate);
+  }
+
+  const sorted = (value) => (Array.isArray(value) ? value.slice().sort() : value || "");
+
   function copyLink() {
     const done = () => window.dash_clientside.set_props("copy-link-text", { children: "Copied" });
     const back = () => window.dash_clientside.set_props("copy-link-text", { children: "Copy link" });
@@ -224,7 +249,7 @@
   // --- a hidden tab asks for nothing ------------------------------------------------------------------
 
   document.addEventListener("visibilitychange", () => {
-    for (const page of ["live", "call", "capacity"]) {
+    for (const page of ["live", "call", "calls", "capacity"]) {
       if (document.getElementById(`${page}-page`)) {
         window.dash_clientside.set_props(`${page}-tick`, { disabled: document.hidden });
       }
@@ -253,6 +278,6 @@
   }, 1000);
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    surgecast: { draw, drawLadder, asTable, syncFilters, syncCapacity, copyLink, openCall, heard, markPage },
+    surgecast: { draw, drawLadder, asTable, syncFilters, syncCapacity, syncCalls, copyLink, openCall, heard, markPage },
   });
 })();
