@@ -268,7 +268,7 @@ def window(known: Baseline, pool: Pool, threshold: float, slot: int, *, first: i
     observed = float((known.observed[span] * measured).sum())
     base = float((known.base[span] * measured).sum())
     level = level_before(known, pool, slot)
-    expected = float(((known.expected[span] + level * known.weight[span]) * measured).sum())
+    expected = max(0.0, float(((known.expected[span] + level * known.weight[span]) * measured).sum()))
     middle, scale = float(pool.middle[known.hour[slot]]), float(pool.scale[known.hour[slot]])
     high = middle + scale * pool.score_at(threshold, Direction.UP)
     low = middle - scale * pool.score_at(threshold, Direction.DOWN)

@@ -17,6 +17,9 @@ from alerts.incidents import Incident, Severity, State
 from alerts.settings import RouteSettings
 
 _TIMEOUT_S = 10.0
+_SECOND_NS = 1_000_000_000
+_OPEN_NS = 30 * 86_400 * _SECOND_NS
+"""An Alertmanager ends what has no end after some minutes, unless it is told again and again."""
 _ORDER = tuple(Severity)
 _TYPES = {
     Severity.INFO: apprise.NotifyType.INFO,
@@ -129,25 +132,30 @@ class Alertmanager:
         return True
 
     def send(self, message: Message) -> None:
-        """Post the alert; the same labels at its end resolve it."""
+        """Post the alert; the same labels at its end resolve it.
+
+        What was sent as milder before is over with it: a severity is a label, and other labels are another alert.
+        """
         one = message.incident
-        labels: Mapping[str, str] = {
-            "alertname": one.rule,
-            "severity": one.severity.value,
-            "scope_kind": one.scope.kind,
-            "scope": one.scope.name,
-            "tenant": one.scope.tenant,
-            "incident": one.id,
-        }
-        alert: dict[str, object] = {
-            "labels": labels,
-            "annotations": {"summary": message.title, "description": message.body},
-            "startsAt": _rfc3339(one.started_ns),
-        }
-        if one.ended_ns is not None:
-            alert["endsAt"] = _rfc3339(one.ended_ns)
+        until_ns = one.started_ns + _OPEN_NS if one.ended_ns is None else one.ended_ns
+        alerts = [
+            {
+                "labels": {
+                    "alertname": one.rule,
+                    "severity": severity.value,
+                    "scope_kind": one.scope.kind,
+                    "scope": one.scope.name,
+                    "tenant": one.scope.tenant,
+                    "incident": one.id,
+                },
+                "annotations": {"summary": message.title, "description": message.body},
+                "startsAt": _rfc3339(one.started_ns),
+                "endsAt": _rfc3339(until_ns if severity is one.severity else one.started_ns + _SECOND_NS),
+            }
+            for severity in _ORDER[: _ORDER.index(one.severity) + 1]
+        ]
         try:
-            answer = self._client.post("/api/v2/alerts", json=[alert])
+            answer = self._client.post("/api/v2/alerts", json=alerts)
         except httpx.HTTPError as error:
             raise NotSent(f"alertmanager: {type(error).__name__}") from error
         if answer.status_code >= 300:

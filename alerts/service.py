@@ -26,11 +26,11 @@ from alerts.incidents import (
 from alerts.limits import BUILT_IN, Limit, LimitWatch, runbook_of
 from alerts.notify import Message, message_of
 from alerts.outbox import Delivery, Fate, Outbox
+from alerts.past import new_watch
 from alerts.records import NO_ROUTE, RESOLVED, SECOND_NS, Kept, Told, row_of, stored
 from alerts.settings import AlertSettings
 from alerts.signals import Direction, Signal
-from alerts.watch import ADOPTED_AFTER_DAYS, Alert, Sensitivity, Status, Watch
-from forecast.calendar import holiday_days
+from alerts.watch import ADOPTED_AFTER_DAYS, Alert, Status, Watch
 from forecast.localtime import DAY_S
 from forecast.states import mark_closed
 from storage.actions import Action, actions
@@ -135,7 +135,11 @@ class Service:
 
     def incidents(self) -> list[Incident]:
         """Return the incidents that are not resolved."""
-        return [k.incident for k in self._incidents.values() if k.incident.state is not State.RESOLVED]
+        return [kept.incident for kept in self.kept()]
+
+    def kept(self) -> list[Kept]:
+        """Return the incidents that are not resolved, with who was told."""
+        return [k for k in self._incidents.values() if k.incident.state is not State.RESOLVED]
 
     def _start(self, until_s: int, slot_s: int) -> None:
         start_s = int(until_s - self.settings.history) // DAY_S * DAY_S
@@ -203,19 +207,11 @@ class Service:
         by_subject: dict[tuple[str, Scope, str], list[Incident]],
     ) -> Watch:
         """Return a new watch: of what lasts from its beginning, else of the last day."""
-        days = archive.start_s // DAY_S
-        ahead = days + int(self.settings.history // DAY_S) + 400
-        holiday = holiday_days(self.settings.country, days, ahead) if self.settings.country else frozenset()
-        budget = self.settings.budget_per_week
-
-        def fresh() -> Watch:
-            sensitivity = Sensitivity(budget, least_volume=rule.least_volume, directions=rule.directions)
-            return Watch(sensitivity, holiday)
 
         def history(slot: int) -> Signal:
             return replace(signal, series=mark_closed(signal.series, history=slot))
 
-        watch = fresh()
+        watch = new_watch(self.settings, rule, archive, key)
         lasting = [
             one
             for side in _DIRECTIONS
@@ -226,7 +222,7 @@ class Service:
             slot = (one.started_ns // SECOND_NS - archive.start_s) // archive.slot_s
             if 0 < slot < len(signal) and watch.resume(history(slot + 1), _alert(one, slot)):
                 break
-            watch = fresh()
+            watch = new_watch(self.settings, rule, archive, key)
         else:
             before = max(0, len(signal) - REPLAYED_S // archive.slot_s)
             watch.skip_to(before, history(before))

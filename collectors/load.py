@@ -33,6 +33,16 @@ class WireSetup:
         return ", ".join(self.interfaces[:_NAMED_INTERFACES]) + (f" and {beyond} more" if beyond > 0 else "")
 
 
+@dataclass(frozen=True, slots=True)
+class StoreBacklog:
+    """What the store has yet to take, and what it never will."""
+
+    spool_rows: int = 0
+    spool_oldest_ns: int | None = None
+    rows_shed: int = 0
+    """Since the start."""
+
+
 class LoadRows:
     """Makes the rows; counts in them are since the previous ones."""
 
@@ -41,6 +51,8 @@ class LoadRows:
         """What the sources read, refused and lost since start; set by whoever runs them."""
         self.wire = WireSetup()
         """Set by whoever opens the interfaces."""
+        self.backlog: Callable[[], StoreBacklog] = StoreBacklog
+        """Asked of the writer; set by whoever opens it."""
         self._labeller = labeller
         self._calls = calls
         self._agents = agents
@@ -50,6 +62,7 @@ class LoadRows:
         self._captured = SourceStats()
         self._shed = 0
         self._unmatched = 0
+        self._store_shed = 0
 
     def take(self, now_ns: int, *, shed: int, unmatched: int) -> list[Row]:
         """Return the rows of now; `shed` and `unmatched` are totals since start."""
@@ -99,6 +112,7 @@ class LoadRows:
                 "drops_softnet": now.softnet_drops - before.softnet_drops,
                 "interfaces_down": now.interfaces_down,
                 **self._wire(),
+                **self._store(now_ns),
             },
         )
 
@@ -113,6 +127,16 @@ class LoadRows:
             "frames_refused": refused - refused_before,
             "interfaces": self.wire.names(),
             "may_capture": self.wire.may_capture,
+        }
+
+    def _store(self, now_ns: int) -> dict[str, object]:
+        backlog = self.backlog()
+        shed_before, self._store_shed = self._store_shed, backlog.rows_shed
+        oldest_ns = backlog.spool_oldest_ns
+        return {
+            "spool_rows": backlog.spool_rows,
+            "spool_age_s": 0.0 if oldest_ns is None else max(0.0, (now_ns - oldest_ns) / 1e9),
+            "store_rows_shed": backlog.rows_shed - shed_before,
         }
 
     @staticmethod

@@ -77,6 +77,10 @@ class CaptureHealth:
     errors: int | None = None
     duplicates: int | None = None
     unmatched: int | None = None
+    spool_rows: int | None = None
+    """Rows that wait on the collector's disk for the store, as of its newest row."""
+    spool_age_s: float | None = None
+    store_rows_shed: int | None = None
     newest_ns: int | None = None
     measured: Ratio | None = None
     """Calls up whose media somebody reports on, of all calls up."""

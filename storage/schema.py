@@ -214,6 +214,9 @@ LOAD_NOW = _measure(
         "interfaces": _S,  # names of those configured; empty: none
         "interfaces_down": _I,
         "may_capture": _B,  # the process has CAP_NET_RAW
+        "spool_rows": _I,  # wait on disk for the store to come back
+        "spool_age_s": _F,  # of the oldest of them
+        "store_rows_shed": _I,  # lost because store, spool and memory were full
     },
 )
 """Each 2 s: one row per tenant (its calls), one per capture agent and one of the collector (pool `capture`, tenant

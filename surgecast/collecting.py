@@ -16,7 +16,7 @@ from collectors.capture.base import BatchQueue, CaptureError, PacketBufferStats,
 from collectors.capture.interfaces import open_interfaces
 from collectors.capture.listeners import open_listeners
 from collectors.capture.tpacket import may_capture
-from collectors.load import WireSetup
+from collectors.load import StoreBacklog, WireSetup
 from collectors.pipeline import Pipeline, PipelineSettings
 from collectors.publish import StoreSink
 from collectors.settings import CollectorSettings
@@ -27,7 +27,7 @@ from collectors.tracking.tracked_call import CallSettings
 from storage.embedded.status import StoreFigures
 from storage.embedded.store import EmbeddedStore
 from storage.open import open_store
-from storage.seam import StoreError, WriterHealth
+from storage.seam import StoreError, Writer, WriterHealth
 from storage.settings import StorageSettings
 
 log = structlog.get_logger()
@@ -208,6 +208,7 @@ def collecting(settings: CollectorSettings, storage: StorageSettings) -> Iterato
         sink = StoreSink(writer, time.monotonic)
         labeller = labeller_of(settings)
         pipeline = Pipeline(labeller, pools_of(settings), sink, pipeline_settings(settings, labeller))
+        pipeline.load.backlog = lambda: _backlog(writer, sink)
         pipeline.load.wire = WireSetup(tuple(i.name for i in settings.interfaces), may_capture())
         try:
             interfaces = open_interfaces(settings.interfaces, pipeline.rtp.tables, tap)
@@ -219,3 +220,8 @@ def collecting(settings: CollectorSettings, storage: StorageSettings) -> Iterato
         for interface in interfaces:
             opened.callback(interface.close)
         yield Collector([*sources, *interfaces], pipeline, sink, store.maintain, kept, writer.health, stored)
+
+
+def _backlog(writer: Writer, sink: StoreSink) -> StoreBacklog:
+    health = writer.health()
+    return StoreBacklog(health.spool_rows, health.spool_oldest_ns, sink.rows_shed)

@@ -39,6 +39,7 @@ def health_strip(view: CaptureHealth, now_ns: int, zone: ZoneInfo) -> list[Any]:
         ),
         _clocks(view.agents),
         _measured(view),
+        _store(view),
         _age(view, now_ns, zone),
     ]
     return [
@@ -113,6 +114,21 @@ def _measured(view: CaptureHealth) -> html.Div:
         detail=f"{count(round(ratio.numerator))} / {count(round(ratio.denominator))} up",
         tone="warn" if ratio.enough and ratio.value < _MEASURED_WARN else "",
         hint="Calls up whose media somebody reports on. A young call has no report yet.",
+    )
+
+
+def _store(view: CaptureHealth) -> html.Div:
+    waiting, shed = view.spool_rows, view.store_rows_shed
+    if waiting is None or shed is None:
+        return strip_cell("Store", UNKNOWN_TEXT)
+    detail = f"oldest {duration(round(view.spool_age_s or 0))}" if waiting else "nothing waits"
+    return strip_cell(
+        "Store",
+        f"{count(shed)} lost" if shed else f"{count(waiting)} waiting" if waiting else "in step",
+        detail=detail,
+        tone="bad" if shed else "warn" if waiting else "ok",
+        hint="Rows that wait on the collector's disk while the store is away or slow; lost are those for which "
+        "store, disk and memory had no room in the last minute.",
     )
 
 

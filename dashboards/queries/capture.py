@@ -1,6 +1,7 @@
 """Views of capture health and load, from the 2 s rows and the load minutes."""
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from dashboards.numbers import SECOND_NS
@@ -63,9 +64,19 @@ def capture_health(context: Context, now: pa.Table | None, scope: Scope, status:
         errors=in_last_minute("errors"),
         duplicates=in_last_minute("duplicates"),
         unmatched=in_last_minute("unmatched_reports"),
+        spool_rows=_last(now, mine, newest, "spool_rows"),
+        spool_age_s=_last(now, mine, newest, "spool_age_s"),
+        store_rows_shed=in_last_minute("store_rows_shed"),
         newest_ns=newest,
         measured=_measured(context, now),
     )
+
+
+def _last(now: pa.Table, mine: npt.NDArray[np.bool_], newest: int, column: str) -> int:
+    """Return the sum over the collectors' newest rows."""
+    nodes = np.array(strings(now, "node"), dtype=object)
+    rows = mine & (nodes == COLLECTOR_NODE) & (times_ns(now) > newest - round(_ROW_SECONDS * SECOND_NS))
+    return int(ints(now, column)[rows].sum())
 
 
 def _measured(context: Context, now: pa.Table) -> Ratio | None:

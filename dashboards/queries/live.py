@@ -45,6 +45,9 @@ _NOW_COLUMNS = (
     "drops_ring",
     "drops_softnet",
     "rtp_packets",
+    "spool_rows",
+    "spool_age_s",
+    "store_rows_shed",
 )
 _NOW_LIMIT = 200_000
 _WIRE_COLUMNS = (

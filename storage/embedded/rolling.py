@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 from storage.checks import sums_schema
 from storage.embedded.catalog import Snapshot
@@ -33,20 +34,26 @@ _EVERYTHING = Scope.everything("rollups")
 class Rolling:
     """Keeps the rollups of one store up to its segments."""
 
-    def __init__(self, layout: Layout, database: Callable[[], Database], stats: StoreStats) -> None:
+    def __init__(self, layout: Layout, open_database: Callable[[], Database], stats: StoreStats) -> None:
         self._layout = layout
-        self._database = database
+        self._open_database = open_database
         self._stats = stats
 
     def turn(self, now_ns: int) -> None:
         """Make what is missing, newest days first, delete what is outdated; raises OSError, StoreUnavailable."""
         for measurement in ROLLED:
             self._drop_orphans(measurement)
-        left = _SPANS_A_TURN
-        for measurement, span in self._missing(now_ns):
-            if not left:
-                return
-            left -= self._roll(measurement, span)
+        # A database of its own, for the turn alone: what DuckDB caches would stay with a process that seldom asks.
+        with ExitStack() as opened:
+            database: Database | None = None
+            left = _SPANS_A_TURN
+            for measurement, span in self._missing(now_ns):
+                if not left:
+                    return
+                if database is None:
+                    database = self._open_database()
+                    opened.callback(database.close)
+                left -= self._roll(database, measurement, span)
 
     def _missing(self, now_ns: int) -> Iterator[tuple[Measurement, Window]]:
         for measurement in ROLLED:
@@ -64,7 +71,7 @@ class Rolling:
                     if span not in held and fingerprint(segments, span) != _NOTHING:
                         yield measurement, span
 
-    def _roll(self, measurement: Measurement, span: Window) -> bool:
+    def _roll(self, database: Database, measurement: Measurement, span: Window) -> bool:
         """Make the rollups of a span, unless rows of it wait in a log; tell whether they were made."""
         tags = list(measurement.tags)
         schema = sums_schema(measurement, tags)
@@ -80,7 +87,7 @@ class Rolling:
                 write_rollup(self._layout, measurement.name, step, span, mark, sums)
             return True
 
-        made = self._database().ask(_EVERYTHING, measurement, span, None, question)
+        made = database.ask(_EVERYTHING, measurement, span, None, question)
         self._stats.rollups_made += made
         return made
 

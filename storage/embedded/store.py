@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Lock
 
 from storage.embedded.format import FORMAT, check_format
+from storage.embedded.giveback import give_back
 from storage.embedded.layout import Layout, is_writer_name
 from storage.embedded.lock import UPKEEP, WriterLock
 from storage.embedded.reader import EmbeddedReader
@@ -40,7 +41,7 @@ class EmbeddedStore:
             raise StoreUnavailable(f"store {root}: {error.strerror}") from error
         self._writers: dict[str, EmbeddedWriter] = {}
         self._database: Database | None = None
-        self._rolling = Rolling(self._layout, self._open_database, self.stats)
+        self._rolling = Rolling(self._layout, self._new_database, self.stats)
         self._lock = Lock()
         self._upkeep_lock = Lock()
         self._upkeep = Upkeep(self._layout, self._settings, self.stats)
@@ -77,6 +78,8 @@ class EmbeddedStore:
                 self._rolling.turn(now_ns)
             except OSError as error:
                 raise StoreUnavailable(f"store {self._layout.root}: {error}") from error
+            finally:
+                give_back()
 
     def status(self, now_ns: int) -> StoreStatus:
         """Return what the store holds and what goes next; raises StoreUnavailable."""
@@ -120,8 +123,11 @@ class EmbeddedStore:
     def _open_database(self) -> Database:
         with self._lock:
             if self._database is None:
-                self._database = Database(self._layout, self._settings, self.stats)
+                self._database = self._new_database()
             return self._database
+
+    def _new_database(self) -> Database:
+        return Database(self._layout, self._settings, self.stats)
 
     def _check_open(self) -> None:
         if self._closed:

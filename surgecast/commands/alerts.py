@@ -9,11 +9,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import typer
 
 from alerts.backtest import Report, backtest
-from alerts.catalog import watched
+from alerts.catalog import STARTER, Rule, watched
 from alerts.incidents import Incident, Scope, Severity
+from alerts.limits import BUILT_IN, runbook_of
 from alerts.notify import NotSent, message_of
 from alerts.outbox import Outbox
-from alerts.records import stored
+from alerts.past import PastAlert, try_learned, try_limit
+from alerts.records import SECOND_NS, stored
 from alerts.service import Service
 from alerts.watch import Alert
 from forecast.calendar import UnknownCountry
@@ -24,6 +26,7 @@ from storage.seam import Scope as StoreScope
 from surgecast.commands.output import AsJson, iso_time, print_json, print_table, shown, stderr
 from surgecast.commands.stored import AsTenant
 from surgecast.commands.stored import stored as opened
+from surgecast.commands.times import parse_time
 from surgecast.config import ConfigFile, StoreUrl, load_settings
 from surgecast.errors import CommandError, Exit
 from surgecast.roles.alert import WRITER_NAME, sinks_of
@@ -146,7 +149,7 @@ def run_command(
             writer.close()
     finally:
         place.close()
-    rows = [_incident_row(one, "") for one in service.incidents()]
+    rows = [_incident_row(kept.incident, kept.notified) for kept in service.kept()]
     if outbox.last_error:
         stderr.print(outbox.last_error, markup=False)
     if as_json:
@@ -174,11 +177,77 @@ def _deliver(service: Service, deadline_s: float) -> None:
 
 
 @app.command("test")
-def send_test(config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Send a test message over every route; exit code 6 where one is not taken.
+def try_command(
+    rule: Annotated[str, typer.Argument(help="A rule; without one a test message is sent.")] = "",
+    since: Annotated[str, typer.Option("--from", help="Start: -1d, 2026-11-20, 2026-11-20T08:00:00Z.")] = "-1d",
+    until: Annotated[str, typer.Option("--to", help="End (exclusive): now, -5m, or a time.")] = "now",
+    config: ConfigFile = None,
+    store: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try a rule on the past: the alerts that it would have raised. Nothing is written or sent.
 
-    Example: surgecast alerts test -c /etc/surgecast.yaml
+    Without a rule, send a test message over every route; exit code 6 where one is not taken.
+
+    Examples: surgecast alerts test carrier_a_answers --from -7d -c /etc/surgecast.yaml
+
+    surgecast alerts test -c /etc/surgecast.yaml
     """
+    if rule:
+        _try_rule(rule, since, until, config, store, as_json)
+    else:
+        _send_test(config, as_json)
+
+
+def _try_rule(name: str, since: str, until: str, config: Path | None, store: str | None, as_json: bool) -> None:
+    settings = load_settings(config).alerts
+    now_ns = time.time_ns()
+    since_s, until_s = parse_time(since, now_ns) // SECOND_NS, parse_time(until, now_ns) // SECOND_NS
+    if until_s - since_s < settings.slot:
+        raise CommandError(f"--from {since} is not a slot before --to {until}", Exit.USAGE)
+    limits = {limit.name: limit for limit in (*BUILT_IN, *(one.limit for one in settings.rules))}
+    learned = {w.rule: w for w in STARTER if w.learned}
+    known = learned.get(Rule(name)) if name in list(Rule) else None
+    if name not in limits and known is None:
+        names = ", ".join((*limits, *learned))
+        raise CommandError(f"no rule {name[:60]!r}; there is {names}", Exit.NOT_FOUND)
+    with opened(config, store, None) as reader:
+        if known is not None:
+            trial = try_learned(reader, settings, known, since_s, until_s)
+        else:
+            trial = try_limit(reader, settings, limits[name], since_s, until_s)
+    rows = [_trial_row(one) for one in trial.alerts]
+    if as_json:
+        print_json({"rule": name, "alerts": rows, "scopes": trial.signals, "learning": trial.learning})
+        return
+    columns = ("start", "end", "scope_kind", "scope", "direction", "observed", "expected", "low", "high", "n")
+    short = f", {trial.learning} of them with too little history" if trial.learning else ""
+    print_table(
+        columns, [[row[column] for column in columns] for row in rows],
+        f"{name}: {len(rows)} alerts in {trial.signals} scopes{short}",
+    )  # fmt: skip
+
+
+def _trial_row(one: PastAlert) -> dict[str, Any]:
+    alert = one.alert
+    return {
+        "start": iso_time(one.start_s * SECOND_NS),
+        "end": None if one.end_s is None else iso_time(one.end_s * SECOND_NS),
+        "scope_kind": one.scope.kind,
+        "scope": one.scope.name,
+        "direction": alert.direction.value,
+        "observed": alert.observed,
+        "expected": alert.expected,
+        "low": alert.low,
+        "high": alert.high,
+        "score": alert.score,
+        "detectable_change": alert.detectable_change,
+        "n": alert.n,
+        "excess": alert.excess,
+    }
+
+
+def _send_test(config: Path | None, as_json: bool) -> None:
     settings = load_settings(config)
     sinks = sinks_of(settings.alerts)
     if not sinks:
@@ -252,4 +321,5 @@ def _incident_row(one: Incident, notified: str) -> dict[str, Any]:
         "cause": one.cause,
         "parent": one.parent_id,
         "notified": notified,
+        "runbook": f"docs/runbooks/{runbook_of(one.rule, one.signal)}.md",
     }

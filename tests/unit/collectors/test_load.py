@@ -7,7 +7,7 @@ from rtp_frames import ethernet, frames_of, ipv4, rtp, udp
 from rtp_reference import Sent
 
 from collectors.capture.base import SourceStats
-from collectors.load import CAPTURE_POOL, COLLECTOR_NODE, LoadRows, WireSetup
+from collectors.load import CAPTURE_POOL, COLLECTOR_NODE, LoadRows, StoreBacklog, WireSetup
 from collectors.tracking.agents import ALIVE_NS
 from collectors.tracking.labels import Labeller, NodeRule
 from storage.rows import batch
@@ -33,6 +33,15 @@ def test_the_collectors_figures_are_differences() -> None:
     names = ("frames", "errors", "drops_kernel", "drops_queue", "drops_table", "unmatched_reports")
     assert (10, 2, 3, 1, 5, 7) == tuple(first[name] for name in names)
     assert (4, 1, 0, 0, 0, 2) == tuple(second[name] for name in names)
+
+
+def test_what_the_store_has_yet_to_take_is_told() -> None:
+    load = fed([])
+    load.backlog = lambda: StoreBacklog(spool_rows=7, spool_oldest_ns=START_NS - 4_000_000_000, rows_shed=3)
+    first, second = (by_node(load.take(START_NS, shed=0, unmatched=0))[COLLECTOR_NODE] for _ in range(2))
+    assert (7, 4.0, 3, 0) == (
+        first["spool_rows"], first["spool_age_s"], first["store_rows_shed"], second["store_rows_shed"]
+    )  # fmt: skip
 
 
 def test_agents_are_counted_until_they_fall_silent() -> None:
