@@ -41,8 +41,7 @@ from storage.seam import Reader, Writer
 REPLAYED_S = DAY_S
 """What a start judges again."""
 _LIMITS_REPLAYED_S = (ADOPTED_AFTER_DAYS + 1) * DAY_S
-_SAME_NS = 3 * 3600 * SECOND_NS
-"""An alert judged again may begin this much earlier or later than the incident it is."""
+_EVER_NS = 2**63 - 1
 _REMEMBERED_NS = 2 * DAY_S * SECOND_NS
 """How long the end of an incident is remembered here; the store keeps it."""
 _SIDES = {Direction.UP: "above", Direction.DOWN: "below"}
@@ -167,7 +166,7 @@ class Service:
                     and one.ended_ns < archive.until_s * SECOND_NS - REPLAYED_S * SECOND_NS
                 ):
                     break
-                found[one.id] = one
+                found.setdefault(one.id, one)  # the newest of an incident that was judged to be two
 
         for key in archive.ids():
             rule = watched(key.rule)
@@ -241,8 +240,14 @@ class Service:
             return (archive.start_s + slot * archive.slot_s) * SECOND_NS
 
         started_ns, side = at(alert.start), _SIDES[alert.direction]
-        known = by_subject.get((rule, key.scope, side), ())
-        same = next((one for one in known if abs(one.started_ns - started_ns) <= _SAME_NS), None)
+        ended_ns = None if alert.end is None else at(alert.end)
+        # Judged again it may begin and end a little earlier or later: what shares a time with it is the same.
+        known = [
+            one
+            for one in by_subject.get((rule, key.scope, side), ())
+            if (one.ended_ns or _EVER_NS) > started_ns and one.started_ns < (ended_ns or _EVER_NS)
+        ]
+        same = min(known, key=lambda one: abs(one.started_ns - started_ns), default=None)
         limit = self._limits.get(rule)
         open_state = State.NO_DATA if limit and limit.no_data else State.FIRING
         return Incident(
@@ -261,7 +266,7 @@ class Service:
             excess=alert.excess,
             state=open_state if alert.end is None else State.RESOLVED,
             severity=limit.severity if limit else Severity.INFO,
-            ended_ns=None if alert.end is None else at(alert.end),
+            ended_ns=ended_ns,
             id=same.id if same else incident_id(rule, key.scope, started_ns),
             cause=str(key.scope),
         )

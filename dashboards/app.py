@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 from dash import Dash, Input, Output, State, html
 from flask import Flask, Response, jsonify, request
@@ -21,7 +22,8 @@ from dashboards.access.sign_in import SignIn
 from dashboards.auth import actor_of, found_actor
 from dashboards.components.shell import not_allowed, not_found, shell
 from dashboards.components.wiring import in_browser
-from dashboards.pages import call, call_dive, calls, capacity, live
+from dashboards.pages import call, call_dive, calls, capacity, live, tenant_pages
+from dashboards.reports import exports
 from dashboards.services import REFRESHERS, Services
 from dashboards.settings import DashboardSettings
 from dashboards.theme import stylesheet
@@ -46,6 +48,7 @@ _INDEX = """<!DOCTYPE html>
 CALL_PREFIX = "/call/"
 GUARD = "surgecast-guard"
 """Where the application keeps its guard (Flask's `extensions`)."""
+TENANT_PREFIX = "/tenant/"
 
 
 def create_app(
@@ -53,6 +56,7 @@ def create_app(
     settings: DashboardSettings,
     clock: Callable[[], int],
     packets: Path | None = None,
+    tenant_zone: Callable[[str], ZoneInfo] | None = None,
     personas: Mapping[str, Actor] | None = None,
 ) -> Dash:
     """Return the application with its background refreshers running; `server.WebServer.close` stops them.
@@ -62,9 +66,10 @@ def create_app(
         settings: of the web role.
         clock: UTC nanoseconds.
         packets: directory of the packet buffer, where packets are kept on this machine.
+        tenant_zone: the zone in which a tenant's days are counted; that of the pages where it is not given.
         personas: actors that anybody may become without a password; the demo's alone.
     """
-    services = Services.of(store, settings, clock, packets)
+    services = Services.of(store, settings, clock, packets, tenant_zone)
     app = build_app(services, personas)
     refreshers = services.refreshers()
     for refresher in refreshers:
@@ -113,6 +118,10 @@ def build_app(services: Services, personas: Mapping[str, Actor] | None = None) -
     with guard.area(Area.CALL):
         call.register(app, services)
         call_dive.register(app, services)
+    with guard.area(Area.BODY):
+        tenant_pages.register(app, services)
+    with guard.area(Area.TENANTS):
+        exports.register(app.server, services)
     with guard.area(Area.EVENTS):
         api_events.register(app.server, services)
     with guard.public():
@@ -144,6 +153,12 @@ def route(pathname: str | None, refresh_seconds: float, actor: Actor) -> Any:
         found = Area.CALLS, lambda: calls.layout(refresh_seconds)
     elif path.startswith(CALL_PREFIX) and (call_id := unquote(path.removeprefix(CALL_PREFIX))):
         found = Area.CALL, lambda: call.layout(call_id, refresh_seconds)
+    elif path.rstrip("/") == Area.TENANTS.value.href:
+        found = Area.TENANTS, lambda: tenant_pages.layout("tenants", "", refresh_seconds)
+    elif path.rstrip("/") == Area.EXECUTIVE.value.href:
+        found = Area.EXECUTIVE, lambda: tenant_pages.layout("executive", "", refresh_seconds)
+    elif path.startswith(TENANT_PREFIX) and (tenant := unquote(path.removeprefix(TENANT_PREFIX))):
+        found = Area.TENANTS, lambda: tenant_pages.layout("tenant", tenant, refresh_seconds)
     if found is None:
         return not_found(f"There is no page {path}.")
     area, layout = found

@@ -6,7 +6,9 @@ Callbacks are thin over this, so they can be called without a browser.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+from dashboards.pages.body_state import Body, load_body
 from dashboards.pages.call_state import CallState, load_call
 from dashboards.pages.calls_state import CallsState, load_calls
 from dashboards.pages.capacity_state import CapacityState, load_capacity
@@ -23,6 +25,9 @@ CAPACITY_SECONDS = 10.0
 SEARCH_SECONDS = 15.0
 """What was found is read, not watched: rows that move every other second cannot be."""
 
+BODY_SECONDS = 60.0
+"""Figures of days and weeks do not change by the second."""
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -35,12 +40,25 @@ class Services:
     calls: SnapshotCache[CallState]
     capacity: SnapshotCache[CapacityState]
     searches: SnapshotCache[CallsState]
+    bodies: SnapshotCache[Body]
+    """Of the pages that are one block each: tenants, a tenant, the executive page."""
     packets: Path | None = None
     """Directory of the packet buffer; None where no packets are kept on this machine."""
+    tenant_zone: Callable[[str], ZoneInfo] | None = None
+    """The zone in which a tenant's days are counted; None: that of the pages."""
+
+    def zone_of(self, tenant: str) -> ZoneInfo:
+        """Return the zone in which a tenant's days are counted."""
+        return self.tenant_zone(tenant) if self.tenant_zone else self.settings.time_zone
 
     @classmethod
     def of(
-        cls, store: Store, settings: DashboardSettings, clock: Callable[[], int], packets: Path | None = None
+        cls,
+        store: Store,
+        settings: DashboardSettings,
+        clock: Callable[[], int],
+        packets: Path | None = None,
+        tenant_zone: Callable[[str], ZoneInfo] | None = None,
     ) -> "Services":
         """Put a store behind caches; nothing is read until somebody looks."""
         live = SnapshotCache(
@@ -67,7 +85,13 @@ class Services:
             idle_seconds=max(settings.idle_seconds, 2 * SEARCH_SECONDS),
             capacity=settings.max_snapshots,
         )
-        return cls(store, settings, clock, live, calls, capacity, searches, packets)
+        bodies = SnapshotCache(
+            load_body(store, settings, tenant_zone),
+            every_seconds=max(settings.refresh_seconds, BODY_SECONDS),
+            idle_seconds=max(settings.idle_seconds, 2 * BODY_SECONDS),
+            capacity=settings.max_snapshots,
+        )
+        return cls(store, settings, clock, live, calls, capacity, searches, bodies, packets, tenant_zone)
 
     def refreshers(self) -> tuple[Refresher, ...]:
         """Return the background threads that keep the caches fresh, not yet started."""
@@ -76,4 +100,5 @@ class Services:
             Refresher(self.calls, self.clock, "calls"),
             Refresher(self.capacity, self.clock, "capacity"),
             Refresher(self.searches, self.clock, "searches"),
+            Refresher(self.bodies, self.clock, "bodies"),
         )

@@ -142,7 +142,9 @@ def stylesheet() -> str:
     ):
         values = "".join(f"  --{name}: {value};\n" for name, value in TOKENS[scheme].items())
         blocks.append(f"{selector} {{\n  color-scheme: {scheme.value};\n{fonts}{values}}}\n")
-    return "".join(blocks)
+    # Paper is white, whatever the screen was: the light block again, for the dark scheme too.
+    light = blocks[0].replace(":root {", ':root, :root[data-mantine-color-scheme="dark"] {', 1)
+    return "".join((*blocks, f"@media print {{\n{light}}}\n"))
 
 
 def plotly_template(scheme: Scheme) -> dict[str, Any]:

@@ -117,6 +117,10 @@ class ForecastServiceSettings(ForecastSettings):
         """Return the seconds of a kind's slots: sessions by trunk may be kept by the hour."""
         return max(self.slot_s, 3600) if kind is Kind.TRUNK else self.slot_s
 
+    def tenant_zone(self, tenant: str) -> ZoneInfo:
+        """Return the zone in which a tenant's days are counted."""
+        return self.zone_of(SeriesId(Kind.TENANT, tenant, Signal.ARRIVALS))
+
     def zone_of(self, key: SeriesId) -> ZoneInfo:
         """Return the zone by whose clock a series goes."""
         return ZoneInfo(self._clock(key).zone or self.zone)

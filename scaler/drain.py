@@ -12,7 +12,7 @@ stopped. Replicas are lowered by the caller, with its own checks. Time is a para
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import takewhile
@@ -21,7 +21,7 @@ from typing import Protocol
 import structlog
 
 from scaler.relay import RelayControl, RelayError
-from scaler.target import DrainMark, Pod, PodMarks, TargetState
+from scaler.target import DrainMark, Pod, PodMarks, TargetConflict, TargetState
 
 log = structlog.get_logger()
 
@@ -38,7 +38,6 @@ class DrainStats:
     removed: int = 0
     given_up_calls: int = 0
     """Calls of pods that were let go at their deadline."""
-    wrong_victims: int = 0
     relay_errors: int = 0
 
 
@@ -144,8 +143,17 @@ class _Expected:
 class Drainer:
     """Empties the pods of one pool; call `step` each round, and `lowered` after replicas were written."""
 
-    def __init__(self, marks: PodMarks, relays: RelayControl, order: VictimOrder, deadline_s: float) -> None:
+    def __init__(
+        self,
+        marks: PodMarks,
+        relays: RelayControl,
+        order: VictimOrder,
+        deadline_s: float,
+        may_write: Callable[[], bool],
+    ) -> None:
+        """`may_write` is asked right before each command to a relay: the lease's fence."""
         self.stats = DrainStats()
+        self._may_write = may_write
         self._marks, self._relays, self._order, self._deadline_s = marks, relays, order, deadline_s
         self._removal = Removal(0)
         self._standings: list[Standing] = []
@@ -186,7 +194,6 @@ class Drainer:
         stayed, strangers = expected.victims & there, expected.before - expected.victims - there
         if not (stayed and strangers):
             return ""
-        self.stats.wrong_victims += min(len(stayed), len(strangers))
         return f"wrong_victim: {_names(strangers)} went in place of {_names(stayed)}"
 
     def _calls(self, pods: list[Pod], count: int) -> dict[str, int]:
@@ -222,12 +229,17 @@ class Drainer:
                 mark = DrainMark(mark.since_s, self._relays.limit(pod.address))
             # Noted before it is done: whoever comes after us knows what to undo.
             self._note(pod, mark)
-            self._relays.set_limit(pod.address, 0)
+            self._set_limit(pod, 0)
             return Standing(pod, mark.since_s, stopped=True, sessions=self._relays.sessions(pod.address))
         except RelayError as error:
             self._failed(pod, error)
             self._note(pod, mark)
             return Standing(pod, mark.since_s, stopped=False, sessions=None)
+
+    def _set_limit(self, pod: Pod, limit: int) -> None:
+        if not self._may_write():
+            raise TargetConflict(f"relay of {pod.name}: another instance leads")
+        self._relays.set_limit(pod.address, limit)
 
     def _note(self, pod: Pod, mark: DrainMark) -> None:
         if mark != pod.drain:
@@ -252,7 +264,7 @@ class Drainer:
             return
         if pod.drain.limit is not None and pod.address:
             try:
-                self._relays.set_limit(pod.address, pod.drain.limit)
+                self._set_limit(pod, pod.drain.limit)
             except RelayError as error:
                 self._failed(pod, error)
                 return

@@ -42,7 +42,8 @@ class ScaleMetrics(Collector):
             value=stats.conflicts,
         )
         errors = CounterMetricFamily("surgecast_scale_errors", "Troubles with targets, by kind.", labels=["kind"])
-        for kind, count in sorted(stats.errors.copy().items()):
+        # There from the start, for it is the one to be told of when it first happens.
+        for kind, count in sorted(({"wrong_victim": 0} | stats.errors).items()):
             errors.add_metric([kind], count)
         yield errors
         yield from _pools(stats.last.copy(), stats.draining.copy())

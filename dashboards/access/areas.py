@@ -35,6 +35,11 @@ class Area(Enum):
     CALLS = Rule(frozenset({Role.ENGINEER, Role.CLIENT_SUCCESS}), "Calls", "/calls")
     CALL = Rule(frozenset({Role.ENGINEER, Role.CLIENT_SUCCESS, Role.TENANT_VIEWER}))
     """One call, with its exports; the deep dive in it is for engineers of every tenant."""
+    TENANTS = Rule(frozenset({Role.ENGINEER, Role.CLIENT_SUCCESS, Role.TENANT_VIEWER}), "Tenants", "/tenants")
+    """The tenants, the page of each, and its reports as files."""
+    EXECUTIVE = Rule(frozenset({Role.ENGINEER, Role.EXECUTIVE}), "Executive", "/executive")
+    BODY = Rule(_EVERYBODY - {Role.OPERATOR})
+    """The callback that tenants and executives' pages share; it asks for the area of the page that it is of."""
     CAPACITY = Rule(_EVERYBODY, "Capacity", "/capacity")
     EVENTS = Rule(_EVERYBODY, writers=frozenset({Role.ENGINEER, Role.OPERATOR}))
     """Events over HTTP."""

@@ -16,7 +16,7 @@ _PAGE = """<!DOCTYPE html>
 <script src="/assets/boot.js"></script>
 <link rel="stylesheet" href="/tokens.css">
 <link rel="stylesheet" href="/assets/1-base.css">
-<link rel="stylesheet" href="/assets/4-sign-in.css">
+<link rel="stylesheet" href="/assets/5-sign-in.css">
 </head>
 <body class="sign-in-body">
 <main class="sign-in">

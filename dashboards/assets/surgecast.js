@@ -249,7 +249,7 @@
   // --- a hidden tab asks for nothing ------------------------------------------------------------------
 
   document.addEventListener("visibilitychange", () => {
-    for (const page of ["live", "call", "calls", "capacity"]) {
+    for (const page of ["live", "call", "calls", "capacity", "body"]) {
       if (document.getElementById(`${page}-page`)) {
         window.dash_clientside.set_props(`${page}-tick`, { disabled: document.hidden });
       }

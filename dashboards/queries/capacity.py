@@ -399,9 +399,15 @@ def _events(announced: list[Announcement] | Status, scope: Scope, now_ns: int) -
         READY,
         tuple(
             EventRow(
-                each.id, each.kind.value, each.name, each.start_s * SECOND_NS, each.end_s * SECOND_NS,
-                each.tenants, each.uplift, each.author,
+                each.id,
+                each.kind.value,
+                each.name,
+                each.start_s * SECOND_NS,
+                each.end_s * SECOND_NS,
+                each.tenants,
+                each.uplift,
+                each.author,
             )
             for each in rows
         ),
-    )  # fmt: skip
+    )

@@ -106,7 +106,7 @@ def _totals(reader: Reader, window: Window, where: Where, sessions: pa.Table, qu
         counts=counts_of(sessions),
         pdd_ms=_merged(sessions, "pdd_ms_histogram", PDD_MS.count),
         r=_merged(quality, "r_histogram", R_FACTOR.count),
-        mos=_by_scale(quality),
+        mos=mos_by_scale(quality),
         jitter_ms=_merged(quality, "jitter_histogram", JITTER_MS.count),
         degraded_seconds=float(np.nansum(floats(quality, "degraded_seconds"))),
         expected=total(quality, "expected"),
@@ -149,7 +149,8 @@ def _merged(table: pa.Table, column: str, buckets: int) -> list[int]:
     return found
 
 
-def _by_scale(quality: pa.Table) -> dict[Scale, Sequence[int]]:
+def mos_by_scale(quality: pa.Table) -> dict[Scale, Sequence[int]]:
+    """Return the merged histograms of MOS by the scale of the rows' codecs; scales without any are left out."""
     counts = histograms(quality, "mos_histogram", MOS.count)
     scales = np.array([lookup(codec).scale for codec in strings(quality, "codec")], dtype=object)
     merged = {scale: counts[scales == scale].sum(axis=0).tolist() for scale in set(scales.tolist())}
@@ -198,6 +199,7 @@ def incidents_of(reader: Reader, window: Window, now_ns: int, where: Where) -> t
     ids = {row["incident_id"] for row, _, _ in found}
     return tuple(
         Incident(
+            tenant=row["tenant"],
             started_ns=start_ns,
             ended_ns=end_ns,
             severity=row["severity"],

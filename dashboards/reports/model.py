@@ -88,6 +88,7 @@ class Day:
 class Incident:
     """An incident of the tenant that touched the period, as it stands now."""
 
+    tenant: str
     started_ns: int
     ended_ns: int | None
     severity: str

@@ -101,7 +101,7 @@ class Workload:
                     _request_timeout=TIMEOUT_S,
                     **more,
                 )
-            yield from (_pod(item, now_s) for item in page.items if item.metadata.deletion_timestamp is None)
+            yield from (_pod(item, now_s) for item in page.items if _counts(item))
             token = page.metadata._continue if hasattr(page.metadata, "_continue") else page.metadata.continue_
             if not token:
                 return
@@ -132,6 +132,11 @@ class Workload:
         except (TargetGone, TargetForbidden):
             return []  # no KEDA here, or not ours to see; the HPA that KEDA makes tells as much
         return list(found.get("items", []))
+
+
+def _counts(item: Any) -> bool:
+    """Tell whether a pod is one of its workload's replicas: evicted ones stay listed, and were replaced."""
+    return item.metadata.deletion_timestamp is None and item.status.phase not in ("Succeeded", "Failed")
 
 
 def _pod(item: Any, now_s: float) -> Pod:

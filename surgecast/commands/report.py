@@ -3,7 +3,6 @@
 import time
 from pathlib import Path
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 import typer
 
@@ -12,12 +11,11 @@ from dashboards.reports.build import build_report
 from dashboards.reports.files import Format, file_name, rendered
 from dashboards.reports.period import BadPeriod, parse_period
 from dashboards.reports.words import period_text, summary
-from forecast.targets import Kind, SeriesId, Signal
 from storage.open import open_store
 from storage.seam import Scope
 from surgecast.commands.output import AsJson, iso_time, print_json, stderr
 from surgecast.commands.times import zone_of
-from surgecast.config import ConfigFile, Settings, StoreUrl, load_settings
+from surgecast.config import ConfigFile, StoreUrl, load_settings
 from surgecast.errors import CommandError, Exit
 
 app = typer.Typer(
@@ -54,7 +52,7 @@ def build(
     settings = load_settings(config)
     now_ns = time.time_ns()
     try:
-        found = parse_period(period, zone_of(zone) if zone else tenant_zone(settings, tenant), now_ns)
+        found = parse_period(period, zone_of(zone) if zone else settings.forecast.tenant_zone(tenant), now_ns)
     except BadPeriod as error:
         raise CommandError(f"--period: {error}", Exit.USAGE) from error
     known = {each.name for each in settings.collect.tenants}
@@ -88,11 +86,6 @@ def build(
         return
     stderr.print(f"{report.tenant}, {period_text(report)}: {summary(report)}", markup=False)
     typer.echo(path)
-
-
-def tenant_zone(settings: Settings, tenant: str) -> ZoneInfo:
-    """Return the zone in which a tenant's days are counted."""
-    return settings.forecast.zone_of(SeriesId(Kind.TENANT, tenant, Signal.ARRIVALS))
 
 
 def _written(folder: Path, name: str, content: bytes) -> Path:

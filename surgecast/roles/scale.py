@@ -137,7 +137,7 @@ class Targets:
             return None
         relays = Rtpengine(drain.port, drain.ng_port if drain.method == "rtpengine-ng" else None)
         order = StatefulSetOrder() if target.kind == "StatefulSet" else ReplicaSetOrder()
-        return Drainer(self._cluster.workload(pool), relays, order, drain.deadline)
+        return Drainer(self._cluster.workload(pool), relays, order, drain.deadline, self._cluster.leads)
 
     def tell(self, pool: PoolSettings, decision: ReplicaDecision, error: str) -> None:
         """Write an event beside the workload."""

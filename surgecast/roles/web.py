@@ -28,7 +28,8 @@ def serve(settings: Settings, stop: threading.Event, personas: Mapping[str, Acto
     try:
         try:
             packets = settings.collect.packet_buffer.directory
-            app = create_app(store, settings.web, time.time_ns, packets, personas)
+            zone = settings.forecast.tenant_zone
+            app = create_app(store, settings.web, time.time_ns, packets, zone, personas)
             server = WebServer(app, settings.web)
         except OSError as error:
             address = f"{settings.web.host}:{settings.web.port}"

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 from lab.namespace import NamespaceRefused
+from lab.relays import Calls, running_relays
 from lab.stack import LabStack
+
+from scaler.rtpengine import Rtpengine
 
 
 @pytest.fixture
@@ -22,3 +25,16 @@ def lab(tmp_path: Path, require_root: None, require_program: Callable[[str], str
         yield stack
     finally:
         stack.__exit__(None, None, None)
+
+
+@pytest.fixture
+def relays(tmp_path: Path, require_program: Callable[[str], str]) -> Iterator[Rtpengine]:
+    """Return the controls of two running relays."""
+    with running_relays(require_program("rtpengine"), tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def calls(relays: Rtpengine) -> Calls:
+    """Return what sets up calls on them."""
+    return Calls(relays)

@@ -1,5 +1,6 @@
 """The Kubernetes edge against a real kube-apiserver and its controllers."""
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from cluster import Cluster
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from kubernetes.utils import create_from_dict
+from lab.relays import ONE, TWO, Calls
 
 from scaler.decision import Mode, ReplicaDecision
 from scaler.drain import Drainer, ReplicaSetOrder
@@ -19,6 +21,8 @@ from scaler.kube.connect import connect
 from scaler.kube.events import Events
 from scaler.kube.lease import DURATION_S, RENEW_DEADLINE_S, Lease
 from scaler.kube.workload import Workload
+from scaler.relay import RelayRefused
+from scaler.rtpengine import Rtpengine
 from scaler.settings import TargetSettings
 from scaler.target import (
     DrainMark,
@@ -29,6 +33,10 @@ from scaler.target import (
     TargetState,
     TargetUnavailable,
 )
+from storage.open import open_store
+from storage.rows import batch
+from surgecast.config import Settings
+from surgecast.roles import scale as role
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 WALL = datetime(2026, 11, 21, tzinfo=UTC)
@@ -101,7 +109,7 @@ def workload(admin: client.ApiClient, namespace: str) -> Workload:
 def test_replicas_are_written_and_pods_follow(admin: client.ApiClient, namespace: str, kind: str) -> None:
     workload = Workload(admin, deploy(admin, namespace, 2, kind), lambda: True)
     pods_of(workload, 2)
-    workload.scale(5, eventually(lambda: workload.read(0.0).version), 0.0)
+    eventually(lambda: _scaled(workload, 5))
     assert (5, 5) == (workload.read(0.0).replicas, len(pods_of(workload, 5)))
 
 
@@ -177,6 +185,14 @@ def test_the_pod_that_is_to_go_goes(admin: client.ApiClient, namespace: str, wor
     assert sorted(set(names) - {victim}) == sorted(pods_of(workload, 2))
 
 
+def test_a_pod_that_was_evicted_is_no_replica(admin: client.ApiClient, namespace: str, workload: Workload) -> None:
+    name = pods_of(workload, 3)[0]
+    body = {"status": {"phase": "Failed", "reason": "Evicted"}}
+    client.CoreV1Api(admin).patch_namespaced_pod_status(name, namespace, body)
+    eventually(lambda: len(client.CoreV1Api(admin).list_namespaced_pod(namespace).items) == 4)
+    assert name not in pods_of(workload, 3)
+
+
 def noted(workload: Workload, now_s: float = WALL.timestamp()) -> dict[str, DrainMark]:
     return {pod.name: pod.drain for pod in workload.read(now_s).pods if pod.drain is not None}
 
@@ -229,7 +245,7 @@ def test_the_pod_that_was_emptied_is_the_one_that_dies(
     for number, name in enumerate(names):
         make_ready(admin, namespace, name, address=f"10.1.2.{number}")
         relays.calls[f"10.1.2.{number}"] = number + 1
-    drainer = Drainer(workload, relays, ReplicaSetOrder(), 600.0)
+    drainer = Drainer(workload, relays, ReplicaSetOrder(), 600.0, lambda: True)
 
     def removable() -> int:
         state = eventually(lambda: _settled(workload))
@@ -255,6 +271,57 @@ def _settled(workload: Workload) -> TargetState | None:
     return state if len(state.pods) == state.replicas else None
 
 
+def test_the_scale_role_empties_a_real_relay_and_takes_its_pod(
+    cluster: Cluster, admin: client.ApiClient, namespace: str, tmp_path: Path, relays: Rtpengine, calls: Calls
+) -> None:
+    """Three runs of the role, so that each goes on from what the one before noted on the pods."""
+    workload = Workload(admin, deploy(admin, namespace, 2), lambda: True)
+    pods = dict(zip((ONE, TWO), pods_of(workload, 2), strict=True))
+    for address, name in pods.items():
+        make_ready(admin, namespace, name, address=address)
+    calls.up(ONE, "a", "b")
+    calls.up(TWO, "c")
+    pool = {
+        "name": "relay", "pod": {"sessions": 100}, "stabilisation": 0,
+        "target": {"namespace": namespace, "name": "relay"},
+        "drain": {"method": "rtpengine-cli", "port": relays.cli_port},
+    }  # fmt: skip
+    settings = Settings.model_validate(
+        {
+            "storage": {"url": f"embedded:{tmp_path / 'store'}"},
+            "scale": {
+                "mode": "act", "period": 1, "pools": [pool],
+                "cluster": {"kubeconfig": cluster.kubeconfig("admin"), "namespace": namespace},
+            },
+        }
+    )  # fmt: skip
+
+    def run(rounds: int) -> list[str]:
+        _write_load(settings, 3)
+        role.run(settings, threading.Event(), rounds)
+        return sorted(pod.name for pod in workload.read(0.0).pods if not pod.draining)
+
+    open_ones = [run(1)]
+    with pytest.raises(RelayRefused, match="session limit"):
+        calls.offer(TWO, "d")
+    calls.up(ONE, "d")
+    open_ones.append(run(2))
+    assert ([[pods[ONE]], [pods[ONE]]], 2) == (open_ones, len(pods_of(workload, 2)))
+    calls.delete(TWO, "c")
+    run(2)
+    assert ([pods[ONE]], 3) == (pods_of(workload, 1), relays.sessions(ONE))
+
+
+def _write_load(settings: Settings, calls: int) -> None:
+    store = open_store(settings.storage.url, settings.storage)
+    writer = store.writer("test")
+    row = {"time": time.time_ns(), "tenant": "a", "pool": "relay", "region": "", "node": "n", "concurrent": calls}
+    writer.write("load_now", batch("load_now", [row]))
+    writer.flush()
+    writer.close()
+    store.close()
+
+
 def test_a_pod_that_died_in_place_of_the_emptied_one_is_told(
     admin: client.ApiClient, namespace: str, workload: Workload
 ) -> None:
@@ -262,7 +329,7 @@ def test_a_pod_that_died_in_place_of_the_emptied_one_is_told(
     for number, name in enumerate(names):
         make_ready(admin, namespace, name, address=f"10.1.2.{number}")
         relays.calls[f"10.1.2.{number}"] = number
-    drainer = Drainer(workload, relays, ReplicaSetOrder(), 600.0)
+    drainer = Drainer(workload, relays, ReplicaSetOrder(), 600.0, lambda: True)
     now_s = WALL.timestamp()
     allowed = [drainer.step(workload.read(now_s), 1, now_s).removable for _ in range(2)]
     drainer.lowered(workload.read(now_s))

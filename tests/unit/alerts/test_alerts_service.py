@@ -208,3 +208,29 @@ def test_missing_data_is_one_incident_of_its_own_that_ends_when_data_return(tmp_
     writer.close()
     one.writer.close()
     store.close()
+
+
+def test_limit_broken_twice_is_two_incidents(tmp_path: Path) -> None:
+    store, sink = EmbeddedStore(tmp_path), Sink()
+    writer = store.writer("collect")
+    place = {"tenant": "acme", "region": "eu", "node": "edge-1"}
+    bad = {*range(4, 7), *range(10, 13)}
+    for slot in range(16):
+        t = (NOW_S + slot * SLOT_S) * 10**9
+        minutes = [{"time": t + m * 60 * 10**9, **place, "pool": "media"} for m in range(SLOT_S // 60)]
+        writer.write("load_minute", batch("load_minute", minutes))
+        beats = {"options_sent": 30, "options_answered": 0 if slot in bad else 30}
+        writer.write("trunk_minute", batch("trunk_minute", [{"time": t, **place, "trunk": "carrier-a", **beats}]))
+    writer.close()
+    settings = AlertSettings(slot="15m", delay="0s", history="40d")  # type: ignore[arg-type]
+    rules = [w for w in STARTER if w.rule is Rule.HEARTBEATS]
+    one = Service(
+        store.reader(Scope.everything("alerts")), store.writer("alerts"), settings, Outbox([sink]), rules
+    )
+    for slot in range(2, 17):
+        one.step(NOW_S + slot * SLOT_S)
+    told = [(m.incident.state, m.incident.rule) for m in sink.sent]
+    assert told == [(State.FIRING, "trunk_unreachable"), (State.RESOLVED, "trunk_unreachable")] * 2
+    assert len({m.incident.id for m in sink.sent}) == 2
+    one.writer.close()
+    store.close()

@@ -21,6 +21,7 @@ from dashboards.access.guard import SIGN_IN
 from dashboards.access.roles import Role, tenants_of
 from dashboards.app import GUARD, build_app
 from dashboards.auth import ACTOR
+from dashboards.pages.tenant_pages import PAGES
 from dashboards.services import Services
 from dashboards.settings import DashboardSettings
 from storage.open import open_store
@@ -112,7 +113,7 @@ class Visitor:
         self.actor = ACTORS[role]
         self.client: FlaskClient = app.server.test_client()
         self.callbacks = {c["output"]: c for c in self.client.get("/_dash-dependencies").get_json()}
-        self.caches: Any = (services.live, services.calls, services.capacity, services.searches)
+        self.caches: Any = (services.live, services.calls, services.capacity, services.searches, services.bodies)
         monkeypatch.setattr("dashboards.access.identity.Identity.of", lambda *_: self.actor)
 
     def call(self, output: str, values: dict[str, Any]) -> tuple[int, str]:
@@ -159,10 +160,11 @@ def views(tenant: str, call_id: str) -> list[dict[str, Any]]:
         f"?tenant={OWN}&tenant={tenant}",
         f"?range=30d&number=planted-{tenant}-to&to=planted-{tenant}-destination&code=1xx,200&mos=5&page=1",
     ]
+    bodies = [{"page": page, "tenant": tenant} for page in ("tenant", "tenants", "executive")]
     paths = [f"/call/{quote(call_id, safe='')}", f"/live/{tenant}", "/live", "/calls", "/capacity", "/call/x", "/"]
     return [
-        {"search": search, "pathname": path, "call-id": call_id, "*": tenant}
-        for search, path in zip(searches, paths, strict=True)
+        {"search": search, "pathname": path, "call-id": call_id, "body-of": body, "*": tenant}
+        for search, path, body in zip(searches, paths, itertools.cycle(bodies))
     ]
 
 
@@ -194,8 +196,11 @@ def test_only_areas_of_the_role_answer(
 ) -> None:
     visitor, guard = Visitor(app, services, role, monkeypatch), app.server.extensions[GUARD]
     answered = {output: visitor.call(output, views(OWN, "x")[2])[0] in (200, 204) for output in server_side(app)}
+    shared = next(output for output in answered if guard.area_of(output) is Area.BODY)
+    pages = {view["body-of"]["page"]: visitor.call(shared, view)[0] == 200 for view in views(OWN, "x")}
     expected = {output: role in guard.area_of(output).value.roles for output in answered}
-    assert expected == answered
+    assert expected | {shared: pages["executive"]} == answered
+    assert {page: role in area.value.roles for page, area in PAGES.items()} == pages
 
 
 @pytest.mark.parametrize("role", CONFINED)

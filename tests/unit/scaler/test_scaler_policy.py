@@ -20,7 +20,7 @@ from scaler.decision import (
     Source,
 )
 from scaler.guards import Memory
-from scaler.policy import decide
+from scaler.policy import decide, limit_to_drained
 from scaler.settings import PodCapacity, PoolSettings
 
 NOW_S = 1_800_000_000.0
@@ -199,6 +199,42 @@ def test_an_override_below_the_load_says_so() -> None:
 
 def test_the_reason_is_one_sentence_a_person_can_read() -> None:
     assert "10 → 13; reactive asks for 13 (1000 sessions now, pods 80% full)" == first(calls(1000)).reason
+
+
+@pytest.mark.parametrize(
+    ("inputs", "drain"),
+    [
+        (calls(300), 6),
+        (calls(300, draining=6), 6),
+        (calls(300, draining=2, load_at_s=NOW_S - 31), 2),
+        (calls(300, draining=2, ready=4), 2),
+        (calls(300, load_at_s=NOW_S - 31), 0),
+        (calls(760, draining=2), 0),
+        (calls(900, draining=2), 0),
+        (calls(300, draining=2, ready=4, controls=Controls(kill_switch=True)), 0),
+        (calls(300, draining=2, controls=Controls(frozen_until_s=NOW_S + 9999)), 0),
+        (calls(300, draining=2, controls=Controls(override=7)), 3),
+    ],
+)
+def test_pods_to_empty_are_those_that_go_and_in_doubt_those_begun(inputs: PoolInputs, drain: int) -> None:
+    assert drain == settled(inputs).drain
+
+
+def test_in_doubt_what_a_need_asks_for_is_given_back() -> None:
+    memory = decide(calls(300), POOL, Memory(), NOW_S)[1]
+    stale = calls(300, draining=6, load_at_s=NOW_S - 31, forecast=forecast(800))
+    decision, _ = decide(stale, POOL, memory, NOW_S)
+    assert (10, 2) == (decision.final, decision.drain)
+
+
+def test_pods_that_are_not_empty_yet_limit_the_decision_and_say_so() -> None:
+    decision = limit_to_drained(settled(calls(300)), 2, "6 of 6 being emptied, 9 calls up")
+    assert (8, [(Limit.DRAIN, 4, 8)], True) == (
+        decision.final,
+        [(a.limit, a.before, a.after) for a in decision.limits],
+        decision.reason.startswith("10 → 8; ")
+        and decision.reason.endswith("drain: 6 of 6 being emptied, 9 calls up"),
+    )
 
 
 AMOUNT = st.one_of(st.floats(0, 10_000), st.sampled_from([math.nan, math.inf, -1.0, 0.0]))

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from scaler.decision import Hold, Mode
+from scaler.drain import Drainer, ReplicaSetOrder
 from scaler.leadtime import LeadTime
 from scaler.service import Scaler
 from scaler.settings import ScalerSettings
 from scaler.target import (
+    DrainMark,
     Pod,
     SimulatedTarget,
     TargetConflict,
@@ -232,3 +234,126 @@ def test_the_lead_time_is_the_p95_of_pods_seen_once_each() -> None:
     lead.observe([Pod(f"p{n}", 0.0, float(n), ready=True) for n in range(1, 20)])
     lead.observe([Pod("waiting", 0.0, None, ready=False)])
     assert (180.0, 20, 19.0) == (few, lead.samples, lead.seconds)
+
+
+class Relays:
+    """A target whose pods can be emptied: what is noted on them, and what their relays know."""
+
+    def __init__(self, *calls: int) -> None:
+        self.calls = {f"relay-{n}": up for n, up in enumerate(calls)}
+        self.replicas = len(calls)
+        self.limits = dict.fromkeys(self.calls, -1)
+        self.marks: dict[str, DrainMark] = {}
+        self.preferred: set[str] = set()
+
+    def read(self, now_s: float) -> TargetState:
+        pods = (
+            Pod(name, 0.0, 60.0, True, name, self.marks.get(name), name in self.preferred) for name in self.calls
+        )
+        return TargetState(self.replicas, str(self.replicas), tuple(pods))
+
+    def scale(self, replicas: int, version: str, now_s: float) -> None:
+        """Write replicas; the controller takes the preferred at once."""
+        assert version == str(self.replicas)
+        for name in sorted(self.calls, key=lambda name: name not in self.preferred)[: self.replicas - replicas]:
+            del self.calls[name]
+            self.marks.pop(name, None)
+        self.replicas = replicas
+
+    def mark_draining(self, pod: str, mark: DrainMark | None) -> None:
+        self.marks = {name: known for name, known in self.marks.items() if name != pod}
+        if mark is not None:
+            self.marks[pod] = mark
+
+    def prefer_to_delete(self, pod: str, prefer: bool) -> None:
+        self.preferred = self.preferred | {pod} if prefer else self.preferred - {pod}
+
+    def sessions(self, address: str) -> int:
+        return self.calls[address]
+
+    def limit(self, address: str) -> int:
+        return self.limits[address]
+
+    def set_limit(self, address: str, limit: int) -> None:
+        self.limits[address] = limit
+
+
+def emptying(store: tuple[Reader, Writer], relays: Relays, mode: str = "act") -> Scaler:
+    pool = POOL | {"stabilisation": 0}
+    settings = ScalerSettings.model_validate({"mode": mode, "pools": [pool]})
+    return Scaler(
+        settings,
+        *store,
+        lambda _: relays,
+        NOW_NS,
+        drainer_of=lambda _: Drainer(relays, relays, ReplicaSetOrder(), 600.0, lambda: True),
+    )
+
+
+def rounds(store: tuple[Reader, Writer], ours: Scaler, *loads: int, start: int = 0) -> list[int]:
+    """Do a round for each load, and return what was decided."""
+    finals = []
+    for number, calls in enumerate(loads, start):
+        load(store[1], NOW_NS + number * 15 * S_NS, a=calls)
+        finals.append(ours.round(NOW_NS + number * 15 * S_NS)["relay"].final)
+    return finals
+
+
+def test_replicas_are_lowered_by_what_is_empty_and_no_more(store: tuple[Reader, Writer]) -> None:
+    relays = Relays(90, 0, 60, 40)
+    finals = rounds(store, emptying(store, relays), 190, 190, 190)
+    assert ([4, 3, 3], ["relay-0", "relay-2", "relay-3"], ["relay-3"]) == (
+        finals,
+        list(relays.calls),
+        list(relays.marks),
+    )
+
+
+def test_what_keeps_pods_is_written_down(store: tuple[Reader, Writer]) -> None:
+    rounds(store, emptying(store, Relays(90, 60, 40)), 190, 190)
+    row = decisions(store[0])[-1]
+    assert (1, "drain", "limited", False) == (row["draining"], row["binding_limit"], row["reason"], row["applied"])
+    assert "1 of 1 being emptied, 40 calls up" in str(row["message"])
+
+
+def test_load_that_returns_opens_pods_before_others_are_asked_for(store: tuple[Reader, Writer]) -> None:
+    relays = Relays(90, 60, 40)
+    ours = emptying(store, relays)
+    rounds(store, ours, 190)
+    closed = list(relays.limits.values())
+    finals = rounds(store, ours, 290, 390, start=1)
+    assert ([-1, -1, 0], [3, 4], [-1, -1, -1], {}) == (closed, finals, list(relays.limits.values()), relays.marks)
+
+
+def test_another_instance_goes_on(store: tuple[Reader, Writer]) -> None:
+    relays = Relays(90, 60, 0)
+    rounds(store, emptying(store, relays), 190)
+    assert ([2], {"relay-0": 90, "relay-1": 60}) == (
+        rounds(store, emptying(store, relays), 190, start=1),
+        relays.calls,
+    )
+
+
+def test_a_pool_that_is_no_longer_acted_for_gets_its_pods_back(store: tuple[Reader, Writer]) -> None:
+    relays = Relays(90, 60, 40)
+    rounds(store, emptying(store, relays), 190)
+    rounds(store, emptying(store, relays, "observe"), 190, start=1)
+    assert ({}, [-1, -1, -1]) == (relays.marks, list(relays.limits.values()))
+
+
+def test_who_does_not_lead_leaves_pods_alone(store: tuple[Reader, Writer]) -> None:
+    relays = Relays(90, 60, 40)
+    rounds(store, emptying(store, relays), 190)
+    emptying(store, relays, "observe").round(NOW_NS + 15 * S_NS, may_act=False)
+    assert [-1, -1, 0] == list(relays.limits.values())
+
+
+def test_a_wrong_victim_is_counted_and_written_down(store: tuple[Reader, Writer]) -> None:
+    relays = Relays(90, 60, 0)
+    ours = emptying(store, relays)
+    rounds(store, ours, 190, 190)
+    relays.calls = {"relay-0": 90, "relay-2": 0}
+    rounds(store, ours, 190, start=2)
+    assert ({"wrong_victim": 1}, "wrong_victim: relay-1 went in place of relay-2") == (
+        ours.stats.errors, decisions(store[0])[-1]["error"]
+    )  # fmt: skip

@@ -50,7 +50,8 @@ def test_every_format_has_the_same_id(store: Path, tmp_path: Path) -> None:
 def test_it_prints_pdf(store: Path, tmp_path: Path, require_program: Callable[[str], str]) -> None:
     require_program("chromium")
     found = build(store, tmp_path, "--format", "pdf", "--json").json
-    assert b"%PDF-" == Path(found["path"]).read_bytes()[:5]
+    content = Path(found["path"]).read_bytes()
+    assert (b"%PDF-", True) == (content[:5], b"/Title (acme: 2026-09)" in content)
 
 
 def test_without_json_the_path_is_all_of_stdout(store: Path, tmp_path: Path) -> None:

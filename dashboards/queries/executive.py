@@ -1,0 +1,207 @@
+"""What the executive page asks the store: eight numbers of 28 days, the 28 before, and 13 weeks of trend."""
+
+import numpy as np
+
+from dashboards.numbers import SECOND_NS, count
+from dashboards.reports.build import incidents_of
+from dashboards.reports.measures import Totals, figures_of
+from dashboards.reports.model import Figure, Incident, Unit
+from dashboards.reports.rates import Amount, BadRates, Rates, load_rates, priced
+from dashboards.reports.settings import ReportSettings
+from dashboards.tenant_views import ExecutiveView, Headline
+from dashboards.views import READY, PanelState, Series, Status
+from storage.seam import Reader, Scope, Store, Window
+from telephony.histogram import R_FACTOR
+from telephony.kpis import Ratio, ner
+
+from .sip import counts_of
+from .tables import floats, histograms, optional, strings, total
+from .tenants import COUNTS
+
+DAYS = 28
+WEEKS = 13
+_DAY_NS = 86_400 * SECOND_NS
+_HOUR_NS = 3600 * SECOND_NS
+_QUALITY = ("degraded_seconds", "r_histogram")
+
+
+def executive_view(store: Store, scope: Scope, settings: ReportSettings, now_ns: int) -> ExecutiveView:
+    """Return the eight numbers of the scope. Raises StoreError."""
+    reader = store.reader(scope)
+    until_ns = now_ns // _HOUR_NS * _HOUR_NS + _HOUR_NS
+    window = Window(until_ns - DAYS * _DAY_NS, until_ns)
+    before = Window(window.since_ns - DAYS * _DAY_NS, window.since_ns)
+    now, earlier = _totals(reader, window), _totals(reader, before)
+    if now.nothing:
+        why = f"Nothing was stored in the last {DAYS} days of what you may see."
+        return ExecutiveView(Status(PanelState.EMPTY, why), window.since_ns, now_ns)
+    figures = {figure.key: figure for figure in figures_of(now, earlier)}
+    weeks = [Window(until_ns - (i + 1) * 7 * _DAY_NS, until_ns - i * 7 * _DAY_NS) for i in reversed(range(WEEKS))]
+    trend = [_totals(reader, week) for week in weeks]
+    targets = settings.targets
+    incidents = incidents_of(reader, window, now_ns, {})
+    incidents_before = incidents_of(reader, before, now_ns, {})
+    lost = sum(incident.impact_minutes or 0.0 for incident in incidents)
+
+    def seen(values: list[float | None]) -> Series:
+        return tuple(None if t.nothing else value for t, value in zip(trend, values, strict=True))
+
+    good, good_before = _good(now), _good(earlier)
+    headlines = (
+        Headline(
+            figures["attempts"],
+            targets.attempts,
+            True,
+            seen([float(t.counts.attempts) for t in trend]),
+            f"{count(now.counts.answered)} of them were answered.",
+        ),
+        Headline(
+            figures["minutes"],
+            targets.minutes,
+            True,
+            seen([t.counts.minutes for t in trend]),
+            "Conversation time of the calls that ended.",
+        ),
+        Headline(
+            figures["ner"],
+            targets.ner,
+            True,
+            seen([ner(t.counts).value for t in trend]),
+            "Attempts that the network carried to the callee, whatever they then did.",
+        ),
+        Headline(
+            _good_figure(good, good_before),
+            targets.good_time,
+            True,
+            seen([_good(t).value for t in trend]),
+            "Time in which people hear each other well: R of 70 or more.",
+        ),
+        Headline(
+            figures["peak"],
+            targets.peak_calls,
+            False,
+            seen([t.peak for t in trend]),
+            "Most calls in progress in one minute.",
+        ),
+        Headline(
+            _incidents_figure(incidents, incidents_before, earlier.nothing),
+            targets.incidents,
+            False,
+            seen(_per_week(incidents_of(reader, Window(weeks[0].since_ns, until_ns), now_ns, {}), weeks)),
+            f"{count(round(lost))} minutes of conversation affected.",
+        ),
+        *_money(reader, settings, window, before, weeks),
+    )
+    return ExecutiveView(READY, window.since_ns, now_ns, headlines)
+
+
+def _totals(reader: Reader, window: Window) -> Totals:
+    sessions = reader.sums("session_minute", window, step_seconds=0, fields=COUNTS)
+    quality = reader.sums("quality_minute", window, step_seconds=0, fields=_QUALITY)
+    load = reader.load(window, step_seconds=0)
+    watched = total(load, "minutes")
+    return Totals(
+        counts=counts_of(sessions),
+        r=histograms(quality, "r_histogram", R_FACTOR.count).sum(axis=0).tolist(),
+        degraded_seconds=float(np.nansum(floats(quality, "degraded_seconds"))),
+        peak=optional(load["concurrent_max"][0].as_py()) if watched else None,
+        watched_minutes=watched,
+    )
+
+
+def _good(totals: Totals) -> Ratio:
+    degraded = totals.degraded
+    formula = "stream-seconds with R of 70 or more / stream-seconds rated"
+    return Ratio(degraded.denominator - degraded.numerator, degraded.denominator, formula)
+
+
+def _good_figure(now: Ratio, before: Ratio) -> Figure:
+    why = "" if now.denominator else "No stream was rated: nobody reported on media."
+    return Figure(
+        "good_time",
+        "Good stream time",
+        now.value,
+        Unit.RATIO,
+        now.denominator,
+        "stream-seconds rated",
+        now.formula,
+        why,
+        ratio=now,
+        before=before.value,
+        before_n=before.denominator,
+    )
+
+
+def _incidents_figure(now: tuple[Incident, ...], before: tuple[Incident, ...], unknown: bool) -> Figure:
+    return Figure(
+        "incidents",
+        "Incidents",
+        float(len(now)),
+        Unit.COUNT,
+        float(len(now)),
+        "incidents",
+        "incidents that fired and touched the days shown",
+        before=None if unknown else float(len(before)),
+    )
+
+
+def _per_week(incidents: tuple[Incident, ...], weeks: list[Window]) -> list[float | None]:
+    starts = [incident.started_ns for incident in incidents]
+    return [float(sum(week.since_ns <= at < week.until_ns for at in starts)) for week in weeks]
+
+
+# --- cost and revenue -------------------------------------------------------------------------------
+
+
+def _money(
+    reader: Reader, settings: ReportSettings, window: Window, before: Window, weeks: list[Window]
+) -> tuple[Headline, Headline]:
+    targets = settings.targets
+    wanted = (
+        ("cost", "Cost of minutes", targets.cost, False),
+        ("revenue", "Revenue of minutes", targets.revenue, True),
+    )
+    try:
+        rates, why = (load_rates(settings.rates_file), "") if settings.rates_file else (None, _NO_FILE)
+    except BadRates as error:
+        rates, why = None, str(error)
+    found = []
+    for key, name, target, at_least in wanted:
+        if rates is None:
+            empty = Figure(key, name, None, Unit.COUNT, 0, "conversation minutes", _DEFINITIONS[key], why)
+            found.append(Headline(empty, target, at_least, (), why))
+            continue
+        now, earlier = _amount(reader, rates, key, window), _amount(reader, rates, key, before)
+        figure = Figure(
+            key,
+            name,
+            now.value if now.priced_minutes else None,
+            Unit.COUNT,
+            now.priced_minutes,
+            "conversation minutes with a rate",
+            _DEFINITIONS[key],
+            "" if now.priced_minutes else "No minute of these days has a rate.",
+            before=earlier.value if earlier.priced_minutes else None,
+            before_n=earlier.priced_minutes,
+        )
+        sentence = f"{count(round(now.priced_minutes))} of {count(round(now.minutes))} minutes have a rate."
+        amounts = [_amount(reader, rates, key, week) for week in weeks]
+        trend = tuple(amount.value if amount.priced_minutes else None for amount in amounts)
+        found.append(Headline(figure, target, at_least, trend, sentence, money=rates.currency))
+    return found[0], found[1]
+
+
+_NO_FILE = "No rates are configured: set web.reports.rates_file."
+_DEFINITIONS = {
+    "cost": "conversation minutes × the rate of their trunk",
+    "revenue": "conversation minutes × the rate of their tenant",
+}
+
+
+def _amount(reader: Reader, rates: Rates, key: str, window: Window) -> Amount:
+    tag = "trunk" if key == "cost" else "tenant"
+    table = reader.sums("session_minute", window, step_seconds=0, by=(tag,), fields=("minutes",))
+    minutes = dict(zip(strings(table, tag), np.nan_to_num(floats(table, "minutes")).tolist(), strict=True))
+    if key == "cost":
+        return priced(minutes, rates.trunks, rates.cost_per_minute)
+    return priced(minutes, rates.tenants, rates.revenue_per_minute)
