@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import blake2b
 
-from storage.actions import EVERY_TARGET, Action
+from storage.actions import Action
 from storage.schema import ActionKind
 from telephony.model import UNASSIGNED
 
@@ -74,6 +74,8 @@ class Incident:
     state: State = State.FIRING
     severity: Severity = Severity.INFO
     ended_ns: int | None = None
+    onset_ns: int = 0
+    """First slot of the pool that raised it."""
     parent_id: str = ""
     cause: str = ""
     id: str = ""
@@ -168,8 +170,5 @@ def silenced(incident: Incident, told: Sequence[Action], now_ns: int) -> Action 
 
 
 def _covers(action: Action, incident: Incident) -> bool:
-    if action.tenant not in (UNASSIGNED, incident.scope.tenant):
-        return False
     names = {"incident": incident.id, "rule": incident.rule, incident.scope.kind: incident.scope.name}
-    name = names.get(action.target_kind)
-    return name is not None and action.target in (name, EVERY_TARGET)
+    return action.concerns(names, incident.scope.tenant)

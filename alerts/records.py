@@ -68,8 +68,8 @@ class Kept:
         return any(told.owed for told in self.routes.values())
 
 
-def row_of(kept: Kept, time_ns: int, links: Mapping[str, str]) -> dict[str, object]:
-    """Return the row of an incident as it is now."""
+def row_of(kept: Kept, time_ns: int, links: Mapping[str, str], slot_s: float) -> dict[str, object]:
+    """Return the row of an incident as it is now, with its figures per slot of this length."""
     one = kept.incident
     routes = {
         name: {key: value for key, value in (("told", t.told), ("owed", t.owed), ("lost", t.lost)) if value}
@@ -87,8 +87,10 @@ def row_of(kept: Kept, time_ns: int, links: Mapping[str, str]) -> dict[str, obje
         "parent_id": one.parent_id,
         "signal": one.signal or one.rule,
         "direction": one.direction,
+        "onset_at": one.onset_ns or None,
         "started_at": one.started_ns,
         "ended_at": one.ended_ns,
+        "slot_seconds": slot_s,
         "observed": one.observed,
         "expected": one.expected,
         "low": one.low,
@@ -109,7 +111,7 @@ def stored(reader: Reader, until_s: int, incident: str | None = None) -> list[Ke
     """Return the incidents of the last two weeks as they stand in the store; only that of an id if given."""
     window = Window((until_s - KNOWN_DAYS * DAY_S) * SECOND_NS, (until_s + DAY_S) * SECOND_NS)
     table = reader.latest("alert_event", window, by=["incident_id"])
-    for name in ("time", "started_at", "ended_at"):
+    for name in ("time", "onset_at", "started_at", "ended_at"):
         place = table.schema.get_field_index(name)
         table = table.set_column(place, name, table[name].cast(pa.int64()))
     return [_kept(row) for row in table.to_pylist() if incident in (None, row["incident_id"])]
@@ -121,6 +123,7 @@ def _kept(row: dict[str, object]) -> Kept:
         return float(value) if isinstance(value, int | float) else 0.0
 
     started, ended, recorded = row["started_at"], row["ended_at"], row["time"]
+    onset = row["onset_at"]
     routes = _routes(row["deliveries"])
     return Kept(
         Incident(
@@ -140,6 +143,7 @@ def _kept(row: dict[str, object]) -> Kept:
             state=State(str(row["state"])),
             severity=Severity(str(row["severity"])),
             ended_ns=ended if isinstance(ended, int) else None,
+            onset_ns=onset if isinstance(onset, int) else 0,
             parent_id=str(row["parent_id"] or ""),
             cause=str(row["cause"] or ""),
             id=str(row["incident_id"]),

@@ -267,6 +267,7 @@ class Service:
             state=open_state if alert.end is None else State.RESOLVED,
             severity=limit.severity if limit else Severity.INFO,
             ended_ns=ended_ns,
+            onset_ns=(same.onset_ns if same else 0) or at(alert.onset),
             id=same.id if same else incident_id(rule, key.scope, started_ns),
             cause=str(key.scope),
         )
@@ -387,7 +388,8 @@ class Service:
         rows = []
         for id_ in self._unsaved:
             self._row_ns = max(int(now_s * SECOND_NS), self._row_ns + 1)
-            rows.append(row_of(self._incidents[id_], self._row_ns, self._links(self._incidents[id_].incident)))
+            kept = self._incidents[id_]
+            rows.append(row_of(kept, self._row_ns, self._links(kept.incident), self.settings.slot))
         self.writer.write("alert_event", batch("alert_event", rows))
         self.writer.flush()
         self._unsaved.clear()

@@ -15,23 +15,14 @@ from flask import Flask, Request, Response, request
 
 from dashboards.auth import scope_of
 from dashboards.services import Services
+from dashboards.writes import Refused, check_may_write, recorded
 from forecast.announce import Announcement, announce, listed, settings_of, withdraw
 from forecast.events import BadEvents
-from storage.seam import OutOfScope, Scope, StoreError, StoreLocked, Writer
+from storage.seam import OutOfScope, Scope, StoreError
 
 PATH = "/api/v1/events"
-WRITER_NAME = "web"
 _MOST_BYTES = 65_536
-_PATIENCE_SECONDS = 5.0
 _FIELDS = ("name", "start", "end", "tenants", "kind", "uplift", "decay")
-
-
-class Refused(Exception):
-    """The request cannot be served; carries the status and why."""
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
 
 
 def register(server: Flask, services: Services) -> None:
@@ -63,40 +54,30 @@ def register(server: Flask, services: Services) -> None:
     @server.post(PATH)
     def add_event() -> Response:
         def work(scope: Scope) -> tuple[int, Any]:
-            _check_may_write(scope)
+            check_may_write(scope, request, "announce events")
             values = _body(request)
             asked, mask = settings_of({k: v for k, v in values.items() if k != "mask"}), values.get("mask", False)
             if mask and asked.uplift is not None:
                 raise BadEvents("a mask has no uplift: nothing is expected of it")
             with lock:
-                return 201, as_json(_recorded(services, lambda reader, writer: announce(
+                return 201, as_json(recorded(services.store, scope, lambda reader, writer: announce(
                     reader, writer, asked, zone=services.settings.time_zone, author=scope.actor,
                     now_ns=services.clock(), mask=bool(mask),
-                ), scope))  # fmt: skip
+                )))  # fmt: skip
 
         return answered(work)
 
     @server.delete(f"{PATH}/<id_>")
     def remove_event(id_: str) -> Response:
         def work(scope: Scope) -> tuple[int, Any]:
-            _check_may_write(scope)
+            check_may_write(scope, request, "announce events")
             with lock:
-                _recorded(services, lambda reader, writer: withdraw(
+                recorded(services.store, scope, lambda reader, writer: withdraw(
                     reader, writer, id_, author=scope.actor, now_ns=services.clock()
-                ), scope)  # fmt: skip
+                ))  # fmt: skip
             return 204, None
 
         return answered(work)
-
-
-def _check_may_write(scope: Scope) -> None:
-    if scope.tenants is not None:
-        raise Refused(403, "only engineers and operators announce events")
-    if request.method != "DELETE" and not request.is_json:
-        raise Refused(415, "send Content-Type: application/json")
-    origin = request.headers.get("Origin")
-    if origin and origin.partition("://")[2] != request.host:
-        raise Refused(403, "requests from pages of another site are not taken")
 
 
 def _body(asked: Request) -> dict[str, Any]:
@@ -110,23 +91,6 @@ def _body(asked: Request) -> dict[str, Any]:
     if unknown:
         raise Refused(400, f"unknown key {', '.join(unknown)[:200]}; known are {', '.join(_FIELDS)}, mask")
     return found
-
-
-def _recorded(services: Services, work: Callable[[Any, Writer], Announcement], scope: Scope) -> Announcement:
-    """Record with the web's own writer, open only meanwhile: most processes never write anything."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            writer = services.store.writer(WRITER_NAME)
-            break
-        except StoreLocked:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-    try:
-        return work(services.store.reader(scope), writer)
-    finally:
-        writer.close()
 
 
 def as_json(found: Announcement) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Serves everything itself: no script, style or font comes from another host.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -22,11 +22,12 @@ from dashboards.access.sign_in import SignIn
 from dashboards.auth import actor_of, found_actor
 from dashboards.components.shell import not_allowed, not_found, shell
 from dashboards.components.wiring import in_browser
-from dashboards.pages import call, call_dive, calls, capacity, live, tenant_pages
+from dashboards.pages import call, call_dive, calls, capacity, incident, incidents, live, scaling, tenant_pages
 from dashboards.reports import exports
 from dashboards.services import REFRESHERS, Services
 from dashboards.settings import DashboardSettings
 from dashboards.theme import stylesheet
+from forecast.announce import Announcement
 from storage.seam import Store
 
 _INDEX = """<!DOCTYPE html>
@@ -48,6 +49,7 @@ _INDEX = """<!DOCTYPE html>
 CALL_PREFIX = "/call/"
 GUARD = "surgecast-guard"
 """Where the application keeps its guard (Flask's `extensions`)."""
+INCIDENT_PREFIX = "/incidents/"
 TENANT_PREFIX = "/tenant/"
 
 
@@ -57,6 +59,7 @@ def create_app(
     clock: Callable[[], int],
     packets: Path | None = None,
     tenant_zone: Callable[[str], ZoneInfo] | None = None,
+    declared: Sequence[Announcement] = (),
     personas: Mapping[str, Actor] | None = None,
 ) -> Dash:
     """Return the application with its background refreshers running; `server.WebServer.close` stops them.
@@ -67,9 +70,10 @@ def create_app(
         clock: UTC nanoseconds.
         packets: directory of the packet buffer, where packets are kept on this machine.
         tenant_zone: the zone in which a tenant's days are counted; that of the pages where it is not given.
+        declared: events and masks of the configuration, shown beside those of the store.
         personas: actors that anybody may become without a password; the demo's alone.
     """
-    services = Services.of(store, settings, clock, packets, tenant_zone)
+    services = Services.of(store, settings, clock, packets, tenant_zone, declared)
     app = build_app(services, personas)
     refreshers = services.refreshers()
     for refresher in refreshers:
@@ -113,6 +117,11 @@ def build_app(services: Services, personas: Mapping[str, Actor] | None = None) -
         live.register(app, services)
     with guard.area(Area.CAPACITY):
         capacity.register(app, services)
+    with guard.area(Area.SCALING):
+        scaling.register(app, services)
+    with guard.area(Area.INCIDENTS):
+        incidents.register(app, services)
+        incident.register(app, services)
     with guard.area(Area.CALLS):
         calls.register(app, services)
     with guard.area(Area.CALL):
@@ -144,25 +153,35 @@ def route(pathname: str | None, refresh_seconds: float, actor: Actor) -> Any:
     path = pathname or "/"
     if path == "/":
         path = actor.pages[0].href
-    found: tuple[Area, Callable[[], Any]] | None = None
-    if path.rstrip("/") == Area.LIVE.value.href:
-        found = Area.LIVE, lambda: live.layout(refresh_seconds)
-    elif path.rstrip("/") == Area.CAPACITY.value.href:
-        found = Area.CAPACITY, lambda: capacity.layout(refresh_seconds)
-    elif path.rstrip("/") == Area.CALLS.value.href:
-        found = Area.CALLS, lambda: calls.layout(refresh_seconds)
-    elif path.startswith(CALL_PREFIX) and (call_id := unquote(path.removeprefix(CALL_PREFIX))):
-        found = Area.CALL, lambda: call.layout(call_id, refresh_seconds)
-    elif path.rstrip("/") == Area.TENANTS.value.href:
-        found = Area.TENANTS, lambda: tenant_pages.layout("tenants", "", refresh_seconds)
-    elif path.rstrip("/") == Area.EXECUTIVE.value.href:
-        found = Area.EXECUTIVE, lambda: tenant_pages.layout("executive", "", refresh_seconds)
-    elif path.startswith(TENANT_PREFIX) and (tenant := unquote(path.removeprefix(TENANT_PREFIX))):
-        found = Area.TENANTS, lambda: tenant_pages.layout("tenant", tenant, refresh_seconds)
+    found = _page_of(path, refresh_seconds)
     if found is None:
         return not_found(f"There is no page {path}.")
     area, layout = found
     return layout() if actor.may(area) else not_allowed(actor, area)
+
+
+def _page_of(path: str, refresh_seconds: float) -> tuple[Area, Callable[[], Any]] | None:
+    """Return the area of an address and its page, not made yet: what is not allowed is not even begun."""
+    whole: dict[str, tuple[Area, Callable[[], Any]]] = {
+        "/live": (Area.LIVE, lambda: live.layout(refresh_seconds)),
+        "/incidents": (Area.INCIDENTS, lambda: incidents.layout(refresh_seconds)),
+        "/calls": (Area.CALLS, lambda: calls.layout(refresh_seconds)),
+        "/tenants": (Area.TENANTS, lambda: tenant_pages.layout("tenants", "", refresh_seconds)),
+        "/executive": (Area.EXECUTIVE, lambda: tenant_pages.layout("executive", "", refresh_seconds)),
+        "/capacity": (Area.CAPACITY, lambda: capacity.layout(refresh_seconds)),
+        "/scaling": (Area.SCALING, lambda: scaling.layout(refresh_seconds)),
+    }
+    if path.rstrip("/") in whole:
+        return whole[path.rstrip("/")]
+    of_one: dict[str, tuple[Area, Callable[[str], Any]]] = {
+        INCIDENT_PREFIX: (Area.INCIDENTS, lambda id_: incident.layout(id_, refresh_seconds)),
+        TENANT_PREFIX: (Area.TENANTS, lambda tenant: tenant_pages.layout("tenant", tenant, refresh_seconds)),
+        CALL_PREFIX: (Area.CALL, lambda call_id: call.layout(call_id, refresh_seconds)),
+    }
+    for prefix, (area, layout) in of_one.items():
+        if path.startswith(prefix) and (name := unquote(path.removeprefix(prefix))):
+            return area, lambda layout=layout, name=name: layout(name)
+    return None
 
 
 def _register_routes(app: Dash, services: Services) -> None:

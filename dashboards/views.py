@@ -359,6 +359,18 @@ class Choices:
     node: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class OpenIncidents:
+    """How many incidents are open, those grouped under another not counted."""
+
+    status: Status
+    by_severity: tuple[tuple[str, int], ...] = ()
+    """Open ones, the worst severity first."""
+    recorded: int = 0
+    """Incidents on record, open or over."""
+    last_end_ns: int | None = None
+
+
 class Stage(StrEnum):
     """How far an installation has come; anything before `running` shows the guide."""
 
@@ -386,4 +398,5 @@ class LiveView:
     worst: WorstCalls
     in_progress: InProgress
     findings: Findings
+    incidents: OpenIncidents
     choices: Choices

@@ -11,10 +11,11 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from forecast.events import BadEvents, event_of
-from forecast.settings import EventSettings
+from forecast.masks import mask_of
+from forecast.settings import EventSettings, ForecastSettings
 from forecast.stored import EVERYONE, Announced, announced, announced_batch
 from storage.schema import ActionKind
-from storage.seam import OutOfScope, Reader, Writer
+from storage.seam import OutOfScope, Reader, Scope, Writer
 
 _MOST = 5_000
 
@@ -77,6 +78,41 @@ def announce(
 def listed(reader: Reader, now_ns: int) -> list[Announcement]:
     """Return what is announced and not withdrawn, by start."""
     return _grouped(announced(reader, now_ns))
+
+
+def declared(settings: ForecastSettings, zone: ZoneInfo) -> list[Announcement]:
+    """Return the events and masks of a configuration, by start; times without an offset are of `zone`."""
+    events = [event_of(each, zone) for each in settings.events]
+    masks = [mask_of(each, zone) for each in settings.masks]
+    found = [
+        Announcement(
+            "configuration", ActionKind.EVENT, each.name, each.start_s, each.end_s, each.tenants, each.uplift,
+            each.kind, each.decay_s, "configuration",
+        )
+        for each in events
+    ] + [
+        Announcement(
+            "configuration", ActionKind.MASK, each.reason, each.start_s, each.end_s,
+            (each.tenant,) if each.tenant else (), author="configuration",
+        )
+        for each in masks
+    ]  # fmt: skip
+    return sorted(found, key=lambda each: each.start_s)
+
+
+def visible(
+    recorded: Iterable[Announcement], configured: Iterable[Announcement], scope: Scope
+) -> list[Announcement]:
+    """Return what is recorded and what is configured, by start; of the configured ones only what a scope may see.
+
+    What is recorded was read within the scope; one that concerns everyone is no tenant's own, and stays unseen.
+    """
+    mine = [
+        each
+        for each in configured
+        if scope.tenants is None or (each.tenants and all(scope.allows(tenant) for tenant in each.tenants))
+    ]
+    return sorted((*recorded, *mine), key=lambda each: each.start_s)
 
 
 def withdraw(reader: Reader, writer: Writer, id_: str, *, author: str, now_ns: int) -> Announcement:

@@ -15,6 +15,7 @@ import numpy as np
 from forecast.accuracy import Score
 from forecast.calendar import holiday_days
 from forecast.events import Event
+from forecast.followed import Followed, follow
 from forecast.horizons import Horizon
 from forecast.intervals import WINDOW_DAYS
 from forecast.leads import lead_bins
@@ -49,13 +50,15 @@ class Task:
 
     key: SeriesId
     series: Series
-    """Up to the slot that ended last."""
+    """Up to the slot that ended last; where it is followed, from where that ends."""
     known: Known
     horizons: tuple[Horizon, ...]
     night: Night | None
     """The fit in force; None to make tonight's."""
     rehearsal_days: int = 0
     """How many of the last days to score as they would have been forecast, with a new fit."""
+    followed: Followed | None = None
+    """What stands for the history, in the day of a fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,8 @@ class Outcome:
     """By start of day (UTC second): what a fit's own rehearsal scored."""
     trouble: str = ""
     """Why there is no forecast."""
+    followed: Followed | None = None
+    """What stands for the history in the tasks until midnight."""
 
 
 def prepared(key: SeriesId, series: Series, known: Known) -> Series:
@@ -125,7 +130,11 @@ def walk(panel: Panel, told: Told | None = None) -> Rolling:
 def perform(task: Task) -> Outcome:
     """Fit where it is asked for and forecast every horizon; a series that cannot be forecast says why."""
     try:
-        return _perform(task)
+        return (
+            _perform(task)
+            if task.followed is None or task.night is None
+            else _go_on(task, task.followed, task.night)
+        )
     except BadSeries as error:
         return Outcome(task.key, None, trouble=str(error))
 
@@ -142,19 +151,42 @@ def _perform(task: Task) -> Outcome:
         began = process_time()
         night = walk(panel, rehearsal if task.rehearsal_days else None).night()
         seconds = process_time() - began
-    issues = tuple(_issue(panel, night, horizon) for horizon in task.horizons)
-    edges = night.bins.edges[1:]
+    digest = _digest(series.y.tobytes(), series.state.tobytes(), task.known.digest.encode())
+    states: Sequence[int] = np.bincount(series.state, minlength=len(State)).tolist()
+    days = len(series) * series.slot_s / DAY_S
     return Outcome(
         task.key,
         night,
-        issues,
+        tuple(_issue(panel, night, horizon) for horizon in task.horizons),
         night.chosen.name,
-        tuple(int(edge) for edge in edges[night.chosen.benched]),
+        _benched(night),
         series.start_s + (int(measured[-1]) + 1) * series.slot_s,
-        _inputs(series, panel, task.known),
+        _inputs(digest, task.known, days, states, int(panel.outage.sum())),
         seconds,
         rehearsal.days(),
+        followed=follow(panel, series, night, digest),
     )
+
+
+def _go_on(task: Task, followed: Followed, night: Night) -> Outcome:
+    series = prepared(task.key, task.series, task.known)
+    followed.take(series)
+    followed.digest = _digest(followed.digest.encode(), series.y.tobytes(), series.state.tobytes())
+    days = followed.slots * series.slot_s / DAY_S
+    return Outcome(
+        task.key,
+        night,
+        tuple(_issue(followed.today, night, horizon) for horizon in task.horizons),
+        night.chosen.name,
+        _benched(night),
+        followed.measured_s,
+        _inputs(followed.digest, task.known, days, followed.states, followed.outage),
+        followed=followed,
+    )
+
+
+def _benched(night: Night) -> tuple[int, ...]:
+    return tuple(int(edge) for edge in night.bins.edges[1:][night.chosen.benched])
 
 
 def _issue(panel: Panel, night: Night, horizon: Horizon) -> Issue:
@@ -166,16 +198,15 @@ def _issue(panel: Panel, night: Night, horizon: Horizon) -> Issue:
     return Issue(horizon, series.start_s + panel.known * series.slot_s, quantiles)
 
 
-def _inputs(series: Series, panel: Panel, known: Known) -> str:
+def _inputs(digest: str, known: Known, days: float, states: Sequence[int], outage: int) -> str:
     """Return what a forecast stands on, short enough to be stored beside it."""
-    states: Sequence[int] = np.bincount(series.state, minlength=len(State)).tolist()
     return json.dumps(
         {
-            "digest": _digest(series.y.tobytes(), series.state.tobytes(), known.digest.encode()),
+            "digest": digest,
             "known": known.digest,
-            "history_days": round(len(series) * series.slot_s / DAY_S, 1),
+            "history_days": round(days, 1),
             **{state.name.lower(): states[state] for state in State if state is not State.OPEN},
-            "outage": int(panel.outage.sum()),
+            "outage": outage,
             "events": len(known.events),
         },
         separators=(",", ":"),

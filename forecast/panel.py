@@ -25,7 +25,7 @@ POISSON_VARIANCE = 0.25
 _CLIP = 4.0
 """Residuals beyond the profile itself plus this are cut: one absurd slot must not lift the level for days."""
 SHORT_SLOTS = (0.5, 2.0, 6.0)
-_LIVE_LEVELS = 2
+LIVE_LEVELS = 2
 LONG_DAYS = (0.5, 2.0, 6.0)
 """Half-lives of the running levels: slots, then days' worth of open slots."""
 SHAPE_DAYS = (1.0, 5.0)
@@ -34,9 +34,9 @@ _SHRINK_DAYS = 2.0
 MONTH_AHEAD_DAYS = 21
 _MONTH_REACH_DAYS = 3
 _SHRINK_MONTHS = 1.0
-_HALF_DAY, _TWO_DAYS = 3, 4
+HALF_DAY, TWO_DAYS = 3, 4
 """Places of these half-lives among the levels."""
-_STEP_SIGMA = 3.5
+STEP_SIGMA = 3.5
 _STEP_NEAR_PARTS = 4
 _STEP_GAP_DAYS = 14
 _STEP_PAST_DAYS = 56
@@ -77,12 +77,14 @@ class Panel:
         self.kinds = day_kinds(np.arange(self.days) + self.first_day, holiday)
         self.observed: Floats = np.full(self.day.size, np.nan)
         self.observed[: self.known] = series.learned
-        self.absurd: Bools = spikes(self.observed, self.day)
+        self.spikes = spikes(self.observed, self.day)
+        self.absurd: Bools = self.spikes.absurd
         self.events = EventTable(events, series.start_s, series.slot_s, self.day)
         self.usual: Floats = np.where(self.events.inside | self.absurd, np.nan, self.observed)
         """What would have been measured without events; NaN in short ones."""
         self.plain: Floats = self.usual
         """The same, with the short ones divided by what was believed of them."""
+        self._like_rows = self._rows_like()
         if self.events.events:
             self._take_out_events()
         self.y: Floats = self.usual.copy()
@@ -90,7 +92,9 @@ class Panel:
         if series.closed_times is not None:
             self.closed = series.closed_times[grid.weekday, grid.slot]
         self._build_profiles()
-        dead = outages(self.y, from_root(self.base[self.day, self.slot]))
+        self.suspected: Floats = from_root(self.base[self.day, self.slot])
+        """What outages are judged by: the profile that has not forgotten them yet."""
+        dead = outages(self.y, self.suspected)
         self.outage: Bools = dead | self.absurd
         """Slots that are not believed, for too little or too much: shown, not learned from."""
         if dead.any():
@@ -110,7 +114,7 @@ class Panel:
         self._build_residuals()
         expected = self.base[self.rows(self.day, self.day), self.slot]
         evening = np.maximum(np.searchsorted(self.day, self.day) - 1, 0)
-        expected = expected * (1 + self.levels[_TWO_DAYS][evening])
+        expected = expected * (1 + self.levels[TWO_DAYS][evening])
         believable = np.where(self.absurd, np.nan, self.observed)
         self.events.learn(believable, from_root(expected))
         self.plain = believable * np.exp(-self.events.log_factor(self.day, np.arange(self.day.size)))
@@ -131,7 +135,7 @@ class Panel:
     def _build_residuals(self) -> None:
         self.holiday_like: Ints = self._learn_holidays()
         expected = self.base[self.rows(self.day, self.day), self.slot]
-        self.residual: Floats = _clipped(self.z - expected, expected)
+        self.residual: Floats = clipped(self.z - expected, expected)
         usual = self.kinds[self.day] != DayKind.HOLIDAY
         self.levels, self.today = self._running_levels(expected)
         self.shapes: Floats = self._running_shapes(np.where(usual, self.residual, np.nan))
@@ -169,8 +173,7 @@ class Panel:
         )
         return self.rows_plain(made, row)
 
-    @cached_property
-    def _like_rows(self) -> Ints:
+    def _rows_like(self) -> Ints:
         """Return [day, weekday or OWN]: the last day with that weekday; the day itself before the beginning."""
         days = np.arange(self.days)
         rows = np.tile(days[:, None], (1, 8))
@@ -190,22 +193,26 @@ class Panel:
         lives = [*SHORT_SLOTS, *(days * open_per_day for days in LONG_DAYS)]
         weight = np.where(known, expected, 0.0)
         top, bottom = (np.nan_to_num(self.residual) * weight), weight * weight
-        live_residual = _clipped(to_root(self.plain) - expected, expected)
+        live_residual = clipped(to_root(self.plain) - expected, expected)
         live_weight = np.where(np.isfinite(live_residual), expected, 0.0)
         live = (np.nan_to_num(live_residual) * live_weight).tolist(), (live_weight**2).tolist()
         learned = top.tolist(), bottom.tolist()
         levels = np.zeros((len(lives), self.day.size))
-        for number, life in enumerate(lives):
-            levels[number] = _decayed_ratio(*(live if number < _LIVE_LEVELS else learned), 0.5 ** (1 / life))
+        self.keeps = [0.5 ** (1 / life) for life in lives]
+        self.decayed = []
+        for number, keep in enumerate(self.keeps):
+            levels[number], state = _decayed_ratio(*(live if number < LIVE_LEVELS else learned), keep)
+            self.decayed.append(state)
         total, mass = np.cumsum(top), np.cumsum(bottom)
+        self.totals = total, mass
         start = np.searchsorted(self.day, self.day)
         before = np.r_[0.0, total][start], np.r_[0.0, mass][start]
         return levels, (total - before[0]) / (mass - before[1] + self._usual_square(mass))
 
     def _usual_square(self, mass: Floats) -> Floats:
         """Return what a day's level is shrunk by: two usual slots, as known at each slot."""
-        count = np.cumsum(np.diff(np.r_[0.0, mass]) > 0)
-        return np.asarray(2 * mass / np.maximum(count, 1) + 1e-9)
+        self.counted = np.cumsum(np.diff(np.r_[0.0, mass]) > 0)
+        return np.asarray(2 * mass / np.maximum(self.counted, 1) + 1e-9)
 
     def _running_shapes(self, residual: Floats) -> Floats:
         """Return [half-life, day, slot]: mean residual of a time of day over the days before, any weekday."""
@@ -269,12 +276,13 @@ class Panel:
         last, first = np.maximum(days - _STEP_GAP_DAYS, 0), np.maximum(days - _STEP_GAP_DAYS - _STEP_PAST_DAYS, 0)
         known = count[last] - count[first]
         scatter = np.sqrt((before[last] - before[first]) / np.maximum(known, 1))
-        scatter = np.where(known >= WEEK, np.maximum(scatter, _LEAST_SCATTER), np.inf)[self.day]
+        self.scatter: Floats = np.where(known >= WEEK, np.maximum(scatter, _LEAST_SCATTER), np.inf)
+        scatter = self.scatter[self.day]
         # The day so far is the better measure once it is long; the running level carries over midnight.
-        up = np.maximum(np.maximum(self.levels[_HALF_DAY], self.today), 0.0)
-        down = np.minimum(self.levels[_TWO_DAYS], 0.0)
-        step: Floats = np.where(self.levels[_HALF_DAY] > 0, up, down)
-        return step, np.clip(np.abs(step) / scatter - _STEP_SIGMA, 0.0, 1.0)
+        up = np.maximum(np.maximum(self.levels[HALF_DAY], self.today), 0.0)
+        down = np.minimum(self.levels[TWO_DAYS], 0.0)
+        step: Floats = np.where(self.levels[HALF_DAY] > 0, up, down)
+        return step, np.clip(np.abs(step) / scatter - STEP_SIGMA, 0.0, 1.0)
 
     def follow_step(self, origins: Ints, targets: Ints, base: Floats, forecast: Floats) -> Floats:
         """Return forecasts in z moved towards the profile at the new level where the load has stepped.
@@ -334,12 +342,16 @@ class Panel:
         return known_mean(earlier)
 
 
-def _clipped(residual: Floats, expected: Floats) -> Floats:
+def clipped(residual: Floats, expected: Floats) -> Floats:
+    """Return residuals in z cut to what one slot may say, whatever was measured."""
     return np.clip(residual, -expected - _CLIP, expected + _CLIP)
 
 
-def _decayed_ratio(top: list[float], bottom: list[float], keep: float) -> list[float]:
-    """Return running sums of `top` over those of `bottom`, both decaying by `keep` where `bottom` is not zero."""
+def _decayed_ratio(top: list[float], bottom: list[float], keep: float) -> tuple[list[float], tuple[float, float]]:
+    """Return running sums of `top` over those of `bottom`, both decaying by `keep` where `bottom` is not zero.
+
+    And the sums as they are at the end.
+    """
     ratio = []
     over = under = 0.0
     for a, b in zip(top, bottom, strict=True):
@@ -347,4 +359,4 @@ def _decayed_ratio(top: list[float], bottom: list[float], keep: float) -> list[f
             over = over * keep + a
             under = under * keep + b
         ratio.append(over / under if under > 0.0 else 0.0)
-    return ratio
+    return ratio, (over, under)

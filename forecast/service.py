@@ -15,6 +15,7 @@ import pyarrow as pa
 from forecast.accuracy import LEVELS
 from forecast.carried import CarriedForecasts
 from forecast.coherent import ADDITIVE, coherent
+from forecast.followed import REREAD, Followed
 from forecast.horizons import Horizon, due_s, local_midnight_s
 from forecast.issue import Known, Outcome, Task, prepared
 from forecast.knowledge import Knowledge, Shares, capture_loss, gather, tenant_shares
@@ -98,6 +99,8 @@ class Service:
         self._books: dict[int, Book] = {}
         self._nights: dict[SeriesId, tuple[Night, str]] = {}
         """The fit in force, and the digest of what was known to it."""
+        self._followed: dict[SeriesId, Followed] = {}
+        """What stands for the history of a series until its next fit."""
         self._last: dict[tuple[SeriesId, Horizon], LastIssue] | None = None
         self._shares: Shares = {}
         self._shares_day = -1
@@ -258,6 +261,16 @@ class Service:
         horizons = self._due(key, known.digest, known_s)
         if not horizons:
             return None
+        today = (known_s + utc_offset_s(known_s, zone)) // DAY_S
+        night, digest = self._nights.get(key, (None, ""))
+        in_force = night is not None and night.day == today and digest == known.digest
+        # Taken away until its outcome is there: a task that fails must not be gone on from.
+        followed = self._followed.pop(key, None)
+        if in_force and followed is not None and Horizon.LONG not in horizons:
+            slots = followed.next(self._books[slot_s].newest(key, followed.end_s - REREAD * slot_s))
+            if slots is not None:
+                self._carried.came(key, slots, known)
+                return Task(key, slots, known, horizons, night, followed=followed)
         try:
             series = self._books[slot_s].series(key, zone)
         except BadSeries:
@@ -268,9 +281,6 @@ class Service:
             return None
         self._quiet.discard(key)
         self._carried.came(key, series, known)
-        today = (known_s + utc_offset_s(known_s, zone)) // DAY_S
-        night, digest = self._nights.get(key, (None, ""))
-        in_force = night is not None and night.day == today and digest == known.digest
         rehearsal_days = 0 if key in (self._scored or {}) else REHEARSAL_DAYS
         return Task(key, series, known, horizons, night if in_force else None, rehearsal_days)
 
@@ -306,6 +316,8 @@ class Service:
             self._writer.write("forecast_accuracy", accuracy_batch(key, outcome.rehearsed))
             self._scored[key] = outcome.rehearsed[-1][0]
         self._nights[key] = (outcome.night, digest)
+        if outcome.followed is not None:
+            self._followed[key] = outcome.followed
         self.stats.models[key] = outcome.model
         self.stats.benched[key] = len(outcome.benched)
         for issue in outcome.issues:

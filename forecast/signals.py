@@ -92,6 +92,14 @@ class Book:
         places = np.flatnonzero(self.measured())
         return self.start_s + (int(places[-1]) + 1) * self.slot_s if places.size else None
 
+    def newest(self, key: SeriesId, since_s: int) -> Floats:
+        """Return what a series showed from an instant (UTC second) on, NaN where nobody watched."""
+        first = (since_s - self.start_s) // self.slot_s
+        held = self.values.get(key)
+        if held is None or first < 0:
+            return np.empty(0)
+        return np.where(self.alive[first:] >= 1.0, held[first:].astype(np.float64), np.nan)
+
     def series(self, key: SeriesId, zone: ZoneInfo) -> Series:
         """Return a series from its first traffic on, to the end of the book, closed hours marked.
 

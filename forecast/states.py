@@ -6,6 +6,7 @@ What is marked at a slot depends on that slot and earlier ones (outages), or on 
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,7 @@ _SPIKE_DAYS = 28
 """A slot is absurd beyond so many times the busiest slots of that many days before, and somewhat more."""
 _SPIKE_RATIO = 30.0
 _SPIKE_LEAST = 100.0
-_SPIKE_SLOTS = 4
+SPIKE_SLOTS = 4
 OUTAGE_RATIO = 0.1
 """Observed over expected below which a run is dead."""
 
@@ -38,14 +39,26 @@ def mark_closed(
     """
     upto = len(series) if history is None else history
     closed_key = _closed_times(series.until(upto), watched)
+    return close(series, closed_key, closed_days)
+
+
+def close(series: Series, closed_times: Bools, closed_days: Collection[int] = ()) -> Series:
+    """Return the series with its unmeasured or empty slots marked closed at times [weekday, slot] and on days."""
     grid = series.grid
-    closed = closed_key[grid.weekday, grid.slot]
+    closed = closed_times[grid.weekday, grid.slot]
     if closed_days:
         closed |= np.isin(grid.day, np.fromiter(closed_days, np.int64))
     idle = ~(np.nan_to_num(series.y) > 0)
     state = series.state.copy()
     state[closed & idle & (state != State.MASKED)] = State.CLOSED
-    return replace(series, state=state, closed_times=closed_key)
+    return replace(series, state=state, closed_times=closed_times)
+
+
+def around_closed(closed_times: Bools) -> Bools:
+    """Return [weekday, slot] whose traffic would open a closed time: it and its neighbours."""
+    flat = closed_times.ravel()
+    near = [np.roll(flat, shift) for shift in range(-_NEIGHBOURS, _NEIGHBOURS + 1)]
+    return np.asarray(np.any(near, axis=0)).reshape(closed_times.shape)
 
 
 def _closed_times(history: Series, watched: bool) -> Bools:
@@ -82,16 +95,26 @@ def outages(observed: Floats, expected: Floats) -> Bools:
     return dead & np.isfinite(observed)
 
 
-def spikes(observed: Floats, day: Ints) -> Bools:
-    """Return True at slots too large to be believed: a fault of counting, not a surge.
+class Spikes(NamedTuple):
+    """Slots too large to be believed, and what it takes to judge the next one."""
+
+    absurd: Bools
+    limit: Floats
+    """[days] what is too large."""
+    began: Ints
+    """[slots] the last slot that was not too large."""
+
+
+def spikes(observed: Floats, day: Ints) -> Spikes:
+    """Return the slots too large to be believed: a fault of counting, not a surge.
 
     Judged by the busiest slots of the days before; `observed` [slots] is NaN where unknown, `day` [slots] rises.
-    What stays that large for more than `_SPIKE_SLOTS` is a new level after all, and believed from then on.
+    What stays that large for more than `SPIKE_SLOTS` is a new level after all, and believed from then on.
     """
     known = np.flatnonzero(np.isfinite(observed))
-    if not known.size:
-        return np.zeros(observed.size, np.bool_)
     days = int(day[-1]) + 1
+    if not known.size:
+        return Spikes(np.zeros(observed.size, np.bool_), np.full(days, np.inf), np.arange(observed.size))
     start = np.searchsorted(day, np.arange(days + 1))
     busy = np.zeros(days)
     for number in range(int(day[known[-1]]) + 1):
@@ -110,7 +133,7 @@ def spikes(observed: Floats, day: Ints) -> Bools:
     large = np.nan_to_num(observed) > limit[day]
     place = np.arange(observed.size)
     began = np.maximum.accumulate(np.where(large, -1, place))
-    return np.asarray(large & (place - began <= _SPIKE_SLOTS))
+    return Spikes(np.asarray(large & (place - began <= SPIKE_SLOTS)), limit, began)
 
 
 def _runs(low: Bools, known: Bools) -> list[tuple[int, int]]:

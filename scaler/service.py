@@ -120,8 +120,10 @@ class Scaler:
             error = made.error or made.wrong_victim
             if made.applied or made.wrong_victim or (error and decision.final != decision.current):
                 self._tell(pool.settings, decision, error)
-            draining = made.inputs.draining
-            news = (decision.final, decision.current, decision.holds, mode, draining, made.applied, error)
+            news = (
+                decision.final, decision.current, decision.ready, decision.wanted, decision.reactive,
+                decision.holds, mode, made.inputs.draining, made.applied, error,
+            )  # fmt: skip
             if news != pool.written or decision.at_s - pool.written_at_s >= _EVERY_S:
                 pool.written, pool.written_at_s = news, decision.at_s
                 rows.append(decision_row(decision, made.inputs, pool.settings, made.applied, error))

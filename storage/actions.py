@@ -44,6 +44,11 @@ class Action:
         """Whether it is in force."""
         return not self.withdrawn and self.starts_ns <= now_ns < self.until_ns
 
+    def concerns(self, names: Mapping[str, str], tenant: str) -> bool:
+        """Whether it is about something with these names (by kind of target) that belongs to this tenant."""
+        name = names.get(self.target_kind)
+        return self.tenant in (UNASSIGNED, tenant) and name is not None and self.target in (name, EVERY_TARGET)
+
 
 def record(writer: Writer, action: Action, now_ns: int) -> Action:
     """Write an action, with a new id where it has none, and return it as written."""

@@ -374,8 +374,10 @@ ALERT_EVENT = _measure(
         "parent_id": _S,  # the incident that this one is grouped into or inhibited by
         "signal": _S,
         "direction": _S,  # above | below
-        "started_at": TIME,
+        "onset_at": TIME,  # first slot of the pool that raised it
+        "started_at": TIME,  # slot at whose end it was raised
         "ended_at": TIME,
+        "slot_seconds": _F,  # counts observed, expected, low and high are per slot of this length
         "observed": _F,
         "expected": _F,
         "low": _F,

@@ -1,5 +1,6 @@
 """What the demo runs: the product's own roles beside a simulated network, wired over loopback."""
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,29 +9,51 @@ from storage.open import open_store
 from storage.schema import ActionKind
 from surgecast.config import Settings, settings_from
 from surgecast.processes import Role
+from surgecast.simulator.arrivals import Arrivals
 from surgecast.simulator.demo_network import DEMO_NETWORK
 from surgecast.simulator.history import write_history as write_simulated_history
-from surgecast.simulator.incidents import Incident, Place, live_incidents
+from surgecast.simulator.incidents import Incident, IncidentPlan, Place, campaign_start_ns, live_incidents
 from surgecast.simulator.media_rtp import PORTS as RTP_PORTS
 from surgecast.simulator.network import collector_config
 from surgecast.simulator.settings import SimulatorSettings
+from telephony.model import MINUTE_NS
 
 HISTORY_WRITER = "history"
-START_AFTER_HISTORY_NS = 75_000_000_000
-"""History ends 45 to 105 s before the live run starts (`warm_from_ns`)."""
+POOL, POOL_REGION = "media-eu", "eu-west"
+"""The pool that the demo scales: it carries the tenant whose campaign comes."""
+LEAD_TIME_S = 60
+CAMPAIGN_UPLIFT = 2.0
+_PODS_NOW = 9
+"""About how many pods the pool's load takes at the start, whatever the size of the demo."""
 _SECOND_NS = 1_000_000_000
 
 
 def demo_settings(
-    folder: Path, *, hep_port: int, web_port: int, metrics_port: int, capture: bool = False
+    folder: Path,
+    *,
+    calls: int,
+    seed: int,
+    now_ns: int,
+    hep_port: int,
+    web_port: int,
+    metrics_port: int,
+    sink_port: int,
+    capture: bool = False,
 ) -> Settings:
     """Return the configuration of the demo: an embedded store in `folder`, everything on loopback.
 
+    Slots are a minute and the lead time is one, so that a campaign comes, is seen coming and is scaled for while
+    somebody watches; on a real platform slots are a quarter of an hour.
+
     Args:
         folder: Holds the store.
+        calls: On average in progress at the start; pods are made for about a ninth of a pool's part of them.
+        seed: Of the network.
+        now_ns: About when it starts, UTC.
         hep_port: Of the HEP server.
         web_port: Of the pages.
         metrics_port: Of the exporter.
+        sink_port: Where alerts are sent to.
         capture: Read the simulator's RTP from the loopback; needs CAP_NET_RAW.
     """
     ports = f"{RTP_PORTS[0]}-{RTP_PORTS[1] + 1}"  # RTCP is one above RTP
@@ -49,11 +72,42 @@ def demo_settings(
             "web": {"host": "127.0.0.1", "port": web_port, "hep_target": f"127.0.0.1:{hep_port}"},
             "metrics": {"port": metrics_port, "forecast_port": 0, "scale_port": 0, "alert_port": 0},
             "forecast": {
-                "clocks": [{"name": tenant.name, "zone": tenant.zone} for tenant in DEMO_NETWORK.tenants]
+                "clocks": [{"name": tenant.name, "zone": tenant.zone} for tenant in DEMO_NETWORK.tenants],
+                "slot": "60s",
+                "delay": "20s",
+                "history": "21d",
+                "signals": {"pool": ["concurrent_max"], "tenant": ["arrivals"]},
+            },
+            "scale": {"mode": "act", "period": "5s", "pools": [_pool(calls, seed, now_ns)]},
+            "alerts": {
+                "slot": "60s",
+                "delay": "20s",
+                "history": "15d",
+                "warning_calls": max(2.0, calls / 50),
+                "critical_calls": max(20.0, calls / 5),
+                "routes": [{"name": "demo", "urls": [f"json://127.0.0.1:{sink_port}"]}],
+                "page_url": f"http://127.0.0.1:{web_port}",
             },
         },
         origin="demo",
     )
+
+
+def _pool(calls: int, seed: int, now_ns: int) -> dict[str, object]:
+    """Return the pool that is scaled: simulated pods, of a size that its load now takes `_PODS_NOW` of them."""
+    arrivals = Arrivals(DEMO_NETWORK, seed=seed, calls=calls, now_ns=now_ns, plan=IncidentPlan())
+    expected = arrivals.expected_in_region(POOL_REGION, now_ns // MINUTE_NS)
+    sessions = max(2, math.ceil(expected / _PODS_NOW))
+    return {
+        "name": POOL,
+        "region": POOL_REGION,
+        "pod": {"sessions": sessions},
+        "minimum": max(2, math.ceil(expected / sessions / 0.9)),
+        "maximum": 60,
+        "lead_time": f"{LEAD_TIME_S}s",
+        "stabilisation": "2m",
+        "cost_per_pod_hour": 0.17,
+    }
 
 
 def product_roles(settings: Settings) -> list[Role]:
@@ -61,29 +115,38 @@ def product_roles(settings: Settings) -> list[Role]:
     return [
         Role("collect", "surgecast.roles.collect:run", (settings,)),
         Role("forecast", "surgecast.roles.forecast:run", (settings,)),
+        Role("scale", "surgecast.roles.scale:run", (settings,)),
+        Role("alert", "surgecast.roles.alert:run", (settings,)),
         Role("web", "surgecast.demo_pages:run", (settings,), restart=False),
     ]
 
 
-def simulator_role(*, calls: int, rtp_calls: int, seed: int, hep_port: int) -> Role:
+def simulator_role(*, calls: int, rtp_calls: int, seed: int, hep_port: int, story_ns: int) -> Role:
     """Return the process that plays the network; start it once the collector listens."""
     simulator = SimulatorSettings(
-        calls=calls, seed=seed, host="127.0.0.1", port=hep_port, speed=1.0, rtp_calls=rtp_calls
+        calls=calls,
+        seed=seed,
+        host="127.0.0.1",
+        port=hep_port,
+        speed=1.0,
+        rtp_calls=rtp_calls,
+        story_ns=story_ns,
     )
     return Role("simulator", "surgecast.simulator.run:run_simulator", (simulator,))
 
 
-def _announced(incidents: Iterable[Incident], now_ns: int) -> list[Announced]:
-    """Return the campaigns among them, past and to come, as their owner would announce them: uplift unknown."""
+def _announced(incidents: Iterable[Incident], now_ns: int, when: str) -> list[Announced]:
+    """Return the campaigns among them as their owner announces them: what one that comes will do is his guess."""
     campaigns = [i for i in incidents if i.place is Place.TENANT and i.load_factor > 1]
     return [
         Announced(
-            f"e-demo{number}",
+            f"e-{when}{number}",
             ActionKind.EVENT,
             incident.title,
             incident.name,
             incident.start_ns // _SECOND_NS,
             (incident.start_ns + incident.length_ns) // _SECOND_NS,
+            CAMPAIGN_UPLIFT if incident.start_ns > now_ns else None,
             similar="campaign",
             author="demo",
             recorded_ns=now_ns,
@@ -99,10 +162,25 @@ def write_history(settings: Settings, *, weeks: int, calls: int, seed: int, unti
         writer = store.writer(HISTORY_WRITER)
         try:
             summary = write_simulated_history(writer, weeks=weeks, calls=calls, seed=seed, until_ns=until_ns)
-            coming = live_incidents(until_ns + START_AFTER_HISTORY_NS).incidents
-            writer.write("operator_action", announced_batch(_announced((*summary.incidents, *coming), until_ns)))
+            writer.write("operator_action", announced_batch(_announced(summary.incidents, until_ns, "past")))
             writer.flush()
             return sum(summary.rows.values())
+        finally:
+            writer.close()
+    finally:
+        store.close()
+
+
+def announce_campaign(settings: Settings, story_ns: int) -> int:
+    """Announce the campaign of the story that begins at `story_ns`; return when it begins, UTC nanoseconds."""
+    store = open_store(settings.storage.url, settings.storage)
+    try:
+        writer = store.writer(HISTORY_WRITER)
+        try:
+            coming = _announced(live_incidents(story_ns).incidents, story_ns, "coming")
+            writer.write("operator_action", announced_batch(coming))
+            writer.flush()
+            return campaign_start_ns(story_ns)
         finally:
             writer.close()
     finally:

@@ -32,6 +32,8 @@ class Area(Enum):
     SHELL = Rule(_EVERYBODY)
     """The frame around the pages; holds no data."""
     LIVE = Rule(frozenset({Role.ENGINEER, Role.CLIENT_SUCCESS, Role.TENANT_VIEWER}), "Live", "/live")
+    INCIDENTS = Rule(_EVERYBODY - {Role.EXECUTIVE}, "Incidents", "/incidents")
+    """Read within the scope; acknowledged and silenced by those of every tenant (`dashboards.writes`)."""
     CALLS = Rule(frozenset({Role.ENGINEER, Role.CLIENT_SUCCESS}), "Calls", "/calls")
     CALL = Rule(frozenset({Role.ENGINEER, Role.CLIENT_SUCCESS, Role.TENANT_VIEWER}))
     """One call, with its exports; the deep dive in it is for engineers of every tenant."""
@@ -41,6 +43,7 @@ class Area(Enum):
     BODY = Rule(_EVERYBODY - {Role.OPERATOR})
     """The callback that tenants and executives' pages share; it asks for the area of the page that it is of."""
     CAPACITY = Rule(_EVERYBODY, "Capacity", "/capacity")
+    SCALING = Rule(frozenset({Role.ENGINEER, Role.OPERATOR}), "Scaling", "/scaling")
     EVENTS = Rule(_EVERYBODY, writers=frozenset({Role.ENGINEER, Role.OPERATOR}))
     """Events over HTTP."""
 

@@ -48,13 +48,15 @@
 
   function draw(changed, known) {
     themes = known;
-    return window.dash_clientside.callback_context.outputs_list.map((output) => {
+    const asked = window.dash_clientside.callback_context.outputs_list; // no list where it is one
+    const drawn = [].concat(asked).map((output) => {
       const name = output.id.replace(/-graph$/, "");
       const fresh = changed && changed[name];
       if (!fresh) return noUpdate();
       charts.set(name, fresh);
       return figure(fresh, themes[scheme()]);
     });
+    return Array.isArray(asked) ? drawn : drawn[0];
   }
 
   new MutationObserver(() => {
@@ -207,6 +209,48 @@
 
   const sorted = (value) => (Array.isArray(value) ? value.slice().sort() : value || "");
 
+  function syncScaling(search, chosen, ...values) {
+    const names = ["pool", "reach"];
+    const triggered = window.dash_clientside.callback_context.triggered.map((t) => t.prop_id);
+    const query = new URLSearchParams(search || "");
+    const shown = [query.get("pool") || (chosen || [])[0], query.get("reach") || "1h"];
+    const byUser = triggered.length === 1 && /^scaling-(pool|reach)\./.test(triggered[0]);
+    if (byUser) {
+      const place = names.indexOf(triggered[0].replace(/^scaling-(\w+)\..*$/, "$1"));
+      if (values[place] && values[place] !== shown[place]) {
+        query.set(names[place], values[place]);
+        if (place === 0) ["page", "decision"].forEach((name) => query.delete(name));
+        window.dash_clientside.set_props("url", { search: `?${query.toString()}` });
+      }
+      return names.map(noUpdate);
+    }
+    return shown.map((value, i) => (value && value !== values[i] ? value : noUpdate()));
+  }
+
+  function syncIncidents(search, state, severity, scope) {
+    const triggered = window.dash_clientside.callback_context.triggered.map((t) => t.prop_id);
+    const byUser = triggered.length > 0 && triggered.every((id) => id.startsWith("incidents-"));
+    const query = new URLSearchParams(search || "");
+    const sorted = (values) => (values || []).slice().sort();
+    if (byUser) {
+      const wanted = new URLSearchParams();
+      if (state && state !== "open") wanted.append("state", state);
+      sorted(severity).forEach((value) => wanted.append("severity", value));
+      sorted(scope).forEach((value) => wanted.append("scope", value));
+      const text = wanted.toString();
+      if (text !== query.toString()) window.dash_clientside.set_props("url", { search: text ? `?${text}` : "" });
+      return [noUpdate(), noUpdate(), noUpdate()];
+    }
+    const shown = query.get("state") || "open";
+    const severities = query.getAll("severity").sort();
+    const scopes = query.getAll("scope").sort();
+    return [
+      shown === state ? noUpdate() : shown,
+      same(severities, sorted(severity)) ? noUpdate() : severities,
+      same(scopes, sorted(scope)) ? noUpdate() : scopes,
+    ];
+  }
+
   function copyLink() {
     const done = () => window.dash_clientside.set_props("copy-link-text", { children: "Copied" });
     const back = () => window.dash_clientside.set_props("copy-link-text", { children: "Copy link" });
@@ -249,7 +293,7 @@
   // --- a hidden tab asks for nothing ------------------------------------------------------------------
 
   document.addEventListener("visibilitychange", () => {
-    for (const page of ["live", "call", "calls", "capacity", "body"]) {
+    for (const page of ["live", "call", "calls", "capacity", "scaling", "incidents", "incident", "body"]) {
       if (document.getElementById(`${page}-page`)) {
         window.dash_clientside.set_props(`${page}-tick`, { disabled: document.hidden });
       }
@@ -278,6 +322,9 @@
   }, 1000);
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    surgecast: { draw, drawLadder, asTable, syncFilters, syncCapacity, syncCalls, copyLink, openCall, heard, markPage },
+    surgecast: {
+      draw, drawLadder, asTable, syncFilters, syncCapacity, syncCalls, syncScaling, syncIncidents, copyLink, openCall,
+      heard, markPage,
+    },
   });
 })();

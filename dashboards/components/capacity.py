@@ -101,5 +101,5 @@ def facts_list(outlook: Outlook, zone: ZoneInfo) -> html.Dl:
         pairs.append(("Digest of inputs", digest))
     cells: list[Any] = []
     for name, text in pairs:
-        cells += [html.Dt(name), html.Dd(text)]
+        cells.append(html.Div([html.Dt(name), html.Dd(text)], className="fact"))
     return html.Dl(cells, className="facts")

@@ -1,6 +1,6 @@
 """What the cache keeps for a capacity view: everything already rendered, once per refresh."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
@@ -17,6 +17,7 @@ from dashboards.queries.capacity import capacity_view
 from dashboards.settings import DashboardSettings
 from dashboards.snapshots import Key
 from dashboards.views import PanelState, Status
+from forecast.announce import Announcement
 from forecast.targets import KIND_SIGNALS, Signal
 from storage.seam import Store
 from telephony.durations import format_duration
@@ -41,12 +42,14 @@ class CapacityState:
 
 
 def load_capacity(
-    store: Store, settings: DashboardSettings
+    store: Store, settings: DashboardSettings, declared: Sequence[Announcement]
 ) -> Callable[[Key, CapacityState | None, int], CapacityState]:
     """Return the loader of the capacity cache; a key's subject is the query string of its view."""
+    known = tuple(declared)
 
     def load(key: Key, before: CapacityState | None, now_ns: int) -> CapacityState:
-        return render(capacity_view(store, key.scope, Subject.from_search(key.subject), now_ns), settings)
+        subject = Subject.from_search(key.subject)
+        return render(capacity_view(store, key.scope, subject, now_ns, known), settings)
 
     return load
 

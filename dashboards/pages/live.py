@@ -34,6 +34,7 @@ def layout(refresh_seconds: float) -> html.Div:
             html.Span(id="live-beat", hidden=True),
             html.H1("Live", className="visually-hidden"),
             _filter_bar(),
+            html.Div(id="live-incidents"),
             html.Div(id="live-guide"),
             html.Div(
                 [

@@ -12,6 +12,7 @@ import msgspec
 
 from dashboards.components.guide import guide
 from dashboards.components.health import health_strip
+from dashboards.components.incidents import incident_line
 from dashboards.components.panel import panel_update
 from dashboards.components.rows import call_now_row, findings_list, ranking_table, worst_row
 from dashboards.components.tiles import kpi_tile, ratio_words, sparkline, tile
@@ -47,6 +48,7 @@ PANELS = (
 )
 AREAS = (
     "guide",
+    "incidents",
     "capture",
     "tiles",
     "media",
@@ -173,6 +175,7 @@ def _areas(view: LiveView, filters: Filters, settings: DashboardSettings) -> dic
     zone = settings.time_zone
     areas: dict[str, Any] = {
         "guide": guide(view.stage, settings.hep_target),
+        "incidents": incident_line(view.incidents, zone),
         "capture": health_strip(view.capture, view.at_ns, zone) if view.capture.status.drawn else None,
         "tiles": _tiles(view, filters),
         "media": [kpi_tile(kpi) for kpi in view.media.tiles],

@@ -4,8 +4,8 @@ A question that fails leaves its own panel in error; the others go on. All of it
 """
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,15 +24,16 @@ from dashboards.capacity_views import (
     Subject,
 )
 from dashboards.numbers import SECOND_NS, duration
+from dashboards.queries.asking import asked
 from dashboards.queries.tables import floats, known, strings, times_ns
 from dashboards.views import READY, PanelState, Series, Status
-from forecast.announce import Announcement, listed
+from forecast.announce import Announcement, listed, visible
 from forecast.horizons import LEAD_CLASSES, Horizon
 from forecast.rehearsal import REHEARSED
 from forecast.signals import CAPTURE_POOL
 from forecast.stored import QUANTILE_COLUMNS, where
 from forecast.targets import Kind, SeriesId, Signal
-from storage.seam import OutOfScope, Reader, Scope, Store, StoreError, Window
+from storage.seam import Reader, Scope, Store, Window
 from telephony.durations import format_duration
 from telephony.model import UNKNOWN
 
@@ -50,17 +51,20 @@ _OTHERS_TOO = Status(
     PanelState.NOT_ALLOWED, "Pools, regions and trunks carry other tenants too; they are shown to engineers only."
 )
 
-Answer = TypeVar("Answer")
 
+def capacity_view(
+    store: Store, scope: Scope, subject: Subject, now_ns: int, declared: tuple[Announcement, ...] = ()
+) -> CapacityView:
+    """Return the view of the capacity page; `declared` are events and masks of the configuration.
 
-def capacity_view(store: Store, scope: Scope, subject: Subject, now_ns: int) -> CapacityView:
-    """Return the view of the capacity page. Raises StoreError where not even the choices can be read."""
+    Raises StoreError where not even the choices can be read.
+    """
     reader = store.reader(scope)
     choices = _choices(reader, _kinds(scope), now_ns)
     if subject.kind is None and choices:
         kind, _, name = choices[0][0].partition(":")
         subject = subject.of(Kind(kind), name)
-    announced = _asked(lambda: listed(reader, now_ns))
+    announced = asked(lambda: visible(listed(reader, now_ns), declared, scope))
     barred = subject.kind is not None and subject.kind not in _kinds(scope)
     return CapacityView(
         at_ns=now_ns,
@@ -71,16 +75,6 @@ def capacity_view(store: Store, scope: Scope, subject: Subject, now_ns: int) -> 
         peaks=_peaks(reader, subject, now_ns),
         events=_events(announced, scope, now_ns),
     )
-
-
-def _asked(question: Callable[[], Answer]) -> Answer | Status:
-    """Return the answer, or why there is none."""
-    try:
-        return question()
-    except OutOfScope:
-        return Status(PanelState.NOT_ALLOWED, "This is outside of what you may see.")
-    except StoreError as error:
-        return Status(PanelState.ERROR, str(error) or type(error).__name__)
 
 
 def _kinds(scope: Scope) -> tuple[Kind, ...]:
@@ -108,12 +102,12 @@ def _outlook(reader: Reader, subject: Subject, announced: list[Announcement] | S
     if subject.kind is None:
         return Outlook(Status(PanelState.EMPTY, "The store holds no load yet: no collector has seen a call."))
     key = SeriesId(subject.kind, subject.name, subject.shown_signal)
-    found = _asked(lambda: _read_outlook(reader, key, subject, now_ns))
+    found = asked(lambda: _read_outlook(reader, key, subject, now_ns))
     if isinstance(found, Status):
         return Outlook(found)
     if isinstance(announced, Status):
         return _with_spans(found, [], now_ns)
-    carried = _asked(lambda: _carried(reader, key, now_ns))
+    carried = asked(lambda: _carried(reader, key, now_ns))
     mine = (
         []
         if isinstance(carried, Status)
@@ -288,7 +282,7 @@ def _accuracy(reader: Reader, subject: Subject, now_ns: int) -> Accuracies:
     key = SeriesId(subject.kind, subject.name, subject.shown_signal)
     window = Window(now_ns - ACCURACY_DAYS * DAY_NS, now_ns)
     by = ("lead", "horizon", "model")
-    table = _asked(lambda: reader.sums("forecast_accuracy", window, step_seconds=0, by=by, where=where(key)))
+    table = asked(lambda: reader.sums("forecast_accuracy", window, step_seconds=0, by=by, where=where(key)))
     if isinstance(table, Status):
         return Accuracies(table)
     rows = table.drop_columns(["time"]).to_pylist()
@@ -357,7 +351,7 @@ def _lead_accuracy(row: Mapping[str, Any]) -> LeadAccuracy:
 def _peaks(reader: Reader, subject: Subject, now_ns: int) -> Peaks:
     window = Window(now_ns, now_ns + DAY_NS)
     allowed = {"signal": (subject.shown_signal.value,)}
-    table = _asked(lambda: reader.forecasts(window, where=allowed))
+    table = asked(lambda: reader.forecasts(window, where=allowed))
     if isinstance(table, Status):
         return Peaks(table)
     if not table.num_rows:

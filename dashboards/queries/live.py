@@ -16,6 +16,7 @@ from storage.seam import OutOfScope, Reader, Scope, Store, StoreError, Window
 
 from . import calls, capture, places, quality, sip, wire
 from .context import LOADING, Context, Seen
+from .incidents import newest_rows, open_incidents
 from .tables import Grid, total
 
 NOW_WINDOW_SECONDS = 90
@@ -150,6 +151,10 @@ def _findings(reader: Reader, filters: Filters, window: Window) -> pa.Table:
     return reader.select("finding", window, where=where, limit=_FINDINGS_LIMIT, newest_first=True)
 
 
+def _incidents(reader: Reader, filters: Filters, window: Window) -> pa.Table:
+    return newest_rows(reader, window.until_ns)
+
+
 def _choices(reader: Reader, filters: Filters, window: Window) -> pa.Table:
     found = {
         tag: {
@@ -196,6 +201,7 @@ class LiveQuestions:
             "in_progress": Question(2, _in_progress),
             "findings": Question(6, _findings),
             "registrations": Question(8, _registrations),
+            "incidents": Question(6, _incidents),
             "choices": Question(30, _choices),
         }
 
@@ -259,6 +265,7 @@ def live_view(answers: LiveAnswers, scope: Scope, filters: Filters, now_ns: int)
         worst=calls.worst_calls(context, answers["worst"].table, seen, status("worst")),
         in_progress=calls.in_progress(context, answers["in_progress"].table, seen, status("in_progress")),
         findings=places.findings(context, answers["findings"].table, status("findings")),
+        incidents=open_incidents(answers["incidents"].table, status("incidents"), scope, now_ns),
         choices=_offered(answers["choices"].table),
     )
 

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from surgecast.commands.output import stderr
+from surgecast.demo_sink import MessageSink
 from surgecast.errors import CommandError
 from surgecast.logs import configure_logs
 from surgecast.processes import Supervisor, stop_on_signals
@@ -20,6 +21,10 @@ from surgecast.processes import Supervisor, stop_on_signals
 _READY_SECONDS = 120.0
 _EXPECTED_START_NS = 15_000_000_000
 """About how long writing the history and starting the processes takes: history ends where live traffic begins."""
+
+
+_EXPECTED_READY_NS = 8_000_000_000
+"""About how long the collector takes until the network may start; the story begins then."""
 
 
 def demo(
@@ -69,9 +74,14 @@ def _run(
 
     prepare(_say)
     _say(f"kernels ready after {time.monotonic() - began:.1f} s")
+    sink = MessageSink(folder / "messages.jsonl", lambda title: _say(f"alert sent: {title}"))
     hep_port = _free_udp_port()
     settings = demonstration.demo_settings(
         folder,
+        calls=calls,
+        seed=seed,
+        now_ns=time.time_ns(),
+        sink_port=sink.port,
         hep_port=hep_port,
         web_port=_free_tcp_port(port),
         metrics_port=_free_tcp_port(0),
@@ -88,6 +98,8 @@ def _run(
         until_ns = warm_from_ns(time.time_ns() + _EXPECTED_START_NS)
         rows = demonstration.write_history(settings, weeks=weeks, calls=calls, seed=seed, until_ns=until_ns)
         _say(f"history written: {rows:,} rows in {time.monotonic() - began:.1f} s")
+    story_ns = time.time_ns() + _EXPECTED_READY_NS
+    campaign_ns = demonstration.announce_campaign(settings, story_ns)
     supervisor = Supervisor(demonstration.product_roles(settings))
     _say(f"starting the collector (HEP on udp://127.0.0.1:{hep_port}) and the pages")
     supervisor.start()
@@ -97,16 +109,23 @@ def _run(
         _wait_until_ready(f"{metrics_url}/healthz", supervisor, stop)
         _say(f"starting a simulated network of {calls} concurrent calls")
         supervisor.add(
-            demonstration.simulator_role(calls=calls, rtp_calls=rtp_calls, seed=seed, hep_port=hep_port)
+            demonstration.simulator_role(
+                calls=calls, rtp_calls=rtp_calls, seed=seed, hep_port=hep_port, story_ns=story_ns
+            )
         )
         _wait_until_ready(f"{url}/healthz", supervisor, stop)
         _say(f"metrics: {metrics_url}/metrics")
+        _say(f"alerts are sent to {sink.path} and shown at http://127.0.0.1:{sink.port}/")
+        at = time.strftime("%H:%M:%S UTC", time.gmtime(campaign_ns / 1e9))
+        _say(f"now trunk transit-x refuses calls; at {at} a campaign begins")
+        _say(f"pool {demonstration.POOL} is scaled ahead of it: {url}/scaling")
         _say(f"live page: {url}   (simulated traffic; Ctrl-C ends it)")
         _say(f"as another role: {url}/sign-in   (one click, no password)")
         _watch(supervisor, stop, seconds)
     finally:
         _say("stopping")
         supervisor.stop()
+        sink.close()
     _say("stopped")
 
 

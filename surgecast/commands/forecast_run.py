@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from forecast.accuracy import LEVELS
+from forecast.decomposition import decompose
 from forecast.explain import Explanation, explain
 from forecast.horizons import Horizon
-from forecast.issue import Outcome
+from forecast.issue import Outcome, prepared
 from forecast.pool import Workers
 from forecast.series import BadSeries
 from forecast.service import one_shot
@@ -18,6 +19,7 @@ from forecast.signals import CAPTURE_POOL, SECOND_NS
 from forecast.targets import KIND_SIGNALS, Kind, SeriesId, Signal
 from storage.open import open_store
 from storage.seam import Reader, Scope, Window
+from surgecast.commands.forecast_parts import decomposition_json, print_decomposition
 from surgecast.commands.output import AsJson, iso_time, print_json, print_table, stderr
 from surgecast.commands.times import parse_time
 from surgecast.config import ConfigFile, StoreUrl, load_settings
@@ -81,6 +83,9 @@ def explain_command(
     tenant: Tenant = None,
     signal: OfSignal = None,
     at: At = "now",
+    decomposed: Annotated[
+        bool, typer.Option("--decompose", help="Also trend, day, week and remainder by MSTL, and diagnostics.")
+    ] = False,
     config: ConfigFile = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
@@ -98,15 +103,22 @@ def explain_command(
         if asked is None:
             raise CommandError("name what to explain: --pool, --region, --trunk or --tenant", Exit.USAGE)
         keys = _keys(reader, settings.forecast, now_s, asked, signal)
-        found = [explain(task) for task in _tasks(reader, settings.forecast, keys, now_s, Horizon.LONG)]
+        (task,) = _tasks(reader, settings.forecast, keys, now_s, Horizon.LONG)
+        found = explain(task)
+        parts = None
+        if decomposed:
+            series = prepared(task.key, task.series, task.known)
+            parts = decompose(series, is_count=task.key.signal.is_count)
     except BadSeries as error:
         raise CommandError(str(error), Exit.NOT_FOUND) from error
     finally:
         opened.close()
     if as_json:
-        print_json(_explained(found[0]))
+        print_json(_explained(found) | ({} if parts is None else {"decomposition": decomposition_json(parts)}))
     else:
-        _print_explained(found[0])
+        _print_explained(found)
+        if parts is not None:
+            print_decomposition(parts)
 
 
 def _asked(pool: str | None, region: str | None, trunk: str | None, tenant: str | None) -> tuple[Kind, str] | None:

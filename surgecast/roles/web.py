@@ -3,10 +3,12 @@
 import threading
 import time
 from collections.abc import Mapping
+from zoneinfo import ZoneInfo
 
 from dashboards.access.areas import Actor
 from dashboards.app import create_app
 from dashboards.server import WebServer
+from forecast.announce import declared
 from storage.open import open_store
 from surgecast.config import Settings
 
@@ -28,8 +30,9 @@ def serve(settings: Settings, stop: threading.Event, personas: Mapping[str, Acto
     try:
         try:
             packets = settings.collect.packet_buffer.directory
+            known = declared(settings.forecast, ZoneInfo(settings.forecast.zone))
             zone = settings.forecast.tenant_zone
-            app = create_app(store, settings.web, time.time_ns, packets, zone, personas)
+            app = create_app(store, settings.web, time.time_ns, packets, zone, known, personas)
             server = WebServer(app, settings.web)
         except OSError as error:
             address = f"{settings.web.host}:{settings.web.port}"

@@ -42,6 +42,17 @@ class Arrivals:
         """Return the answered calls up on average in UTC minutes since the epoch, without randomness."""
         return self._scale * tenant.share * level(tenant.shape, LocalTime.of(tenant.zone, minutes))
 
+    def expected_in_region(self, region: str, minute: int) -> float:
+        """Return the answered calls up on average whose media a region relays, in a UTC minute since the epoch."""
+        at = np.asarray([minute], dtype=np.int64)
+        regions = {proxy.name: proxy.region for proxy in self.network.proxies}
+        return sum(
+            float(self.expected_concurrent(tenant, at)[0])
+            * sum(regions[name] == region for name in tenant.proxies)
+            / len(tenant.proxies)
+            for tenant in self.network.tenants
+        )
+
     def attempts_per_minute(self, tenant: Tenant, minutes: Ints) -> Floats:
         """Return the random intensity: session attempts per minute in UTC minutes since the epoch."""
         local = LocalTime.of(tenant.zone, minutes)

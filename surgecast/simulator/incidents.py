@@ -107,12 +107,32 @@ class IncidentPlan:
         return factors
 
 
+def campaign_start_ns(start_ns: int) -> int:
+    """Return when the campaign of a demo begins: the first whole minute over 2.5 minutes after its start.
+
+    The first forecast must be there a lead time before.
+    """
+    return -(-(start_ns + 150 * 1_000_000_000) // MINUTE_NS) * MINUTE_NS
+
+
 def live_incidents(start_ns: int) -> IncidentPlan:
-    """Return the incidents of a demo that starts now: something to see within a minute, and all day long."""
+    """Return the incidents of a demo that starts now: something to see within a minute, and all day long.
+
+    The first minutes tell one story: transit-x fails, its tenant feels it, and a campaign comes.
+    """
     second = 1_000_000_000
     afternoon_ns = start_ns - start_ns % DAY_NS + 18 * HOUR_NS - DAY_NS  # 13:00 or 14:00 in New York
     return IncidentPlan(
         (
+            Incident(
+                "transit-x refuses calls",
+                Place.TRUNK,
+                "transit-x",
+                start_ns + 5 * second,
+                12 * MINUTE_NS,
+                2 * HOUR_NS,
+                fail_ratio=0.9,
+            ),
             Incident(
                 "Loss bursts in eu-west",
                 Place.REGION,
@@ -154,9 +174,9 @@ def live_incidents(start_ns: int) -> IncidentPlan:
                 "Campaign of meridian-support",
                 Place.TENANT,
                 "meridian-support",
-                start_ns + 20 * MINUTE_NS,
+                campaign_start_ns(start_ns),
                 45 * MINUTE_NS,
-                load_factor=1.9,
+                load_factor=3.0,
             ),
         )
     )
@@ -206,7 +226,7 @@ def past_incidents(now_ns: int) -> IncidentPlan:
                 "meridian-support",
                 at(11, 8.5),
                 180 * MINUTE_NS,
-                load_factor=1.7,
+                load_factor=3.1,
             ),
             Incident(
                 "lakeside-health cannot call",
@@ -230,7 +250,7 @@ def past_incidents(now_ns: int) -> IncidentPlan:
                 "meridian-support",
                 at(32, 9),
                 180 * MINUTE_NS,
-                load_factor=1.6,
+                load_factor=2.9,
             ),
         )
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from surgecast.simulator.engine import Datagram, Engine
+from surgecast.simulator.incidents import live_incidents
 from surgecast.simulator.media_rtp import RtpPacket
 from surgecast.simulator.settings import SimulatorSettings
 from surgecast.simulator.truth import Truth
@@ -177,6 +178,7 @@ def run_simulator(
         start_ns=start_ns,
         calls=settings.calls,
         seed=settings.seed,
+        plan=live_incidents(settings.story_ns or start_ns),
         truth=Truth(keep=KEPT_CALLS),
         rtp_calls=settings.rtp_calls,
     )

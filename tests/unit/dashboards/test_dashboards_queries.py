@@ -38,9 +38,12 @@ def view_of(store: Store, search: str = "", scope: Scope = ENGINEER, now_ns: int
 
 
 def statuses(view: LiveView) -> dict[str, Status]:
+    """Return the state of each panel; of incidents there is a line, not a panel."""
     panels = {f.name: getattr(view, f.name) for f in fields(view)}
     return {
-        name: panel.status for name, panel in panels.items() if is_dataclass(panel) and hasattr(panel, "status")
+        name: panel.status
+        for name, panel in panels.items()
+        if is_dataclass(panel) and hasattr(panel, "status") and name != "incidents"
     }
 
 

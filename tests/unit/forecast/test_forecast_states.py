@@ -78,30 +78,30 @@ def day_of(size: int, per_day: int = 24) -> np.ndarray:
 def test_a_slot_of_absurd_size_is_not_believed() -> None:
     observed = np.full(240, 50.0)
     observed[[100, 150]] = 1e9
-    assert [100, 150] == np.flatnonzero(spikes(observed, day_of(240))).tolist()
+    assert [100, 150] == np.flatnonzero(spikes(observed, day_of(240)).absurd).tolist()
 
 
 def test_a_level_that_stays_is_believed_after_four_slots() -> None:
     observed = np.full(240, 50.0)
     observed[100:] = 1e5
-    assert [100, 101, 102, 103] == np.flatnonzero(spikes(observed, day_of(240))).tolist()
+    assert [100, 101, 102, 103] == np.flatnonzero(spikes(observed, day_of(240)).absurd).tolist()
 
 
 def test_a_surge_is_no_spike() -> None:
     observed = np.full(240, 50.0)
     observed[100:104] = 1200.0
-    assert not spikes(observed, day_of(240)).any()
+    assert not spikes(observed, day_of(240)).absurd.any()
 
 
 def test_an_hour_of_work_a_day_is_no_spike() -> None:
     observed = np.where(np.arange(240) % 24 < 2, 5000.0, 0.0)
-    assert not spikes(observed, day_of(240)).any()
+    assert not spikes(observed, day_of(240)).absurd.any()
 
 
 def test_frequent_spikes_do_not_make_each_other_usual() -> None:
     observed = np.where(np.arange(960) % 50 == 0, 1e9, 50.0)
-    assert np.arange(50, 960, 50).tolist() == np.flatnonzero(spikes(observed, day_of(960))).tolist()
+    assert np.arange(50, 960, 50).tolist() == np.flatnonzero(spikes(observed, day_of(960)).absurd).tolist()
 
 
 def test_nothing_measured_is_no_spike() -> None:
-    assert not spikes(np.full(48, np.nan), day_of(48)).any()
+    assert not spikes(np.full(48, np.nan), day_of(48)).absurd.any()

@@ -1,0 +1,134 @@
+"""The panel of the local day that runs, which takes in slot after slot in microseconds.
+
+What a panel knows of earlier days does not change before midnight: of it, only the rows that forecasts of today
+look up are kept, beside the states of what runs on from slot to slot. Every figure is bit for bit that of a panel
+built anew. It forecasts from today's slots up to some hours ahead, and no further.
+"""
+
+import numpy as np
+
+from forecast.calendar import DayKind
+from forecast.events import EventTable
+from forecast.panel import HALF_DAY, LIVE_LEVELS, STEP_SIGMA, TWO_DAYS, Panel, clipped, to_root
+from forecast.profiles import WEEK
+from forecast.series import Series
+from forecast.states import OUTAGE_LOST, OUTAGE_RATIO, SPIKE_SLOTS
+
+LEAST_DAYS = 2 * WEEK
+"""Before that, a new slot changes what is known of earlier ones."""
+
+
+class Today(Panel):
+    """Slots are numbered from the first of the day that the panel's next slot is in, days from one it looks up."""
+
+    def __init__(self, panel: Panel, reach: int) -> None:
+        """Keep what forecasts up to `reach` slots ahead need; see `can_follow` for which panels."""
+        day = int(panel.day[panel.known])
+        first = int(np.searchsorted(panel.day, day))
+        last = min(int(np.searchsorted(panel.day, day + 1)) + reach, panel.day.size)
+        days = slice(day, int(panel.day[last - 1]) + 1)
+        if (panel.kinds[days] == DayKind.HOLIDAY).any():
+            days = slice(day - WEEK, days.stop)
+        slots, ago = slice(first, last), days.start
+        series = panel.series
+        nothing = np.empty(0)
+        self.series = Series(
+            series.start_s + first * series.slot_s, series.slot_s, series.zone, nothing, nothing.astype(np.uint8)
+        )
+        self.known, self.first_day = panel.known - first, panel.first_day + ago
+        self.day, self.slot = panel.day[slots] - ago, panel.slot[slots].copy()
+        self.slots_per_day, self.days = panel.slots_per_day, days.stop - ago
+        self.events = EventTable((), self.series.start_s, series.slot_s, self.day)
+        self.kinds, self.closed = panel.kinds[days].copy(), panel.closed[slots].copy()
+        self._like_rows = np.maximum(panel._like_rows[days] - ago, 0)
+        self.holiday_like, self.base = panel.holiday_like[days].copy(), panel.base[days].copy()
+        self.spread, self.shapes = panel.spread[:, days].copy(), panel.shapes[:, days].copy()
+        self.day_shift, self.month_level = panel.day_shift[days].copy(), panel.month_level[days].copy()
+        self.levels, self.today = panel.levels[:, slots].copy(), panel.today[slots].copy()
+        self.step, self.step_weight = panel.step[slots].copy(), panel.step_weight[slots].copy()
+        self.outage = panel.outage[slots].copy()
+        self._follow(panel, first, slots)
+
+    def _follow(self, panel: Panel, first: int, slots: slice) -> None:
+        """Take over how things stand at the panel's last slot."""
+        last = panel.known - 1
+        own = panel.day[slots]
+        self._expected: list[float] = panel.base[panel.rows(own, own), panel.slot[slots]].tolist()
+        self._suspected: list[float] = panel.suspected[slots].tolist()
+        self._too_large, self._scatter = float(panel.spikes.limit[own[0]]), float(panel.scatter[own[0]])
+        self._fine_slot = int(panel.spikes.began[last]) - first
+        self.keeps, self._sums = panel.keeps, list(panel.decayed)
+        total, mass = panel.totals
+        self._total, self._mass, self._counted = float(total[last]), float(mass[last]), int(panel.counted[last])
+        self._before = (float(total[first - 1]), float(mass[first - 1])) if first else (0.0, 0.0)
+        # Of the run of next to nothing that may go on: what it lacks so far.
+        low = panel.usual <= OUTAGE_RATIO * panel.suspected
+        judged = np.isfinite(panel.usual) & np.isfinite(panel.suspected)
+        ends = np.flatnonzero(judged & ~low)
+        run = np.flatnonzero(judged & low)
+        run = run[run > (ends[-1] if ends.size else -1)]
+        self._lacking: float | None = None
+        if run.size:
+            self._lacking = float(np.cumsum(np.nan_to_num(panel.suspected[run[0] : panel.known]))[-1])
+
+    @property
+    def room(self) -> int:
+        """How many slots of today are still to come."""
+        return int(np.searchsorted(self.day, self.day[0] + 1)) - self.known
+
+    def append(self, amount: float) -> None:
+        """Take in the next slot of today: its amount, NaN where nothing is to be learned from it."""
+        at = self.known
+        self.known += 1
+        large = amount == amount and amount > self._too_large
+        if not large:
+            self._fine_slot = at
+        absurd = large and at - self._fine_slot <= SPIKE_SLOTS
+        usual = float("nan") if absurd else amount
+        dead = self._is_dead(usual, self._suspected[at])
+        self.outage[at] = dead or absurd
+        expected = self._expected[at]
+        learned = self._parts(float("nan") if dead else usual, expected)
+        live = self._parts(usual, expected)
+        for number, keep in enumerate(self.keeps):
+            top, bottom = live if number < LIVE_LEVELS else learned
+            over, under = self._sums[number]
+            if bottom > 0.0:
+                over, under = over * keep + top, under * keep + bottom
+                self._sums[number] = over, under
+            self.levels[number, at] = over / under if under > 0.0 else 0.0
+        self._total += learned[0]
+        mass = self._mass + learned[1]
+        self._counted += mass - self._mass > 0
+        self._mass = mass
+        square = 2 * mass / max(self._counted, 1) + 1e-9
+        self.today[at] = (self._total - self._before[0]) / (mass - self._before[1] + square)
+        half = float(self.levels[HALF_DAY, at])
+        up, down = max(half, float(self.today[at]), 0.0), min(float(self.levels[TWO_DAYS, at]), 0.0)
+        step = up if half > 0 else down
+        self.step[at] = step
+        self.step_weight[at] = min(max(abs(step) / self._scatter - STEP_SIGMA, 0.0), 1.0)
+
+    def _is_dead(self, amount: float, suspected: float) -> bool:
+        judged = amount == amount and suspected == suspected
+        if judged and not amount <= OUTAGE_RATIO * suspected:
+            self._lacking = None
+        elif judged or self._lacking is not None:
+            self._lacking = (self._lacking or 0.0) + (suspected if suspected == suspected else 0.0)
+        return judged and self._lacking is not None and self._lacking >= OUTAGE_LOST
+
+    @staticmethod
+    def _parts(amount: float, expected: float) -> tuple[float, float]:
+        """Return what a slot adds to sums over levels and to their weights."""
+        if amount != amount or expected != expected:
+            return 0.0, 0.0
+        residual = float(clipped(to_root(np.array(amount)) - expected, np.array(expected)))
+        return residual * expected, expected * expected
+
+
+def can_follow(panel: Panel) -> bool:
+    """Tell whether `Today` gives what a panel built anew would: with history, and no events that still teach."""
+    if panel.events.events or panel.known >= panel.day.size:
+        return False
+    day = int(panel.day[panel.known])
+    return day >= LEAST_DAYS and bool(np.isfinite(panel.base[day]).all())

@@ -1,0 +1,123 @@
+"""The scaling and capacity pages in Debian's Chromium, over an hour of a pool that the policy itself scaled."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sample_scaling
+
+from dashboards.app import create_app
+from dashboards.server import WebServer
+from dashboards.settings import DashboardSettings
+from storage.actions import actions
+from storage.open import open_store
+from storage.schema import ActionKind
+from storage.seam import Scope, Store
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+playwright = pytest.importorskip("playwright.sync_api", reason="missing: playwright (pip install playwright)")
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE_MS = 45_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(str(tmp_path))
+    sample_scaling.fill(opened)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def url(store: Store) -> Iterator[str]:
+    settings = DashboardSettings(port=0, zone="Europe/Berlin")
+    began_ns = time.monotonic_ns()
+    # A clock that goes on: what stands still is never read again.
+    app = create_app(store, settings, lambda: sample_scaling.NOW_NS + time.monotonic_ns() - began_ns)
+    server = WebServer(app, settings)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    yield server.url
+    server.close()
+    thread.join(timeout=15)
+
+
+@pytest.fixture
+def page(require_program: Callable[[str], str], url: str) -> Iterator[Any]:
+    """Return a page; whatever its console says beyond information fails the test."""
+    faults: list[str] = []
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=require_program("chromium"), args=list(ARGUMENTS))
+        opened = browser.new_page(viewport={"width": 1440, "height": 1000}, color_scheme="dark")
+        opened.set_default_timeout(PATIENCE_MS)
+        opened.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
+        opened.on("pageerror", lambda error: faults.append(str(error)))
+        yield opened
+        browser.close()
+    assert [] == faults
+
+
+def test_a_decision_is_opened_and_explained(page: Any, url: str) -> None:
+    page.goto(f"{url}scaling")
+    page.wait_for_selector("#replicas-graph .scatterlayer .trace")
+    page.wait_for_selector("#needs-graph .scatterlayer .trace")
+    page.wait_for_selector("#demand-graph .scatterlayer .trace")
+    page.click("#log-panel tbody tr:nth-child(3) th a")
+    page.wait_for_url(lambda url: "decision=media-eu-" in url)
+    page.wait_for_selector("#log-panel tbody tr.chosen:nth-child(3)")
+    assert "sessions now, pods 90% full" in page.locator("#decision-panel").inner_text()
+    page.click("#log-panel .pager >> text=Older")
+    page.wait_for_url(lambda url: "page=1" in url)
+    page.wait_for_selector("#log-panel >> text=page 2")
+    page.click("#replicas-as-table")
+    page.wait_for_selector("#replicas-table tbody tr")
+
+
+def test_an_operator_sets_pods_and_releases_them(page: Any, url: str, store: Store) -> None:
+    page.goto(f"{url}scaling")
+    page.wait_for_selector(f"#scaling-controls >> text={sample_scaling.FROZEN_BY}")
+    page.click("#tell")
+    page.wait_for_selector("#told >> text=say why")
+    page.fill("#tell-reason", "televote")
+    page.click("#tell-what")
+    page.click("text=set its pods by hand")
+    page.fill("#tell-pods", "21")
+    page.click("#tell")
+    page.wait_for_selector("#told >> text=Recorded: set its pods by hand")
+    reader = store.reader(Scope.everything("test"))
+    (told,) = (
+        a for a in actions(reader, [ActionKind.OVERRIDE], sample_scaling.NOW_NS + 600 * sample_scaling.S_NS)
+    )
+    assert (21.0, "engineer", "televote") == (told.value, told.author, told.reason)
+    page.wait_for_selector("#scaling-controls >> text=override 21 pods")
+    page.click(f"#scaling-controls tr:has-text('{sample_scaling.FROZEN_BY}') button")
+    page.wait_for_selector("#told >> text=Released: freeze")
+
+
+def test_capacity_and_scaling_lead_to_each_other(page: Any, url: str) -> None:
+    page.goto(f"{url}capacity")
+    page.wait_for_selector("#outlook-graph .scatterlayer .trace")
+    page.click("#nav-scaling")
+    page.wait_for_selector("#now-panel .tile")
+    page.go_back()
+    page.wait_for_selector("#outlook-graph .scatterlayer .trace")
+
+
+@pytest.mark.parametrize("width", [390, 800])
+def test_it_fits_small_screens(page: Any, url: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 1000})
+    page.goto(f"{url}scaling")
+    page.wait_for_selector("#replicas-graph .scatterlayer .trace")
+    assert width == page.evaluate("document.documentElement.scrollWidth")
