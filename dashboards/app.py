@@ -3,19 +3,26 @@
 Serves everything itself: no script, style or font comes from another host.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
-from dash import Dash, Input, Output, State
-from flask import Flask, Response, jsonify
+from dash import Dash, Input, Output, State, html
+from flask import Flask, Response, jsonify, request
 
 from dashboards import api_events
-from dashboards.components.shell import not_found, shell
+from dashboards.access.areas import Actor, Area
+from dashboards.access.guard import Guard
+from dashboards.access.hosts import is_loopback
+from dashboards.access.identity import Identity
+from dashboards.access.sessions import Sessions
+from dashboards.access.sign_in import SignIn
+from dashboards.auth import actor_of, found_actor
+from dashboards.components.shell import not_allowed, not_found, shell
 from dashboards.components.wiring import in_browser
-from dashboards.pages import call, call_dive, capacity, incident, incidents, live, scaling, tenant_pages
+from dashboards.pages import call, call_dive, calls, capacity, incident, incidents, live, scaling, tenant_pages
 from dashboards.reports import exports
 from dashboards.services import REFRESHERS, Services
 from dashboards.settings import DashboardSettings
@@ -40,6 +47,8 @@ _INDEX = """<!DOCTYPE html>
 </html>
 """
 CALL_PREFIX = "/call/"
+GUARD = "surgecast-guard"
+"""Where the application keeps its guard (Flask's `extensions`)."""
 INCIDENT_PREFIX = "/incidents/"
 TENANT_PREFIX = "/tenant/"
 
@@ -51,6 +60,7 @@ def create_app(
     packets: Path | None = None,
     tenant_zone: Callable[[str], ZoneInfo] | None = None,
     declared: Sequence[Announcement] = (),
+    personas: Mapping[str, Actor] | None = None,
 ) -> Dash:
     """Return the application with its background refreshers running; `server.WebServer.close` stops them.
 
@@ -61,9 +71,10 @@ def create_app(
         packets: directory of the packet buffer, where packets are kept on this machine.
         tenant_zone: the zone in which a tenant's days are counted; that of the pages where it is not given.
         declared: events and masks of the configuration, shown beside those of the store.
+        personas: actors that anybody may become without a password; the demo's alone.
     """
     services = Services.of(store, settings, clock, packets, tenant_zone, declared)
-    app = build_app(services)
+    app = build_app(services, personas)
     refreshers = services.refreshers()
     for refresher in refreshers:
         refresher.start()
@@ -71,8 +82,13 @@ def create_app(
     return app
 
 
-def build_app(services: Services) -> Dash:
+def build_app(services: Services, personas: Mapping[str, Actor] | None = None) -> Dash:
     """Return the application over these services, refreshing left to the caller."""
+    settings, clock = services.settings, services.clock
+    if personas and (settings.sign_in or not is_loopback(settings.host)):
+        raise ValueError("personas are for a demo on loopback without sign-in")
+    sessions = Sessions(settings.session_secret.get_secret_value(), settings.session_lifetime)
+    identity = Identity(settings, sessions, personas or {})
     app = Dash(
         "surgecast",
         assets_folder=str(Path(__file__).parent / "assets"),
@@ -93,50 +109,87 @@ def build_app(services: Services) -> Dash:
             {"name": "description", "content": "VoIP quality and capacity"},
         ],
     )
-    app.layout = shell()
-    _register_routes(app, services)
-    live.register(app, services)
-    capacity.register(app, services)
-    scaling.register(app, services)
-    incidents.register(app, services)
-    incident.register(app, services)
-    call.register(app, services)
-    call_dive.register(app, services)
-    tenant_pages.register(app, services)
-    exports.register(app.server, services)
-    _serve_extras(app)
-    api_events.register(app.server, services)
+    app.layout = lambda: _frame(may_switch=bool(personas))
+    guard = Guard(app, identity, clock)
+    with guard.area(Area.SHELL):
+        _register_routes(app, services)
+    with guard.area(Area.LIVE):
+        live.register(app, services)
+    with guard.area(Area.CAPACITY):
+        capacity.register(app, services)
+    with guard.area(Area.SCALING):
+        scaling.register(app, services)
+    with guard.area(Area.INCIDENTS):
+        incidents.register(app, services)
+        incident.register(app, services)
+    with guard.area(Area.CALLS):
+        calls.register(app, services)
+    with guard.area(Area.CALL):
+        call.register(app, services)
+        call_dive.register(app, services)
+    with guard.area(Area.BODY):
+        tenant_pages.register(app, services)
+    with guard.area(Area.TENANTS):
+        exports.register(app.server, services)
+    with guard.area(Area.EVENTS):
+        api_events.register(app.server, services)
+    with guard.public():
+        _serve_extras(app)
+        SignIn(settings, identity, sessions, clock).register(app.server)
+    guard.check_complete()
+    app.server.extensions[GUARD] = guard
     _secure(app)
     return app
 
 
-def route(pathname: str | None, refresh_seconds: float) -> Any:
-    """Return the page of an address."""
+def _frame(*, may_switch: bool) -> Any:
+    """Return the layout for whoever asks; Dash asks too, once, at the first request of anybody at all."""
+    actor = found_actor(request)
+    return html.Div() if actor is None else shell(actor, may_switch=may_switch)
+
+
+def route(pathname: str | None, refresh_seconds: float, actor: Actor) -> Any:
+    """Return the page of an address, or that it is not for this actor; whether it exists or not is no secret."""
     path = pathname or "/"
-    if path in ("/", "/live", "/live/"):
-        return live.layout(refresh_seconds)
-    if path.rstrip("/") == "/capacity":
-        return capacity.layout(refresh_seconds)
-    if path.rstrip("/") == "/incidents":
-        return incidents.layout(refresh_seconds)
-    if path.startswith(INCIDENT_PREFIX) and (incident_id := unquote(path.removeprefix(INCIDENT_PREFIX))):
-        return incident.layout(incident_id, refresh_seconds)
-    if path.rstrip("/") in ("/tenants", "/executive"):
-        return tenant_pages.layout(path.strip("/"), "", refresh_seconds)
-    if path.startswith(TENANT_PREFIX) and (tenant := unquote(path.removeprefix(TENANT_PREFIX))):
-        return tenant_pages.layout("tenant", tenant, refresh_seconds)
-    if path.rstrip("/") == "/scaling":
-        return scaling.layout(refresh_seconds)
-    if path.startswith(CALL_PREFIX) and (call_id := unquote(path.removeprefix(CALL_PREFIX))):
-        return call.layout(call_id, refresh_seconds)
-    return not_found(f"There is no page {path}.")
+    if path == "/":
+        path = actor.pages[0].href
+    found = _page_of(path, refresh_seconds)
+    if found is None:
+        return not_found(f"There is no page {path}.")
+    area, layout = found
+    return layout() if actor.may(area) else not_allowed(actor, area)
+
+
+def _page_of(path: str, refresh_seconds: float) -> tuple[Area, Callable[[], Any]] | None:
+    """Return the area of an address and its page, not made yet: what is not allowed is not even begun."""
+    whole: dict[str, tuple[Area, Callable[[], Any]]] = {
+        "/live": (Area.LIVE, lambda: live.layout(refresh_seconds)),
+        "/incidents": (Area.INCIDENTS, lambda: incidents.layout(refresh_seconds)),
+        "/calls": (Area.CALLS, lambda: calls.layout(refresh_seconds)),
+        "/tenants": (Area.TENANTS, lambda: tenant_pages.layout("tenants", "", refresh_seconds)),
+        "/executive": (Area.EXECUTIVE, lambda: tenant_pages.layout("executive", "", refresh_seconds)),
+        "/capacity": (Area.CAPACITY, lambda: capacity.layout(refresh_seconds)),
+        "/scaling": (Area.SCALING, lambda: scaling.layout(refresh_seconds)),
+    }
+    if path.rstrip("/") in whole:
+        return whole[path.rstrip("/")]
+    of_one: dict[str, tuple[Area, Callable[[str], Any]]] = {
+        INCIDENT_PREFIX: (Area.INCIDENTS, lambda id_: incident.layout(id_, refresh_seconds)),
+        TENANT_PREFIX: (Area.TENANTS, lambda tenant: tenant_pages.layout("tenant", tenant, refresh_seconds)),
+        CALL_PREFIX: (Area.CALL, lambda call_id: call.layout(call_id, refresh_seconds)),
+    }
+    for prefix, (area, layout) in of_one.items():
+        if path.startswith(prefix) and (name := unquote(path.removeprefix(prefix))):
+            return area, lambda layout=layout, name=name: layout(name)
+    return None
 
 
 def _register_routes(app: Dash, services: Services) -> None:
     @app.callback(Output("page", "children"), Input("url", "pathname"))
     def on_path(pathname: str | None) -> Any:
-        return route(pathname, services.settings.refresh_seconds)
+        return route(pathname, services.settings.refresh_seconds, actor_of(request))
 
+    in_browser(app, "markPage", [Output("nav", "data-here")], [Input("url", "pathname")])
     in_browser(
         app,
         "openCall",

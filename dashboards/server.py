@@ -32,7 +32,8 @@ class WebServer:
             port=settings.port,
             threads=settings.threads,
             ident=_IDENT,
-            clear_untrusted_proxy_headers=True,
+            # What the proxy tells is read in dashboards.access.identity, and believed of its networks alone.
+            clear_untrusted_proxy_headers=not settings.proxy.networks,
         )
         self.host = settings.host
         self.port: int = self._server.effective_port

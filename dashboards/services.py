@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from dashboards.pages.body_state import Body, load_body
 from dashboards.pages.call_state import CallState, load_call
+from dashboards.pages.calls_state import CallsState, load_calls
 from dashboards.pages.capacity_state import CapacityState, load_capacity
 from dashboards.pages.incidents_state import IncidentState, ListState, load_incident, load_incidents
 from dashboards.pages.live_state import LiveState, load_live
@@ -26,6 +27,9 @@ CAPACITY_SECONDS = 10.0
 SCALING_SECONDS = 4.0
 """Decisions are made every few seconds at most."""
 
+SEARCH_SECONDS = 15.0
+"""What was found is read, not watched: rows that move every other second cannot be."""
+
 BODY_SECONDS = 60.0
 """Figures of days and weeks do not change by the second."""
 
@@ -40,6 +44,7 @@ class Services:
     live: SnapshotCache[LiveState]
     calls: SnapshotCache[CallState]
     capacity: SnapshotCache[CapacityState]
+    searches: SnapshotCache[CallsState]
     incidents: SnapshotCache[ListState]
     incident: SnapshotCache[IncidentState]
     bodies: SnapshotCache[Body]
@@ -83,6 +88,12 @@ class Services:
             idle_seconds=max(settings.idle_seconds, 2 * CAPACITY_SECONDS),
             capacity=settings.max_snapshots,
         )
+        searches = SnapshotCache(
+            load_calls(store, settings),
+            every_seconds=max(settings.refresh_seconds, SEARCH_SECONDS),
+            idle_seconds=max(settings.idle_seconds, 2 * SEARCH_SECONDS),
+            capacity=settings.max_snapshots,
+        )
         incidents = SnapshotCache(
             load_incidents(store, settings),
             every_seconds=settings.refresh_seconds,
@@ -114,6 +125,7 @@ class Services:
             live,
             calls,
             capacity,
+            searches,
             incidents,
             incident,
             bodies,
@@ -128,6 +140,7 @@ class Services:
             Refresher(self.live, self.clock, "live"),
             Refresher(self.calls, self.clock, "calls"),
             Refresher(self.capacity, self.clock, "capacity"),
+            Refresher(self.searches, self.clock, "searches"),
             Refresher(self.incidents, self.clock, "incidents"),
             Refresher(self.incident, self.clock, "incident"),
             Refresher(self.bodies, self.clock, "bodies"),

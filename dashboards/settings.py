@@ -2,9 +2,14 @@
 
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from dashboards.access.hosts import is_loopback
+from dashboards.access.settings import EXAMPLE_HASH, ProxySettings, UserSettings
 from dashboards.reports.settings import ReportSettings
+from storage.setting_types import Duration
+
+_LEAST_SECRET = 32
 
 
 class DashboardSettings(BaseModel):
@@ -12,7 +17,11 @@ class DashboardSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: str = Field(default="127.0.0.1", description="Address to listen on.", examples=["0.0.0.0"])
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address to listen on; without users or a proxy that names them, loopback only.",
+        examples=["127.0.0.1"],
+    )
     port: int = Field(
         default=8050, ge=0, le=65535, description="Port to listen on; 0 picks a free one.", examples=[8050]
     )
@@ -57,6 +66,55 @@ class DashboardSettings(BaseModel):
         examples=[{"rates_file": "/etc/surgecast/rates.yaml"}],
     )
 
+    users: tuple[UserSettings, ...] = Field(
+        default=(),
+        description="Who signs in here; once there are users or a proxy that names them, nobody else has access.",
+        examples=[[{"name": "ada", "password_hash": EXAMPLE_HASH, "role": "engineer"}]],
+    )
+    proxy: ProxySettings = Field(
+        default_factory=ProxySettings,
+        description="A proxy with TLS before the pages, and its sign-in if it has one.",
+        examples=[{"networks": ["127.0.0.1/32"]}],
+    )
+    session_lifetime: Duration = Field(
+        default=43_200.0, ge=60, le=2_592_000, description="After which one signs in again.", examples=["12h"]
+    )
+    session_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="Signs sessions, at least 32 characters; without it they end when the web role is restarted.",
+        examples=["what-openssl-rand-hex-32-printed"],
+    )
+    open_to_network: bool = Field(
+        default=False,
+        description="Without sign-in, serve whoever reaches `host` as engineer: every tenant, every call.",
+        examples=[True],
+    )
+
+    @model_validator(mode="after")
+    def _nobody_unknown_is_let_in(self) -> "DashboardSettings":
+        if not (self.sign_in or self.open_to_network or is_loopback(self.host)):
+            raise ValueError(
+                f"host {self.host!r} is open to the network and nobody needs to sign in: add web.users "
+                "(`surgecast web password` makes a hash) or web.proxy, or set host: 127.0.0.1; "
+                "open_to_network: true lets everybody in as engineer"
+            )
+        return self
+
+    @field_validator("users")
+    @classmethod
+    def _names_are_distinct(cls, value: tuple[UserSettings, ...]) -> tuple[UserSettings, ...]:
+        names = [user.name for user in value]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"more than one user is named {', '.join(twice)}")
+        return value
+
+    @field_validator("session_secret")
+    @classmethod
+    def _secret_is_long(cls, value: SecretStr) -> SecretStr:
+        if value and len(value.get_secret_value()) < _LEAST_SECRET:
+            raise ValueError(f"shorter than {_LEAST_SECRET} characters; make one by: openssl rand -hex 32")
+        return value
+
     @field_validator("zone")
     @classmethod
     def _zone_exists(cls, value: str) -> str:
@@ -65,6 +123,11 @@ class DashboardSettings(BaseModel):
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(f"unknown time zone {value!r}; use an IANA name such as Europe/Berlin") from error
         return value
+
+    @property
+    def sign_in(self) -> bool:
+        """Whether everybody has to be known: default deny."""
+        return bool(self.users or self.proxy.user_header)
 
     @property
     def time_zone(self) -> ZoneInfo:

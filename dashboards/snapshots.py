@@ -30,6 +30,11 @@ class Key:
     subject: str
     """Canonical query string of a live view, Call-ID of a call page."""
 
+    @classmethod
+    def of(cls, scope: Scope, page: str, subject: str) -> "Key":
+        """Return the key of what everybody with the same tenants sees alike: one reading serves them all."""
+        return cls(Scope(scope.tenants, page), page, subject)
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot(Generic[V]):

@@ -39,6 +39,7 @@ VERBS = (
         "surgecast.commands.store:app",
         "Look after the store: what it holds, what goes next, making it, moving it.",
     ),
+    Verb("web", "surgecast.commands.web:app", "Set up sign-in to the pages."),
     Verb("config", "surgecast.commands.config:app", "Check, show or describe the configuration."),
     Verb("bench", "surgecast.commands.bench:app", "Measure the hot paths beside their peers in the same run."),
 )

@@ -118,7 +118,7 @@ def product_roles(settings: Settings, *, alerts: bool = False) -> list[Role]:
         Role("forecast", "surgecast.roles.forecast:run", (settings,)),
         Role("scale", "surgecast.roles.scale:run", (settings,)),
         *alerting,
-        Role("web", "surgecast.roles.web:run", (settings,), restart=False),
+        Role("web", "surgecast.demo_pages:run", (settings,), restart=False),
     ]
 
 

@@ -110,6 +110,29 @@
     return [table, false, "true"];
   }
 
+  // --- where we are, and who we are ----------------------------------------------------------------------
+
+  function markPage(path) {
+    for (const link of document.querySelectorAll(".nav-link")) {
+      const first = link.parentElement.firstElementChild === link;
+      const here = path === link.getAttribute("href") || (first && path === "/");
+      if (here) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    return path || "/";
+  }
+
+  // A session that has ended leads to the sign-in page, and from there back to this view.
+  const ask = window.fetch.bind(window);
+  window.fetch = (...request) =>
+    ask(...request).then((answer) => {
+      if (answer.status === 401) {
+        const view = window.location.pathname + window.location.search;
+        window.location.assign(`/sign-in?next=${encodeURIComponent(view)}`);
+      }
+      return answer;
+    });
+
   // --- filters live in the address -------------------------------------------------------------------
 
   function searchOf(range, places) {
@@ -160,6 +183,31 @@
     }
     return shown.map((value, i) => (value && value !== values[i] ? value : noUpdate()));
   }
+
+  const CALL_CONTROLS = ["range", "tenant", "trunk", "outcome", "code", "mos", "number", "to"];
+  const DEFAULT_SPAN = "24h";
+
+  function syncCalls(search, ...values) {
+    const triggered = window.dash_clientside.callback_context.triggered.map((t) => t.prop_id);
+    const byUser = triggered.length > 0 && triggered.every((id) => id.startsWith("calls-"));
+    const query = new URLSearchParams(search || "");
+    const shown = CALL_CONTROLS.map((name, i) => {
+      if (Array.isArray(values[i])) return query.getAll(name).sort();
+      return query.get(name) || (name === "range" ? DEFAULT_SPAN : "");
+    });
+    if (!byUser) return shown.map((value, i) => (same(value, sorted(values[i])) ? noUpdate() : value));
+    const wanted = new URLSearchParams();
+    CALL_CONTROLS.forEach((name, i) => {
+      if (Array.isArray(values[i])) sorted(values[i]).forEach((value) => wanted.append(name, value));
+      else if (values[i] && !(name === "range" && values[i] === DEFAULT_SPAN)) wanted.append(name, values[i].trim());
+    });
+    const unchanged = CALL_CONTROLS.every((_, i) => same(shown[i], sorted(values[i])));
+    const text = wanted.toString();
+    if (!unchanged) window.dash_clientside.set_props("url", { search: text ? `?${text}` : "" });
+    return CALL_CONTROLS.map(noUpdate);
+  }
+
+  const sorted = (value) => (Array.isArray(value) ? value.slice().sort() : value || "");
 
   function syncScaling(search, chosen, ...values) {
     const names = ["pool", "reach"];
@@ -245,7 +293,7 @@
   // --- a hidden tab asks for nothing ------------------------------------------------------------------
 
   document.addEventListener("visibilitychange", () => {
-    for (const page of ["live", "call", "capacity", "scaling", "incidents", "incident", "body"]) {
+    for (const page of ["live", "call", "calls", "capacity", "scaling", "incidents", "incident", "body"]) {
       if (document.getElementById(`${page}-page`)) {
         window.dash_clientside.set_props(`${page}-tick`, { disabled: document.hidden });
       }
@@ -275,7 +323,8 @@
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     surgecast: {
-      draw, drawLadder, asTable, syncFilters, syncCapacity, syncScaling, syncIncidents, copyLink, openCall, heard,
+      draw, drawLadder, asTable, syncFilters, syncCapacity, syncCalls, syncScaling, syncIncidents, copyLink, openCall,
+      heard, markPage,
     },
   });
 })();

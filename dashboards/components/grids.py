@@ -94,6 +94,31 @@ _NOW_COLUMNS: list[dict[str, Any]] = [
 ]
 
 
+_FOUND_COLUMNS: list[dict[str, Any]] = [
+    {"field": "ended", "headerName": "Ended", "width": 132, "pinned": "left", **_shown("ended")},
+    {
+        "field": "call_id",
+        "headerName": "Call-ID",
+        "minWidth": 180,
+        "flex": 2,
+        "cellClass": "mono",
+        "tooltipField": "call_id",
+    },
+    {"field": "outcome", "headerName": "Outcome", "width": 122},
+    {"field": "code", "headerName": "Code", "width": 78, "type": "rightAligned"},
+    {"field": "from", "headerName": "From", "width": 124},
+    {"field": "to", "headerName": "To", "width": 124},
+    {"field": "destination", "headerName": "Destination", "width": 112},
+    {"field": "tenant", "headerName": "Tenant", "width": 118},
+    {"field": "trunk", "headerName": "Trunk", "width": 124},
+    {"field": "codec", "headerName": "Codec", "width": 88},
+    {"field": "duration", "headerName": "Duration", "width": 108, "type": "rightAligned", **_shown("duration")},
+    {"field": "pdd", "headerName": "PDD", "width": 88, "type": "rightAligned", **_shown("pdd")},
+    {"field": "mos_min", "headerName": "MOS min", "width": 98, "type": "rightAligned", **_shown("mos_min")},
+    {"field": "released", "headerName": "Released by", "width": 118},
+]
+
+
 def _grid(grid_id: str, columns: list[dict[str, Any]]) -> dag.AgGrid:
     return dag.AgGrid(
         id=grid_id,
@@ -118,6 +143,11 @@ def _grid(grid_id: str, columns: list[dict[str, Any]]) -> dag.AgGrid:
 def worst_calls_grid() -> dag.AgGrid:
     """Return the grid of the worst calls of the range."""
     return _grid("worst-grid", _WORST_COLUMNS)
+
+
+def found_grid() -> dag.AgGrid:
+    """Return the grid of the calls that a search found."""
+    return _grid("found-grid", _FOUND_COLUMNS)
 
 
 def in_progress_grid() -> dag.AgGrid:

@@ -16,8 +16,10 @@ from dashboards.numbers import (
     duration,
     milliseconds,
     percent,
+    short_time,
     significant,
 )
+from dashboards.queries.call_search import FoundCall
 from dashboards.views import CallNow, FindingRow, RankRow, WorstCall
 from telephony.bands import band_of
 from telephony.model import Outcome
@@ -174,6 +176,31 @@ def worst_row(call: WorstCall, zone: ZoneInfo) -> dict[str, Any]:
         "seen_text": clock_time(call.last_seen_ns, zone),
         "verdicts": call.verdicts.replace("_", " "),
         "observers": call.observers,
+    }
+
+
+def found_row(call: FoundCall, zone: ZoneInfo) -> dict[str, Any]:
+    """Return a grid row of a call that a search found."""
+    return {
+        "row_id": _row_id(call.tenant, call.call_id),
+        "call_id": call.call_id,
+        "ended": call.ended_ns // 1_000_000,
+        "ended_text": f"{short_time(call.ended_ns, zone)}{clock_time(call.ended_ns, zone)[5:]}",
+        "outcome": _OUTCOMES.get(call.outcome, call.outcome),
+        "code": call.sip_code,
+        "from": call.from_masked or UNKNOWN_TEXT,
+        "to": call.to_masked or UNKNOWN_TEXT,
+        "destination": call.destination or UNKNOWN_TEXT,
+        "tenant": call.tenant,
+        "trunk": call.trunk,
+        "codec": call.codec,
+        "duration": call.duration_s,
+        "duration_text": duration(call.duration_s),
+        "pdd": call.pdd_ms,
+        "pdd_text": milliseconds(call.pdd_ms),
+        "mos_min": call.mos_min,
+        "mos_min_text": significant(call.mos_min),
+        "released": call.released_by.replace("_", " "),
     }
 
 

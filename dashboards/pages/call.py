@@ -143,7 +143,7 @@ def tick(services: Services, scope: Scope, call_id: str, heard: dict[str, Any] |
     """Answer a tick from the cache."""
     now_ns = services.clock()
     snapshot = services.calls.read(
-        Key(scope, "call", call_id), now_ns, wait_seconds=0.0 if heard else FIRST_ANSWER_SECONDS
+        Key.of(scope, "call", call_id), now_ns, wait_seconds=0.0 if heard else FIRST_ANSWER_SECONDS
     )
     answer = unchanged(outputs())
     if snapshot.version == 0:

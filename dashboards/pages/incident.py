@@ -150,7 +150,7 @@ def tick(services: Services, scope: Scope, id_: str, heard: dict[str, Any] | Non
     heard = heard if heard and heard.get("view") == id_ else None
     now_ns = services.clock()
     snapshot = services.incident.read(
-        Key(scope, "incident", id_), now_ns, wait_seconds=0.0 if heard else FIRST_ANSWER_SECONDS
+        Key.of(scope, "incident", id_), now_ns, wait_seconds=0.0 if heard else FIRST_ANSWER_SECONDS
     )
     answer = unchanged(outputs())
     answer["banner"] = banner(snapshot, now_ns, services.incident.every_seconds)

@@ -113,7 +113,7 @@ def tick(services: Services, scope: Scope, search: str | None, heard: dict[str, 
     subject = Sought.from_search(search).to_search()
     heard = heard if heard and heard.get("view") == subject else None
     now_ns = services.clock()
-    key = Key(scope, "incidents", subject)
+    key = Key.of(scope, "incidents", subject)
     snapshot = services.incidents.read(key, now_ns, wait_seconds=0.0 if heard else FIRST_ANSWER_SECONDS)
     answer = unchanged(outputs())
     answer["banner"] = banner(snapshot, now_ns, services.incidents.every_seconds)

@@ -232,7 +232,7 @@ def tick(services: Services, scope: Scope, search: str | None, heard: dict[str, 
     heard = heard if heard and heard.get("view") == subject else None
     now_ns = services.clock()
     snapshot = services.live.read(
-        Key(scope, "live", subject), now_ns, wait_seconds=0.0 if heard else FIRST_ANSWER_SECONDS
+        Key.of(scope, "live", subject), now_ns, wait_seconds=0.0 if heard else FIRST_ANSWER_SECONDS
     )
     answer = unchanged(outputs())
     answer["banner"] = banner(snapshot, now_ns, services.settings.refresh_seconds)

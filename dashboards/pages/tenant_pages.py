@@ -6,9 +6,10 @@ Each is one block, rendered by the cache; the tick reads it and nothing else.
 from typing import Any
 
 from dash import Dash, Input, Output, State, dcc, html
-from flask import request
+from flask import abort, request
 
-from dashboards.auth import scope_of
+from dashboards.access.areas import Area
+from dashboards.auth import actor_of, scope_of
 from dashboards.components.banner import banner
 from dashboards.components.panel import state_block
 from dashboards.components.shell import not_found
@@ -21,7 +22,7 @@ from dashboards.views import PanelState, Status
 from storage.seam import Scope
 
 FIRST_ANSWER_SECONDS = 2.5
-PAGES = ("tenants", "tenant", "executive")
+PAGES = {"tenants": Area.TENANTS, "tenant": Area.TENANTS, "executive": Area.EXECUTIVE}
 _LOADING = Status(PanelState.LOADING, "Reading the store …")
 
 
@@ -64,7 +65,7 @@ def tick(
     heard = heard if heard and heard.get("view") == view else None
     now_ns = services.clock()
     snapshot = services.bodies.read(
-        Key(scope, page, subject), now_ns, wait_seconds=0.0 if heard else FIRST_ANSWER_SECONDS
+        Key.of(scope, page, subject), now_ns, wait_seconds=0.0 if heard else FIRST_ANSWER_SECONDS
     )
     answer["banner"] = banner(snapshot, now_ns, services.bodies.every_seconds)
     if snapshot.version == 0:
@@ -102,6 +103,9 @@ def register(app: Dash, services: Services) -> None:
     def on_tick(
         _n: int | None, search: str | None, of: dict[str, Any] | None, heard: dict[str, Any] | None
     ) -> dict[str, Any]:
+        area = PAGES.get(str((of or {}).get("page", "")))
+        if area is not None and not actor_of(request).may(area):
+            abort(403)
         return tick(services, scope_of(request), of, search, heard)
 
     in_browser(app, "heard", [Output("body-beat", "children")], [Input("body-heard", "data")])

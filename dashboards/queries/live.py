@@ -232,7 +232,7 @@ class LiveQuestions:
 def live_view(answers: LiveAnswers, scope: Scope, filters: Filters, now_ns: int) -> LiveView:
     """Make the view of the live page from the answers."""
     grid = Grid.of(filters.window(now_ns), filters.range.step_seconds)
-    stage = _stage(answers, filters)
+    stage = _stage(answers, scope, filters)
     context = Context(grid, filters, stage, now_ns)
     seen = _what_is_seen(answers)
 
@@ -270,10 +270,10 @@ def live_view(answers: LiveAnswers, scope: Scope, filters: Filters, now_ns: int)
     )
 
 
-def _stage(answers: LiveAnswers, filters: Filters) -> Stage:
-    """Tell an installation that was never fed from one that is quiet; a narrowed view proves nothing."""
+def _stage(answers: LiveAnswers, scope: Scope, filters: Filters) -> Stage:
+    """Tell an installation that was never fed from one that is quiet; a narrowed view or scope proves nothing."""
     now, sessions, worst = answers["now"].table, answers["sessions"].table, answers["worst"].table
-    if filters.narrowed or now is None or sessions is None or worst is None:
+    if filters.narrowed or scope.tenants is not None or now is None or sessions is None or worst is None:
         return Stage.RUNNING
     if (
         sessions.num_rows

@@ -141,6 +141,7 @@ def _run(
         _say(f"now trunk transit-x refuses calls; at {at} a campaign begins")
         _say(f"pool {demonstration.POOL} is scaled ahead of it: {url}/scaling")
         _say(f"live page: {url}   (simulated traffic; Ctrl-C ends it)")
+        _say(f"as another role: {url}/sign-in   (one click, no password)")
         _watch(supervisor, stop, seconds)
     finally:
         _say("stopping")

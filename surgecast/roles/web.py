@@ -2,8 +2,10 @@
 
 import threading
 import time
+from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
+from dashboards.access.areas import Actor
 from dashboards.app import create_app
 from dashboards.server import WebServer
 from forecast.announce import declared
@@ -13,12 +15,24 @@ from surgecast.config import Settings
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Serve the pages until stopped."""
+    serve(settings, stop)
+
+
+def serve(settings: Settings, stop: threading.Event, personas: Mapping[str, Actor] | None = None) -> None:
+    """Serve the pages until stopped.
+
+    Args:
+        settings: of the whole product.
+        stop: ends it.
+        personas: actors that anybody may become without a password: the demo's, and of no configuration.
+    """
     store = open_store(settings.storage.url, settings.storage)
     try:
         try:
             packets = settings.collect.packet_buffer.directory
             known = declared(settings.forecast, ZoneInfo(settings.forecast.zone))
-            app = create_app(store, settings.web, time.time_ns, packets, settings.forecast.tenant_zone, known)
+            zone = settings.forecast.tenant_zone
+            app = create_app(store, settings.web, time.time_ns, packets, zone, known, personas)
             server = WebServer(app, settings.web)
         except OSError as error:
             address = f"{settings.web.host}:{settings.web.port}"

@@ -16,6 +16,7 @@ from collectors.deepdive import (
     SdpLine,
     SipStep,
 )
+from dashboards.access.areas import LOCAL_ENGINEER
 from dashboards.app import route
 from dashboards.pages import call_dive
 from dashboards.pages.call_dive import dived, render
@@ -39,7 +40,7 @@ def text(component: object) -> str:
 
 
 def test_the_page_of_a_call_has_the_button() -> None:
-    assert "dive-run" in text(route("/call/one", 2.0))
+    assert "dive-run" in text(route("/call/one", 2.0, LOCAL_ENGINEER))
 
 
 @pytest.mark.parametrize(

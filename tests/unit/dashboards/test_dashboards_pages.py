@@ -8,6 +8,7 @@ import sample_hour
 from dash import no_update
 from plotly.utils import PlotlyJSONEncoder
 
+from dashboards.access.areas import LOCAL_ENGINEER
 from dashboards.app import route
 from dashboards.components.guide import agent_settings
 from dashboards.components.panel import panel_update, state_block
@@ -183,17 +184,17 @@ def test_a_kpi_of_nothing_is_unknown_not_zero() -> None:
 @pytest.mark.parametrize("path", ["/", "/live", "/live/", None])
 def test_the_live_page_is_home(path: str | None) -> None:
     """Whatever way one comes."""
-    assert "live-page" == route(path, 2.0).id
+    assert "live-page" == route(path, 2.0, LOCAL_ENGINEER).id
 
 
 def test_unknown_addresses_are_not_found() -> None:
     """With a way back."""
-    assert "Not found" in text(route("/nothing/here", 2.0))
+    assert "Not found" in text(route("/nothing/here", 2.0, LOCAL_ENGINEER))
 
 
 def test_call_addresses_are_decoded() -> None:
     """A Call-ID may hold a slash or a per cent sign."""
-    assert '"a/b%c@host"' in text(route("/call/a%2Fb%25c%40host", 2.0))
+    assert '"a/b%c@host"' in text(route("/call/a%2Fb%25c%40host", 2.0, LOCAL_ENGINEER))
 
 
 def test_the_traced_call_shows_its_story(services: Services) -> None:

@@ -10,6 +10,8 @@ import sample_scaling
 from flask import Flask, request
 from sample_scaling import NOW_NS, POOL, S_NS
 
+from dashboards.access.areas import LOCAL_ENGINEER
+from dashboards.auth import ACTOR
 from dashboards.pages import scaling_controls
 from dashboards.pages.scaling import layout, tick
 from dashboards.pages.scaling_controls import Asked, release, tell
@@ -28,6 +30,8 @@ from storage.seam import Scope, Store, StoreUnavailable
 
 ENGINEER = Scope.everything("engineer")
 TENANT = Scope.of("viewer", "acme")
+
+SIGNED_IN = {ACTOR: LOCAL_ENGINEER}
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +216,7 @@ GOOD = {"what": "freeze", "target": POOL, "pods": "", "period": "1h", "reason": 
 
 
 def told(store: Store, headers: dict[str, str] | None = None, **changed: Any) -> tuple[str, bool]:
-    with Flask("test").test_request_context("/", method="POST", json={}, headers=headers):
+    with Flask("test").test_request_context("/", method="POST", json={}, headers=headers, environ_base=SIGNED_IN):
         return tell(services_over(store), request, Asked.of(**(GOOD | changed)))
 
 
@@ -271,7 +275,7 @@ def test_a_tenant_tells_nothing(own_store: Store, monkeypatch: pytest.MonkeyPatc
 
 
 def released(store: Store, id_: str) -> str:
-    with Flask("test").test_request_context("/", method="POST", json={}):
+    with Flask("test").test_request_context("/", method="POST", json={}, environ_base=SIGNED_IN):
         return release(services_over(store), request, id_)
 
 

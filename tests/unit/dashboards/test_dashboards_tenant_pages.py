@@ -11,6 +11,7 @@ import sample_hour
 from dash import no_update
 from plotly.utils import PlotlyJSONEncoder
 
+from dashboards.access.areas import LOCAL_ENGINEER
 from dashboards.app import build_app, route
 from dashboards.components.tenants import SORTS, tenants_body
 from dashboards.pages.body_state import subject_of
@@ -102,7 +103,7 @@ def test_a_tick_without_news_changes_nothing(services: Services) -> None:
 
 @pytest.mark.parametrize("path", ["/tenants", "/tenants/", "/tenant/a%2Fb", "/executive"])
 def test_addresses_lead_to_their_pages(path: str) -> None:
-    assert "body-page" == route(path, 2.0).id
+    assert "body-page" == route(path, 2.0, LOCAL_ENGINEER).id
 
 
 def test_the_executive_page_has_eight_numbers(sample_store: Store) -> None:

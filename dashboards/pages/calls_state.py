@@ -1,0 +1,75 @@
+"""What the cache keeps for a search of calls: everything already rendered."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dash import dcc, html
+
+from dashboards.call_search import PAGE_ROWS, CallSearch
+from dashboards.components.panel import panel_update
+from dashboards.components.rows import found_row
+from dashboards.components.wiring import aria
+from dashboards.numbers import count
+from dashboards.queries.call_search import FoundCalls, found_calls
+from dashboards.settings import DashboardSettings
+from dashboards.snapshots import Key
+from storage.seam import Store
+
+
+@dataclass(frozen=True, slots=True)
+class CallsState:
+    """A search as the browser gets it."""
+
+    panel: dict[str, Any]
+    rows: list[dict[str, Any]]
+    pager: Any
+    tenants: list[str]
+    trunks: list[str]
+
+
+def load_calls(store: Store, settings: DashboardSettings) -> Callable[[Key, CallsState | None, int], CallsState]:
+    """Return the loader of the cache of searches; a key's subject is the query string of its search."""
+
+    def load(key: Key, before: CallsState | None, now_ns: int) -> CallsState:
+        search = CallSearch.from_search(key.subject)
+        return render(found_calls(store.reader(key.scope), search, now_ns), settings)
+
+    return load
+
+
+def render(found: FoundCalls, settings: DashboardSettings) -> CallsState:
+    """Draw a page of what was found."""
+    last = found.first + len(found.rows) - 1
+    shown = f"{count(found.first)}–{count(last)} of " if found.rows else ""
+    note = f"{shown}n = {count(found.total)} calls · last {found.search.span.words} · {settings.zone}"
+    return CallsState(
+        panel=panel_update(found.status, note),
+        rows=[found_row(call, settings.time_zone) for call in found.rows],
+        pager=_pager(found),
+        tenants=list(found.tenants),
+        trunks=list(found.trunks),
+    )
+
+
+def _pager(found: FoundCalls) -> html.Nav | None:
+    if found.total <= PAGE_ROWS:
+        return None
+
+    def step(words: str, page: int) -> Any:
+        if not 1 <= page <= found.pages:
+            return html.Span(words, className="tool tool-solid off", **aria(disabled="true"))
+        href = f"/calls{found.search.at_page(page, found.at_ns).to_search()}"
+        return dcc.Link(words, href=href, className="tool tool-solid")
+
+    here = found.search.page
+    return html.Nav(
+        [
+            step("Newest", 1),
+            step("Newer", here - 1),
+            html.Span(f"Page {count(here)} of {count(found.pages)}", className="panel-note"),
+            step("Older", here + 1),
+        ],
+        className="pager",
+        **aria(label="Pages of calls"),
+    )
