@@ -88,7 +88,7 @@ def _controls() -> html.Div:
             several("tenant", "All tenants", []),
             several("trunk", "All trunks", []),
             several("outcome", "All outcomes", outcomes),
-            text("code", "Code: 486, 5xx", "Final SIP codes or classes, separated by commas"),
+            text("code", "486, 5xx", "Final SIP codes or classes, separated by commas"),
             text("mos", "MOS below", "Lowest MOS below"),
             text("number", "Number", "Part of the caller's or callee's number, as masked"),
             text("to", "Destination", "Part of the destination"),
