@@ -64,7 +64,7 @@ def test_every_role_there_is_can_be_found() -> None:
     roles = [
         *ROLES.values(),
         *(role.function for role in demonstration.product_roles(settings, alerts=True)),
-        demonstration.simulator_role(calls=1, rtp_calls=0, seed=1, hep_port=9060).function,
+        demonstration.simulator_role(calls=1, rtp_calls=0, seed=1, hep_port=9060, story_ns=0).function,
     ]
     for function in roles:
         module, _, name = function.partition(":")
@@ -141,7 +141,17 @@ def test_supervise_ends_with_its_stop_event(tmp_path: Path) -> None:
 
 def test_the_demo_captures_the_simulators_rtp_where_it_may(tmp_path: Path) -> None:
     def interfaces(capture: bool) -> list[tuple[str, object]]:
-        settings = demonstration.demo_settings(tmp_path, hep_port=1, web_port=2, metrics_port=3, capture=capture)
+        settings = demonstration.demo_settings(
+            tmp_path,
+            calls=10,
+            seed=1,
+            now_ns=1_800_000_000_000_000_000,
+            hep_port=1,
+            web_port=2,
+            metrics_port=3,
+            sink_port=4,
+            capture=capture,
+        )
         return [(interface.name, interface.port_ranges()) for interface in settings.collect.interfaces]
 
     assert [("lo", ((40_000, 49_999),))] == interfaces(capture=True)
