@@ -15,7 +15,7 @@ def amount(value: float | None, quantity: Quantity) -> str:
     """Write a figure of an incident with its unit.
 
     >>> amount(0.052, Quantity.RATIO), amount(41.3, Quantity.COUNT), amount(None, Quantity.SECONDS)
-    ('5.2 %', '41.3', '—')
+    ('5.20 %', '41.3', '—')
     """
     if quantity is Quantity.RATIO:
         return percent(value)
