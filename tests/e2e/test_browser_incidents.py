@@ -55,7 +55,7 @@ def url(store: Store) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(require_program: Callable[[str], str]) -> Iterator[Any]:
+def page(require_program: Callable[[str], str], url: str) -> Iterator[Any]:
     """Return a page; whatever its console says beyond information fails the test."""
     faults: list[str] = []
     with playwright.sync_playwright() as started:
