@@ -97,7 +97,8 @@ STARTER: tuple[Watched, ...] = (
         directions=(Direction.UP,), share=Share("pdd_ms_histogram", PDD_MS, 5_000.0),
     ),
     Watched(
-        Rule.CALL_DURATION, "Average call duration (s)", "session_minute", ("minutes",), ("answered",), Kind.MEAN,
+        # By the calls that ended: answers run ahead of them when load rises.
+        Rule.CALL_DURATION, "Average call duration (s)", "session_minute", ("minutes",), ("completed",), Kind.MEAN,
         amount_unit=60.0, directions=(Direction.DOWN,),
     ),
     # Intervals of one stream are alike: a minute of one is taken as one observation, not six.

@@ -23,6 +23,7 @@ from alerts.incidents import (
     severity,
     silenced,
 )
+from alerts.known import Known
 from alerts.limits import BUILT_IN, Limit, LimitWatch, runbook_of
 from alerts.notify import Message, message_of
 from alerts.outbox import Delivery, Fate, Outbox
@@ -31,6 +32,7 @@ from alerts.records import NO_ROUTE, RESOLVED, SECOND_NS, Kept, Told, row_of, st
 from alerts.settings import AlertSettings
 from alerts.signals import Direction, Signal
 from alerts.watch import ADOPTED_AFTER_DAYS, Alert, Status, Watch
+from forecast.events import Event
 from forecast.localtime import DAY_S
 from forecast.states import mark_closed
 from storage.actions import Action, actions
@@ -80,6 +82,8 @@ class Service:
     settings: AlertSettings
     outbox: Outbox
     catalog: Sequence[Watched] = STARTER
+    events: Sequence[Event] = ()
+    """Announced in the configuration; those that were recorded come from the store."""
     stats: ServiceStats = field(default_factory=ServiceStats)
     _archive: Archive | None = None
     _watches: dict[SignalId, Watch] = field(default_factory=dict)
@@ -147,7 +151,9 @@ class Service:
             self._row_ns = max(self._row_ns, kept.recorded_ns)
             if kept.owes or kept.incident.state is not State.RESOLVED or _recent(kept, until_s):
                 self._incidents[kept.incident.id] = kept
-        self._archive = Archive(self.catalog, start_s, slot_s, zone, self.settings.most_scopes)
+        self._archive = Archive(
+            self.catalog, start_s, slot_s, zone, self.settings.most_scopes, known=Known(self.events)
+        )
 
     def _judge(self, archive: Archive) -> dict[str, Incident]:
         """Return the incident of every alert, open or of late, that the watches know of."""

@@ -86,7 +86,7 @@ def _run(
     from collectors.capture.tpacket import may_capture
     from collectors.kernels.ready import prepare
     from surgecast import demonstration
-    from surgecast.simulator.engine import warm_from_ns
+    from surgecast.simulator.warm import warm_from_ns
 
     prepare(_say)
     _say(f"kernels ready after {time.monotonic() - began:.1f} s")

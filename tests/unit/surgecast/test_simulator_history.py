@@ -7,9 +7,10 @@ import pytest
 
 from storage.schema import MEASUREMENTS
 from surgecast.simulator.demo_network import DEMO_NETWORK
-from surgecast.simulator.engine import EXAMPLE_START_NS, Engine, warm_from_ns
+from surgecast.simulator.engine import EXAMPLE_START_NS, Engine
 from surgecast.simulator.history import write_history
 from surgecast.simulator.incidents import Impairment, Incident, IncidentPlan, Place, past_incidents
+from surgecast.simulator.warm import warm_from_ns
 from telephony.model import MINUTE_NS, Outcome
 
 UNTIL = warm_from_ns(EXAMPLE_START_NS)
