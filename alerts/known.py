@@ -1,7 +1,7 @@
 """What moves a signal and is no incident: announced events, and capture that began anew.
 
-Slots that are explained so are seen, but neither judged nor learned from; nothing is judged here. Both are read from
-the store, through the reader's scope.
+Slots that are explained so are seen, but neither judged nor learned from; nothing is judged here. Both are read
+from the store, through the reader's scope.
 """
 
 from collections.abc import Mapping, Sequence

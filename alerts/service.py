@@ -286,7 +286,8 @@ class Service:
                 current[kept.incident.id] = replace(kept.incident, state=State.RESOLVED, ended_ns=now_ns)
         rated = [self._rated(one, told, now_ns) for one in current.values()]
         still = [one for one in rated if one.state is not State.RESOLVED]
-        grouping = grouped([one for one in still if not self._explicit(one)])
+        leading = {kept.incident.id for kept in self.kept() if not kept.incident.parent_id}
+        grouping = grouped([one for one in still if not self._explicit(one)], leading)
         alone = [one for one in still if self._explicit(one)]
         for one in (*grouping, *alone, *(one for one in rated if one.state is State.RESOLVED)):
             self._take(one, told, now_s)
@@ -379,7 +380,22 @@ class Service:
         title = limit.title if limit and not limit.explicit else rule.title if rule else one.rule
         if limit and limit.explicit:
             title = f"{limit.title} ({title})"
-        return message_of(one, title, self._links(one), limit=limit is not None)
+        tenants = sorted(
+            part.scope.name
+            for part in self.incidents()
+            if part.scope.kind == "tenant" and self._part_of(part, one)
+        )
+        return message_of(one, title, self._links(one), limit=limit is not None, tenants=tenants)
+
+    def _part_of(self, part: Incident, whole: Incident) -> bool:
+        """Tell whether an incident is explained by another one, at whatever remove."""
+        seen = {part.id}
+        while part.parent_id in self._incidents and part.parent_id not in seen:
+            if part.parent_id == whole.id:
+                return True
+            part = self._incidents[part.parent_id].incident
+            seen.add(part.id)
+        return False
 
     def _links(self, one: Incident) -> dict[str, str]:
         page = self.settings.page_url.rstrip("/")

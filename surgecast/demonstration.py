@@ -1,13 +1,16 @@
 """What the demo runs: the product's own roles beside a simulated network, wired over loopback."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from forecast.stored import Announced, announced_batch
 from storage.open import open_store
 from storage.schema import ActionKind
+from storage.seam import Scope
 from surgecast.config import Settings, settings_from
+from surgecast.demo_story import Story
 from surgecast.processes import Role
 from surgecast.simulator.arrivals import Arrivals
 from surgecast.simulator.demo_network import DEMO_NETWORK
@@ -21,6 +24,8 @@ from telephony.model import MINUTE_NS
 HISTORY_WRITER = "history"
 POOL, POOL_REGION = "media-eu", "eu-west"
 """The pool that the demo scales: it carries the tenant whose campaign comes."""
+TRUNK, TENANT = "transit-x", "atlas-wholesale"
+"""The trunk that fails, and whose calls it carries."""
 LEAD_TIME_S = 60
 CAMPAIGN_UPLIFT = 2.0
 _PODS_NOW = 9
@@ -83,8 +88,9 @@ def demo_settings(
                 "slot": "60s",
                 "delay": "20s",
                 "history": "15d",
+                "budget_per_week": 0.25,
                 "warning_calls": max(2.0, calls / 50),
-                "critical_calls": max(20.0, calls / 5),
+                "critical_calls": max(10.0, calls / 10),
                 "routes": [{"name": "demo", "urls": [f"json://127.0.0.1:{sink_port}"]}],
                 "page_url": f"http://127.0.0.1:{web_port}",
             },
@@ -110,14 +116,13 @@ def _pool(calls: int, seed: int, now_ns: int) -> dict[str, object]:
     }
 
 
-def product_roles(settings: Settings, *, alerts: bool = False) -> list[Role]:
+def product_roles(settings: Settings) -> list[Role]:
     """Return the processes of the product itself."""
-    alerting = [Role("alert", "surgecast.roles.alert:run", (settings,))] if alerts else []
     return [
         Role("collect", "surgecast.roles.collect:run", (settings,)),
         Role("forecast", "surgecast.roles.forecast:run", (settings,)),
         Role("scale", "surgecast.roles.scale:run", (settings,)),
-        *alerting,
+        Role("alert", "surgecast.roles.alert:run", (settings,)),
         Role("web", "surgecast.demo_pages:run", (settings,), restart=False),
     ]
 
@@ -168,6 +173,25 @@ def write_history(settings: Settings, *, weeks: int, calls: int, seed: int, unti
             return sum(summary.rows.values())
         finally:
             writer.close()
+    finally:
+        store.close()
+
+
+@contextmanager
+def told_story(settings: Settings, story_ns: int, tell: Callable[[str], None]) -> Iterator[Story]:
+    """Give what tells the story that begins at `story_ns` from the store."""
+    store = open_store(settings.storage.url, settings.storage)
+    try:
+        yield Story(
+            store.reader(Scope.everything("demo")),
+            f"http://127.0.0.1:{settings.web.port}",
+            POOL,
+            TRUNK,
+            TENANT,
+            story_ns,
+            campaign_start_ns(story_ns),
+            tell,
+        )
     finally:
         store.close()
 

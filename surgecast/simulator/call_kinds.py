@@ -23,7 +23,7 @@ class CallKind:
 
 
 def call_kinds(network: Network, tenant: Tenant, flow: Flow, trunk: str) -> list[tuple[CallKind, float]]:
-    """Return the kinds of a tenant's calls of one flow over one trunk (none for internal ones), with their shares."""
+    """Return the kinds of a tenant's calls of one flow over one trunk (internal ones: none), with their shares."""
     total = sum(weight for _, weight in tenant.clients)
     devices = [(network.client(name), weight / total) for name, weight in tenant.clients]
     gateway = [] if flow is Flow.INTERNAL else [(network.trunk(trunk), 1.0)]

@@ -1,10 +1,9 @@
 """Runs the simulated network through simulated time: a heap of scripts, each telling its next sighting.
 
 No clock is read and no socket opened here. The engine starts warm: the calls that are up at the start, and what
-was said in the minute or so before it (`warm.warm_from_ns`), come out at once with capture times of that minute. Calls
-older than that are told as if they had begun within it, so that a collector which just came up sees a network in
-full swing without being sent hours of the past; when they end is not changed by it. They are all told within the
-first minute of that time.
+was said in the minute or so before it (`warm.warm_from_ns`), come out at once with capture times of then. Calls
+older than that are told as if they had begun in its first minute, so that a collector which just came up sees a
+network in full swing without being sent hours of the past; when they end is not changed by it.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,6 +1,6 @@
 """The past of media quality: what the report intervals of a tenant's streams looked like, as histograms.
 
-Streams are not simulated one by one. For each kind of call (its ends, codec, incidents of the moment) a few hundred
+Streams are not simulated one by one. For each kind of call (ends, codec, incidents of the moment) a few hundred
 report intervals are drawn from the same paths and rated by the same E-model as live ones; the intervals of a
 minute are then a multinomial draw from that sample, so the four histograms of a row each count every interval.
 How many calls of each kind are up is counted from the calls themselves: the mix wanders as slowly as live.
