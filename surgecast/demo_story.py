@@ -100,7 +100,7 @@ class Story:
 
     def _late(self, now_ns: int) -> str:
         for one in self._decisions(now_ns):
-            if self._pods and one["need_reactive"] > self._pods and one["time"] >= self.campaign_ns:
+            if self._pods and (one["need_reactive"] or 0) > self._pods and one["time"] >= self.campaign_ns:
                 late_s = (one["time"] - self.campaign_ns) / _SECOND_NS
                 return (
                     f"only now, {late_s:.0f} s into the campaign, would a reactive policy add pods, ready "
