@@ -7,6 +7,7 @@ the configuration or are capped, Call-IDs, addresses and numbers are never label
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import accumulate
 from platform import python_version
@@ -31,6 +32,7 @@ from collectors.tracking.counters import JITTER_EDGES_MS
 from storage.embedded.status import StoreFigures
 from storage.seam import WriterHealth
 from surgecast import __version__
+from surgecast.config import MetricsSettings
 from surgecast.store_metrics import server_metrics, store_metrics
 from telephony.model import UNKNOWN, Outcome
 
@@ -93,13 +95,13 @@ class CollectorMetrics(Collector):
             registrations.add_metric([value], count)
         yield registrations
         stats = self._pipeline.dialogs.stats
-        calls = CounterMetricFamily(
+        events = CounterMetricFamily(
             "surgecast_calls", "Calls that began, were answered and ended.", labels=["event"]
         )
-        counted = self._pipeline.calls.stats
-        for event, count in (("began", counted.started), ("answered", counted.answered), ("ended", counted.ended)):
-            calls.add_metric([event], count)
-        yield calls
+        calls = self._pipeline.calls.stats
+        for event, count in (("began", calls.started), ("answered", calls.answered), ("ended", calls.ended)):
+            events.add_metric([event], count)
+        yield events
         yield CounterMetricFamily("surgecast_sip_messages", "SIP messages taken.", value=stats.messages)
         requests = CounterMetricFamily("surgecast_sip_requests", "SIP requests taken.", labels=["method"])
         for method, count in stats.requests_by_method().items():
@@ -131,10 +133,10 @@ class CollectorMetrics(Collector):
         yield set_aside
         active = GaugeMetricFamily("surgecast_active_calls", "Answered calls up now.", labels=["node"])
         by_node: dict[str, int] = {}
-        for (_, _, _, node), calls in list(self._pipeline.calls.concurrency.current().items()):
-            by_node[node] = by_node.get(node, 0) + calls
-        for node, calls in sorted(by_node.items()):
-            active.add_metric([node], calls)
+        for (_, _, _, node), up in list(self._pipeline.calls.concurrency.current().items()):
+            by_node[node] = by_node.get(node, 0) + up
+        for node, up in sorted(by_node.items()):
+            active.add_metric([node], up)
         yield active
 
     def _media(self) -> Iterator[Metric]:
@@ -347,6 +349,28 @@ class ExporterServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+@contextmanager
+def exporting(
+    settings: MetricsSettings, port: int, collector: Collector, healthy: Callable[[], str]
+) -> Iterator[None]:
+    """Serve a role's metrics on one of the configured ports while the block runs, where they are enabled.
+
+    `healthy` says what is wrong, empty where nothing is. Raises SystemExit where the port cannot be had.
+    """
+    if not settings.enabled:
+        yield
+        return
+    try:
+        server = ExporterServer(settings.host, port, collector, healthy)
+    except OSError as error:
+        raise SystemExit(f"metrics: cannot listen on {settings.host}:{port}: {error.strerror}") from error
+    server.start()
+    try:
+        yield
+    finally:
+        server.close()
 
 
 def _handler(registry: CollectorRegistry, healthy: Callable[[], str]) -> type[BaseHTTPRequestHandler]:
