@@ -4,6 +4,7 @@ No call goes without a time limit, because the client has none of its own, and n
 that was late has to be decided again, not sent again.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 import urllib3
+import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
@@ -42,7 +44,8 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> clien
             config.load_kube_config(
                 config_file=str(kubeconfig) if kubeconfig else None, context=context, client_configuration=settings
             )
-    except (config.ConfigException, OSError, ValueError) as error:
+    except (config.ConfigException, OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        # TypeError: what the client raises for a kubeconfig that is YAML, but not a mapping.
         raise TargetUnavailable(
             f"no cluster: {error}; run in a pod, or name a kubeconfig with scale.cluster.kubeconfig"
         ) from error
@@ -63,7 +66,7 @@ def told(subject: str) -> Iterator[None]:
     except ApiException as error:
         raise _of(subject, error) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise TargetUnavailable(f"{subject}: no answer ({type(error).__name__})") from error
+        raise TargetUnavailable(f"{subject}: no answer ({_why(error)})") from error
 
 
 def _of(subject: str, error: ApiException) -> TargetError:
@@ -71,13 +74,30 @@ def _of(subject: str, error: ApiException) -> TargetError:
     text = f"{subject}: {status} {error.reason}"
     if status == 404:
         return TargetGone(f"{text}; check namespace, kind and name")
-    if status in (401, 403):
+    if status == 401:
+        return TargetForbidden(f"{text}; the token or certificate is not (or no longer) accepted")
+    if status == 403:
         return TargetForbidden(f"{text}; it needs the rights in deploy/kubernetes/rbac.yaml")
     if status == 409:
         return TargetConflict(text)
     if status in _BUSY:
         return TargetUnavailable(text, _retry_after_s(error))
-    return TargetError(f"{text}: {str(error.body or '')[:_MESSAGE]}")
+    return TargetError(f"{text}: {_said(error.body)}")
+
+
+def _said(body: str | bytes | None) -> str:
+    """Return the message of the Status that an API server answers with, else what it answered."""
+    try:
+        told = json.loads(body or "")["message"]
+    except (ValueError, TypeError, KeyError):
+        told = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+    return str(told or "")[:_MESSAGE]
+
+
+def _why(error: Exception) -> str:
+    """Return what kept the client from an answer: urllib3 wraps it in the error of its one retry."""
+    cause = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason else error
+    return str(cause).rpartition(": ")[2][:_MESSAGE] or type(cause).__name__
 
 
 def _retry_after_s(error: ApiException) -> float:
