@@ -46,8 +46,9 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> clien
             )
     except (config.ConfigException, OSError, ValueError, TypeError, yaml.YAMLError) as error:
         # TypeError: what the client raises for a kubeconfig that is YAML, but not a mapping.
+        why = " ".join(str(error).split())
         raise TargetUnavailable(
-            f"no cluster: {error}; run in a pod, or name a kubeconfig with scale.cluster.kubeconfig"
+            f"no cluster: {why}; run in a pod, or name a kubeconfig with scale.cluster.kubeconfig"
         ) from error
     settings.retries = urllib3.Retry(0)
     return client.ApiClient(settings)
@@ -67,6 +68,12 @@ def told(subject: str) -> Iterator[None]:
         raise _of(subject, error) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise TargetUnavailable(f"{subject}: no answer ({_why(error)})") from error
+    except config.ConfigException as error:
+        # Credentials are read again while we run: a token that is just being renewed, a plugin that failed.
+        raise TargetUnavailable(f"{subject}: no credentials ({error})") from error
+    except ValueError as error:
+        # The client checks what it reads: a proxy or a captive portal answered in the API server's place.
+        raise TargetUnavailable(f"{subject}: the answer is none of an API server's") from error
 
 
 def _of(subject: str, error: ApiException) -> TargetError:

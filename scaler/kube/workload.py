@@ -14,7 +14,7 @@ from kubernetes import client
 
 from scaler.kube.connect import TIMEOUT_S, told
 from scaler.settings import TargetSettings
-from scaler.target import DrainMark, Pod, TargetFenced, TargetGone, TargetState
+from scaler.target import DrainMark, Pod, TargetError, TargetFenced, TargetGone, TargetState
 
 FIELD_MANAGER = "surgecast"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -43,7 +43,9 @@ class Workload:
         """Return replicas and pods. Raises TargetError."""
         with told(f"scale of {self._where}"):
             scale = self._read_scale(self._target.name, self._target.namespace, _request_timeout=TIMEOUT_S)
-        pods = tuple(self._pods(scale.status.selector or "", now_s))
+        if scale.spec is None or scale.status is None or not scale.status.selector:
+            raise TargetError(f"scale of {self._where}: without a selector its pods cannot be told from others")
+        pods = tuple(self._pods(scale.status.selector, now_s))
         return TargetState(scale.spec.replicas or 0, scale.metadata.resource_version, pods, self._owner())
 
     def scale(self, replicas: int, version: str, now_s: float) -> None:
