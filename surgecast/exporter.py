@@ -7,6 +7,7 @@ the configuration or are capped, Call-IDs, addresses and numbers are never label
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import accumulate
 from platform import python_version
@@ -31,6 +32,7 @@ from collectors.tracking.counters import JITTER_EDGES_MS
 from storage.embedded.status import StoreFigures
 from storage.seam import WriterHealth
 from surgecast import __version__
+from surgecast.config import MetricsSettings
 from surgecast.store_metrics import store_metrics
 from telephony.model import UNKNOWN, Outcome
 
@@ -334,6 +336,28 @@ class ExporterServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+@contextmanager
+def exporting(
+    settings: MetricsSettings, port: int, collector: Collector, healthy: Callable[[], str]
+) -> Iterator[None]:
+    """Serve a role's metrics on one of the configured ports while the block runs, where they are enabled.
+
+    `healthy` says what is wrong, empty where nothing is. Raises SystemExit where the port cannot be had.
+    """
+    if not settings.enabled:
+        yield
+        return
+    try:
+        server = ExporterServer(settings.host, port, collector, healthy)
+    except OSError as error:
+        raise SystemExit(f"metrics: cannot listen on {settings.host}:{port}: {error.strerror}") from error
+    server.start()
+    try:
+        yield
+    finally:
+        server.close()
 
 
 def _handler(registry: CollectorRegistry, healthy: Callable[[], str]) -> type[BaseHTTPRequestHandler]:

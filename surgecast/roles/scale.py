@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,8 @@ from scaler.settings import ClusterSettings, PoolSettings, ScalerSettings
 from scaler.target import ScaleTarget, SimulatedTarget
 from storage.open import open_store
 from storage.seam import Scope, Store, StoreError, Writer, WriterHealth
-from surgecast.config import MetricsSettings, Settings
-from surgecast.exporter import ExporterServer
+from surgecast.config import Settings
+from surgecast.exporter import exporting
 from surgecast.scale_metrics import LoopFigures, ScaleMetrics
 
 if TYPE_CHECKING:
@@ -57,30 +58,14 @@ def run(settings: Settings, stop: threading.Event, rounds: int | None = None) ->
                 )
                 loop = Loop(scaler, targets.may_act, time.time)
                 # A few rounds by hand beside the role must not want its port.
-                exporter = _exporter(settings.metrics, loop, scaler) if rounds is None else None
-                try:
+                metrics = ScaleMetrics(scaler.stats, loop.figures)
+                served = exporting(settings.metrics, settings.metrics.scale_port, metrics, loop.trouble)
+                with served if rounds is None else nullcontext():
                     loop.run(settings.scale.period, stop, rounds)
-                finally:
-                    if exporter is not None:
-                        exporter.close()
         finally:
             writer.close()
     finally:
         store.close()
-
-
-def _exporter(settings: MetricsSettings, loop: "Loop", scaler: Scaler) -> ExporterServer | None:
-    if not settings.enabled:
-        return None
-    try:
-        exporter = ExporterServer(
-            settings.host, settings.scale_port, ScaleMetrics(scaler.stats, loop.figures), loop.trouble
-        )
-    except OSError as error:
-        address = f"{settings.host}:{settings.scale_port}"
-        raise SystemExit(f"metrics: cannot listen on {address}: {error.strerror}") from error
-    exporter.start()
-    return exporter
 
 
 class _Journal:

@@ -1,6 +1,7 @@
 """The metrics: each documented, each series once, counters that say what happened."""
 
 import re
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -21,7 +22,8 @@ from collectors.tracking.labels import Labeller, NodeRule, TrunkRule
 from storage.embedded.stats import StoreStats
 from storage.embedded.status import Sizes, StoreFigures
 from storage.seam import WriterHealth
-from surgecast.exporter import CollectorMetrics, ExporterServer
+from surgecast.config import MetricsSettings
+from surgecast.exporter import CollectorMetrics, ExporterServer, exporting
 from telephony.model import Outcome
 
 DOCUMENTED = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -280,3 +282,29 @@ def test_a_scrape_reads_while_the_collector_writes() -> None:
     finally:
         stop.set()
         thread.join()
+
+
+def test_a_taken_port_ends_the_role_with_its_address(served: tuple[str, list[str]]) -> None:
+    port = int(served[0].rpartition(":")[2])
+    with (
+        pytest.raises(
+            SystemExit, match=rf"^metrics: cannot listen on 127\.0\.0\.1:{port}: Address already in use$"
+        ),
+        exporting(MetricsSettings(), port, everything(), str),
+    ):
+        pass
+
+
+def test_a_port_is_free_again_when_the_block_ends() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    for _ in range(2):
+        with exporting(MetricsSettings(), port, everything(), str):
+            assert (200, "ok") == get(f"http://127.0.0.1:{port}/healthz")[::2]
+
+
+def test_nothing_listens_where_metrics_are_off(served: tuple[str, list[str]]) -> None:
+    port = int(served[0].rpartition(":")[2])
+    with exporting(MetricsSettings(enabled=False), port, everything(), str):
+        pass
