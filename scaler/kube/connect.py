@@ -6,6 +6,7 @@ that was late has to be decided again, not sent again.
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -28,6 +29,8 @@ TIMEOUT_S = (3.0, 10.0)
 """To connect, to read."""
 _BUSY = {429, 500, 502, 503, 504}
 _MESSAGE = 300
+_CONNECTION = re.compile(r"^(<[^>]*>|\w+\([^)]*\)): ")
+"""What urllib3 says before the reason: its connection, which `subject` makes plain."""
 
 
 def connect(kubeconfig: Path | None = None, context: str | None = None) -> client.ApiClient:
@@ -104,7 +107,7 @@ def _said(body: str | bytes | None) -> str:
 def _why(error: Exception) -> str:
     """Return what kept the client from an answer: urllib3 wraps it in the error of its one retry."""
     cause = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason else error
-    return str(cause).rpartition(": ")[2][:_MESSAGE] or type(cause).__name__
+    return _CONNECTION.sub("", str(cause))[:_MESSAGE] or type(cause).__name__
 
 
 def _retry_after_s(error: ApiException) -> float:
