@@ -18,6 +18,7 @@ EXPLAINS = 0.6
 TOGETHER_NS = 30 * 60 * 1_000_000_000
 """Alerts that began within this time of each other may have one cause."""
 _WHOLE = "platform"
+_PLACES = ("trunk", "node", "region")
 MOST_SPECIFIC = ("trunk", "node", "region", "tenant", "codec", "pool", _WHOLE)
 """Order in which equally good explanations are taken: what one can repair comes first."""
 
@@ -138,10 +139,16 @@ def _with_cause(cluster: Sequence[Incident], leading: Collection[str]) -> Iterab
         if one is not roots[one.rule] and one.scope.kind != _WHOLE and roots[one.rule].scope != one.scope
     }
     scopes = {rule: _followed(causes, root.scope) for rule, root in roots.items()}
+    # A codec breaks nothing by itself: what it shows is of a place that fails at least as badly.
+    places = [root for rule, root in roots.items() if scopes[rule].kind in _PLACES]
+    worst = max(places, key=lambda i: (_rank(i), abs(i.excess)), default=None)
+    for rule, root in roots.items():
+        if worst is not None and scopes[rule].kind == "codec" and _rank(worst) >= _rank(root):
+            scopes[rule] = scopes[worst.rule]
 
     def first(one: Incident) -> tuple[bool, bool, int, float, int]:
         own = one.scope == scopes[one.rule]
-        return own, one.id in leading, list(Severity).index(one.severity), one.score, -one.started_ns
+        return own, one.id in leading, _rank(one), one.score, -one.started_ns
 
     leads = {
         scope: max((root for rule, root in roots.items() if scopes[rule] == scope), key=first)
@@ -151,6 +158,10 @@ def _with_cause(cluster: Sequence[Incident], leading: Collection[str]) -> Iterab
         root, lead = roots[one.rule], leads[scopes[one.rule]]
         parent = root if one is not root else lead if root is not lead else None
         yield replace(one, parent_id="" if parent is None else parent.id, cause=str(scopes[one.rule]))
+
+
+def _rank(one: Incident) -> int:
+    return list(Severity).index(one.severity)
 
 
 def _followed(causes: Mapping[Scope, Scope], scope: Scope) -> Scope:

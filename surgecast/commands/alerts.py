@@ -29,7 +29,7 @@ from surgecast.commands.stored import stored as opened
 from surgecast.commands.times import parse_time
 from surgecast.config import ConfigFile, StoreUrl, load_settings
 from surgecast.errors import CommandError, Exit
-from surgecast.roles.alert import WRITER_NAME, sinks_of
+from surgecast.roles.alert import WRITER_NAME, events_of, sinks_of
 from telephony.durations import format_duration, parse_duration
 
 DEFAULT_SLOT_S = 300
@@ -142,7 +142,8 @@ def run_command(
     try:
         writer = place.writer(WRITER_NAME)
         try:
-            service = Service(place.reader(StoreScope.everything(WRITER_NAME)), writer, settings.alerts, outbox)
+            reader = place.reader(StoreScope.everything(WRITER_NAME))
+            service = Service(reader, writer, settings.alerts, outbox, events=events_of(settings))
             service.step(time.time())
             _deliver(service, time.monotonic() + patience_s)
         finally:

@@ -1,4 +1,4 @@
-"""What alerts make of the simulated network at several times of the week: nothing, and one cause of a failing trunk.
+"""What alerts make of the simulated network at several times of the week: nothing, and one cause of a fault.
 
 Time is simulated: no clock is read and nothing waits.
 """

@@ -114,3 +114,9 @@ def test_two_causes_at_once_are_two_incidents() -> None:
         "trunk carrier-a",
         "trunk carrier-b",
     ]
+
+
+def test_a_codec_is_no_cause_while_a_place_fails_as_badly() -> None:
+    codec = Scope("codec", "PCMA")
+    found = grouped([incident(CARRIER, -90), incident(codec, 40, rule="degraded_media", score=90)])
+    assert [(i.cause, bool(i.parent_id)) for i in found] == [("trunk carrier-a", False), ("trunk carrier-a", True)]
