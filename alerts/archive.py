@@ -4,7 +4,7 @@ A slot in which no collector wrote is missing, never zero. Slots read before are
 rows may come. Reads through a scoped reader and knows no baseline.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -46,6 +46,8 @@ class Archive:
     slot_s: int
     zone: ZoneInfo
     most_scopes: int = 500
+    zones: Mapping[tuple[str, str], ZoneInfo] = field(default_factory=dict)
+    """By kind and name of a scope: whose days it follows, where not those of `zone`."""
     shed: int = 0
     """Scopes for which there was no room, counted at each first sight."""
     known: Known = field(default_factory=Known)
@@ -159,7 +161,8 @@ class Archive:
         y = np.where(whole, self._amount[key], np.nan)
         explained = self.known.explained(rule, key.scope, self.start_s, self.slot_s, whole.size)
         state = np.where(whole, np.where(explained, State.MASKED, State.OPEN), State.MISSING).astype(np.uint8)
-        series = Series(self.start_s, self.slot_s, self.zone, y, state)
+        zone = self.zones.get((key.scope.kind, key.scope.name), self.zone)
+        series = Series(self.start_s, self.slot_s, zone, y, state)
         if rule.kind is Kind.COUNT:
             return Signal(series)
         # Minutes are counted against all minutes, also where there is no row.

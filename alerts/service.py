@@ -6,7 +6,7 @@ it had, by what they are about and when. `now` is a parameter; waiting and the c
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
@@ -85,6 +85,8 @@ class Service:
     events: Sequence[Event] = ()
     """Announced in the configuration; those that were recorded come from the store."""
     stats: ServiceStats = field(default_factory=ServiceStats)
+    zones: Mapping[tuple[str, str], ZoneInfo] = field(default_factory=dict)
+    """By kind and name of a scope: whose days it follows, where not those of the settings."""
     _archive: Archive | None = None
     _watches: dict[SignalId, Watch] = field(default_factory=dict)
     _limit_watches: dict[tuple[str, SignalId], LimitWatch] = field(default_factory=dict)
@@ -152,7 +154,7 @@ class Service:
             if kept.owes or kept.incident.state is not State.RESOLVED or _recent(kept, until_s):
                 self._incidents[kept.incident.id] = kept
         self._archive = Archive(
-            self.catalog, start_s, slot_s, zone, self.settings.most_scopes, known=Known(self.events)
+            self.catalog, start_s, slot_s, zone, self.settings.most_scopes, self.zones, known=Known(self.events)
         )
 
     def _judge(self, archive: Archive) -> dict[str, Incident]:

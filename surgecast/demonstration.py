@@ -30,6 +30,8 @@ LEAD_TIME_S = 60
 CAMPAIGN_UPLIFT = 2.0
 _PODS_NOW = 9
 """About how many pods the pool's load takes at the start, whatever the size of the demo."""
+_ZONES = {"eu-west": "Europe/Amsterdam", "us-east": "America/New_York", "ap-south": "Asia/Tokyo"}
+"""The clock that most calls of a region follow."""
 _SECOND_NS = 1_000_000_000
 
 
@@ -77,7 +79,7 @@ def demo_settings(
             "web": {"host": "127.0.0.1", "port": web_port, "hep_target": f"127.0.0.1:{hep_port}"},
             "metrics": {"port": metrics_port, "forecast_port": 0, "scale_port": 0, "alert_port": 0},
             "forecast": {
-                "clocks": [{"name": tenant.name, "zone": tenant.zone} for tenant in DEMO_NETWORK.tenants],
+                "clocks": _clocks(),
                 "slot": "60s",
                 "delay": "20s",
                 "history": "21d",
@@ -87,6 +89,7 @@ def demo_settings(
             "alerts": {
                 "slot": "60s",
                 "delay": "20s",
+                "zone": _ZONES[POOL_REGION],
                 "history": "15d",
                 "budget_per_week": 0.25,
                 "warning_calls": max(2.0, calls / 50),
@@ -97,6 +100,15 @@ def demo_settings(
         },
         origin="demo",
     )
+
+
+def _clocks() -> list[dict[str, str]]:
+    """Return whose clock each tenant, trunk, pool and region follows."""
+    found = [("tenant", tenant.name, tenant.zone) for tenant in DEMO_NETWORK.tenants]
+    found += [("trunk", trunk.name, _ZONES[trunk.region]) for trunk in DEMO_NETWORK.trunks]
+    found += [("pool", relay.pool, _ZONES[relay.region]) for relay in DEMO_NETWORK.relays]
+    found += [("region", region, zone) for region, zone in _ZONES.items()]
+    return [{"kind": kind, "name": name, "zone": zone} for kind, name, zone in dict.fromkeys(found)]
 
 
 def _pool(calls: int, seed: int, now_ns: int) -> dict[str, object]:

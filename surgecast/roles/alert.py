@@ -28,7 +28,9 @@ def run(settings: Settings, stop: threading.Event) -> None:
         writer = store.writer(WRITER_NAME)
         try:
             reader = store.reader(Scope.everything(WRITER_NAME))
-            service = Service(reader, writer, settings.alerts, outbox, events=events_of(settings))
+            service = Service(
+                reader, writer, settings.alerts, outbox, events=events_of(settings), zones=zones_of(settings)
+            )
             loop = Loop(service, time.time)
             with exporting(
                 settings.metrics, settings.metrics.alert_port, AlertMetrics(service, loop), loop.trouble
@@ -44,6 +46,13 @@ def events_of(settings: Settings) -> tuple[Event, ...]:
     """Return the events of the configuration; those without an offset are of the forecast's zone."""
     zone = ZoneInfo(settings.forecast.zone)
     return tuple(event_of(each, zone) for each in settings.forecast.events)
+
+
+def zones_of(settings: Settings) -> dict[tuple[str, str], ZoneInfo]:
+    """Return whose clock each scope follows, by kind and name: that of the forecast; nodes that of their region."""
+    zones = {(c.kind.value, c.name): ZoneInfo(c.zone) for c in settings.forecast.clocks if c.zone}
+    nodes = {("node", node.name): zones.get(("region", node.region)) for node in settings.collect.nodes}
+    return zones | {node: zone for node, zone in nodes.items() if zone is not None}
 
 
 def sinks_of(settings: AlertSettings) -> list[Sink]:

@@ -24,6 +24,7 @@ from storage.seam import Scope
 from surgecast import demonstration
 from surgecast.collecting import labeller_of, pipeline_settings, pools_of
 from surgecast.config import Settings
+from surgecast.roles.alert import zones_of
 from surgecast.simulator.demo_network import DEMO_NETWORK
 from surgecast.simulator.engine import Engine
 from surgecast.simulator.history import write_history
@@ -67,7 +68,7 @@ def settings_of(path: Path, start_ns: int) -> Settings:
 
 def service_of(store: EmbeddedStore, settings: Settings, desk: Desk) -> Service:
     reader = store.reader(Scope.everything("alerts"))
-    return Service(reader, store.writer("alerts"), settings.alerts, Outbox([desk]))
+    return Service(reader, store.writer("alerts"), settings.alerts, Outbox([desk]), zones=zones_of(settings))
 
 
 def causes(service: Service) -> set[str]:
