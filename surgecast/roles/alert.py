@@ -49,7 +49,7 @@ def events_of(settings: Settings) -> tuple[Event, ...]:
 
 
 def zones_of(settings: Settings) -> dict[tuple[str, str], ZoneInfo]:
-    """Return whose clock each scope follows, by kind and name: that of the forecast; nodes that of their region."""
+    """Return whose clock each scope follows, by kind and name: the forecast's; nodes that of their region."""
     zones = {(c.kind.value, c.name): ZoneInfo(c.zone) for c in settings.forecast.clocks if c.zone}
     nodes = {("node", node.name): zones.get(("region", node.region)) for node in settings.collect.nodes}
     return zones | {node: zone for node, zone in nodes.items() if zone is not None}
