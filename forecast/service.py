@@ -29,9 +29,9 @@ from forecast.stored import (
     EVERYONE,
     Announced,
     LastIssue,
-    announced_batch,
     forecast_batch,
     last_issues,
+    record_announced,
     tenant_of,
 )
 from forecast.targets import Kind, SeriesId, Signal
@@ -229,10 +229,9 @@ class Service:
         self.stats.masked_slots += 1
         name = f"{MaskReason.CAPTURE_LOSS.value} {100 * lost:.1f} %"
         mask = Announced(
-            f"loss-{until_s}", ActionKind.MASK, name, EVERYONE, until_s - slot_s, until_s, author=_AUTHOR,
-            recorded_ns=now_s * SECOND_NS,
-        )  # fmt: skip
-        self._writer.write("operator_action", announced_batch([mask]))
+            f"loss-{until_s}", ActionKind.MASK, name, EVERYONE, until_s - slot_s, until_s, author=_AUTHOR
+        )
+        record_announced(self._writer, [mask], now_s * SECOND_NS)
 
     # --- what is due ---------------------------------------------------------------------------------
 
