@@ -96,7 +96,7 @@ class ScopedRows:
         if not dedup or within.since_ns >= within.until_ns:
             return self._marked_apart(columns, self.window, dedup=dedup)
         selects = [self._marked_apart(columns, part) for part in (before, after) if part.since_ns < part.until_ns]
-        return " UNION ALL ".join([*selects, self._last_writes(columns, within, self.files.segments, tail=True)])
+        return " UNION ALL ".join([*selects, self._last_writes(columns, within)])
 
     def beside(self, paths: Sequence[str], columns: Sequence[str]) -> str:
         """Return a SELECT over Parquet files that were made of segments and keep the tags that are asked for."""
@@ -150,26 +150,26 @@ class ScopedRows:
         if not doubted and not in_tail:
             return self._raw(columns, window, segments, tail=True)
         clean = [s for s in segments if s not in doubted]
-        every = self._raw(list(dict.fromkeys((*columns, "time"))), window, doubted, tail=in_tail)
-        among = f" SEMI JOIN {REPEATS} USING (time)"
-        return " UNION ALL ".join(
-            [
-                self._raw(columns, window, clean, tail=not in_tail),
-                f"SELECT {listed(columns)} FROM ({every}) ANTI JOIN {REPEATS} USING (time)",
-                self._last_writes(columns, window, doubted, tail=in_tail, among=among),
-            ]
+        selects = [] if in_tail and not clean else [self._raw(columns, window, clean, tail=not in_tail)]
+        point = ("time", *self.measurement.tags, SEQUENCE)
+        rows = self._raw(list(dict.fromkeys((*columns, *point))), window, doubted, tail=in_tail)
+        identities = self._raw(point, window, doubted, tail=in_tail)
+        overwritten = (
+            f"SELECT * FROM (SELECT * FROM ({identities}) SEMI JOIN {REPEATS} USING (time)) "
+            f"QUALIFY {SEQUENCE} < max({SEQUENCE}) OVER (PARTITION BY {listed(point[:-1])})"
         )
+        selects.append(f"SELECT {listed(columns)} FROM ({rows}) ANTI JOIN ({overwritten}) USING ({listed(point)})")
+        return " UNION ALL ".join(selects)
 
-    def _last_writes(
-        self, columns: Sequence[str], window: Window, segments: Sequence[Segment], *, tail: bool, among: str = ""
-    ) -> str:
-        """Select the last write of each point, `among` some rows."""
+    def _last_writes(self, columns: Sequence[str], window: Window) -> str:
+        """Select where any row may equal another."""
         point = ("time", *self.measurement.tags)
-        rows = self._raw(list(dict.fromkeys((*columns, *point, SEQUENCE))), window, segments, tail=tail)
-        identities = self._raw([*point, SEQUENCE], window, segments, tail=tail)
+        segments = self.files.segments
+        rows = self._raw(list(dict.fromkeys((*columns, *point, SEQUENCE))), window, segments, tail=True)
+        identities = self._raw([*point, SEQUENCE], window, segments, tail=True)
         return (
-            f"SELECT {listed(columns)} FROM (SELECT * FROM ({rows}){among}) SEMI JOIN "
-            f"(SELECT {listed(point)}, max({SEQUENCE}) AS {SEQUENCE} FROM (SELECT * FROM ({identities}){among}) "
+            f"SELECT {listed(columns)} FROM ({rows}) SEMI JOIN "
+            f"(SELECT {listed(point)}, max({SEQUENCE}) AS {SEQUENCE} FROM ({identities}) "
             f"GROUP BY {listed(point)}) USING ({listed([*point, SEQUENCE])})"
         )
 

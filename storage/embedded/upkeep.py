@@ -1,4 +1,4 @@
-"""Compaction: small segments of closed days, and of closed quarters of the open day, are merged; digests that are
+"""Compaction: small segments of closed days, and of closed parts of the open day, are merged; digests that are
 missing are made.
 
 It needs no lock against readers: a query whose file went away asks again. Only the owner of a writer's name
@@ -26,9 +26,11 @@ logger = logging.getLogger(__name__)
 REPLACED_STAY_SECONDS = 60.0
 _DIGESTS_A_TURN = 20
 _CLOSED_AFTER_NS = 3_600_000_000_000
-"""A day, or a quarter of it, is closed an hour after its end; rows may still come, into their own segments."""
+"""A day, or a part of it, is closed so long after its end; rows may still come, into their own segments."""
 _QUARTER_NS = DAY_NS // 4
-"""Of the open day: a day of minutes would else be a hundred files."""
+_HOUR_NS = DAY_NS // 24
+_HOUR_CLOSED_AFTER_NS = _CLOSED_AFTER_NS // 4
+"""Quarters and hours of the open day: a day of minutes would else be a hundred files."""
 
 
 class Upkeep:
@@ -54,7 +56,7 @@ class Upkeep:
                 kept = without_superseded(present)
                 for writer in owned:
                     own = sorted((s for s in kept if s.writer == writer), key=lambda s: s.first)
-                    for part in [own] if closed else _closed_quarters(own, now_ns):
+                    for part in [own] if closed else _closed_parts(own, now_ns):
                         for group in self._groups(part):
                             self._merge(measurement, group, oldest=group[0] is own[0])
 
@@ -112,19 +114,27 @@ class Upkeep:
                 delete(segment)
 
 
-def _closed_quarters(segments: list[Segment], now_ns: int) -> list[list[Segment]]:
-    """Return runs of neighbouring generations whose newest rows are of the same closed quarter of a day."""
-    runs: list[list[Segment]] = [[]]
-    quarter = -1
+def _closed_parts(segments: list[Segment], now_ns: int) -> list[list[Segment]]:
+    """Return runs of neighbouring generations that end in the same closed quarter, or hour, of a day."""
+    runs: list[list[Segment]] = []
+    last = None
     for segment in segments:
-        at = segment.max_ns // _QUARTER_NS
-        if (at + 1) * _QUARTER_NS + _CLOSED_AFTER_NS > now_ns:
+        part = _closed_part(segment.max_ns, now_ns)
+        if part is None:
             break
-        if at != quarter:
+        if part != last:
             runs.append([])
-            quarter = at
+            last = part
         runs[-1].append(segment)
     return runs
+
+
+def _closed_part(time_ns: int, now_ns: int) -> tuple[int, int] | None:
+    for length_ns, after_ns in ((_QUARTER_NS, _CLOSED_AFTER_NS), (_HOUR_NS, _HOUR_CLOSED_AFTER_NS)):
+        number = time_ns // length_ns
+        if (number + 1) * length_ns + after_ns <= now_ns:
+            return length_ns, number
+    return None
 
 
 def _age_seconds(segment: Segment) -> float:
