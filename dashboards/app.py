@@ -21,7 +21,7 @@ from dashboards.access.sessions import Sessions
 from dashboards.access.sign_in import SignIn
 from dashboards.auth import actor_of, found_actor
 from dashboards.components.shell import not_allowed, not_found, shell
-from dashboards.components.wiring import in_browser
+from dashboards.components.wiring import in_browser, on_server
 from dashboards.pages import call, call_dive, calls, capacity, incident, incidents, live, scaling, tenant_pages
 from dashboards.reports import exports
 from dashboards.services import REFRESHERS, Services
@@ -185,7 +185,7 @@ def _page_of(path: str, refresh_seconds: float) -> tuple[Area, Callable[[], Any]
 
 
 def _register_routes(app: Dash, services: Services) -> None:
-    @app.callback(Output("page", "children"), Input("url", "pathname"))
+    @on_server(app, Output("page", "children"), Input("url", "pathname"))
     def on_path(pathname: str | None) -> Any:
         return route(pathname, services.settings.refresh_seconds, actor_of(request))
 

@@ -4,19 +4,21 @@ Callbacks are thin over this, so they can be called without a browser.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from dashboards.pages.body_state import Body, load_body
+from dashboards.pages.body_state import load_body
 from dashboards.pages.call_state import CallState, load_call
-from dashboards.pages.calls_state import CallsState, load_calls
-from dashboards.pages.capacity_state import CapacityState, load_capacity
-from dashboards.pages.incidents_state import IncidentState, ListState, load_incident, load_incidents
+from dashboards.pages.calls_state import load_calls
+from dashboards.pages.capacity_state import load_capacity
+from dashboards.pages.incidents_state import load_incident, load_incidents
 from dashboards.pages.live_state import LiveState, load_live
-from dashboards.pages.scaling_state import ScalingState, load_scaling
+from dashboards.pages.rendered import Rendered
+from dashboards.pages.scaling_state import load_scaling
 from dashboards.settings import DashboardSettings
-from dashboards.snapshots import Refresher, SnapshotCache
+from dashboards.snapshots import Load, Refresher, SnapshotCache
 from forecast.announce import Announcement
 from storage.seam import Store
 
@@ -34,6 +36,9 @@ BODY_SECONDS = 60.0
 """Figures of days and weeks do not change by the second."""
 
 
+V = TypeVar("V")
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Made once per application."""
@@ -43,13 +48,13 @@ class Services:
     clock: Callable[[], int]
     live: SnapshotCache[LiveState]
     calls: SnapshotCache[CallState]
-    capacity: SnapshotCache[CapacityState]
-    searches: SnapshotCache[CallsState]
-    incidents: SnapshotCache[ListState]
-    incident: SnapshotCache[IncidentState]
-    bodies: SnapshotCache[Body]
+    capacity: SnapshotCache[Rendered]
+    searches: SnapshotCache[Rendered]
+    incidents: SnapshotCache[Rendered]
+    incident: SnapshotCache[Rendered]
+    bodies: SnapshotCache[Rendered]
     """Of the pages that are one block each: tenants, a tenant, the executive page."""
-    scaling: SnapshotCache[ScalingState]
+    scaling: SnapshotCache[Rendered]
     packets: Path | None = None
     """Directory of the packet buffer; None where no packets are kept on this machine."""
     tenant_zone: Callable[[str], ZoneInfo] | None = None
@@ -70,79 +75,36 @@ class Services:
         declared: Sequence[Announcement] = (),
     ) -> "Services":
         """Put a store behind caches; nothing is read until somebody looks."""
-        live = SnapshotCache(
-            load_live(store, settings),
-            every_seconds=settings.refresh_seconds,
-            idle_seconds=settings.idle_seconds,
-            capacity=settings.max_snapshots,
-        )
-        calls = SnapshotCache(
-            load_call(store, settings),
-            every_seconds=settings.refresh_seconds,
-            idle_seconds=settings.idle_seconds,
-            capacity=settings.max_snapshots,
-        )
-        capacity = SnapshotCache(
-            load_capacity(store, settings, declared),
-            every_seconds=max(settings.refresh_seconds, CAPACITY_SECONDS),
-            idle_seconds=max(settings.idle_seconds, 2 * CAPACITY_SECONDS),
-            capacity=settings.max_snapshots,
-        )
-        searches = SnapshotCache(
-            load_calls(store, settings),
-            every_seconds=max(settings.refresh_seconds, SEARCH_SECONDS),
-            idle_seconds=max(settings.idle_seconds, 2 * SEARCH_SECONDS),
-            capacity=settings.max_snapshots,
-        )
-        incidents = SnapshotCache(
-            load_incidents(store, settings),
-            every_seconds=settings.refresh_seconds,
-            idle_seconds=settings.idle_seconds,
-            capacity=settings.max_snapshots,
-        )
-        incident = SnapshotCache(
-            load_incident(store, settings),
-            every_seconds=settings.refresh_seconds,
-            idle_seconds=settings.idle_seconds,
-            capacity=settings.max_snapshots,
-        )
-        bodies = SnapshotCache(
-            load_body(store, settings, tenant_zone),
-            every_seconds=max(settings.refresh_seconds, BODY_SECONDS),
-            idle_seconds=max(settings.idle_seconds, 2 * BODY_SECONDS),
-            capacity=settings.max_snapshots,
-        )
-        scaling = SnapshotCache(
-            load_scaling(store, settings, declared),
-            every_seconds=max(settings.refresh_seconds, SCALING_SECONDS),
-            idle_seconds=settings.idle_seconds,
-            capacity=settings.max_snapshots,
-        )
+
+        def cache(load: Load[V], every_seconds: float = 0.0, idle_seconds: float = 0.0) -> SnapshotCache[V]:
+            return SnapshotCache(
+                load,
+                every_seconds=max(settings.refresh_seconds, every_seconds),
+                idle_seconds=max(settings.idle_seconds, idle_seconds),
+                capacity=settings.max_snapshots,
+            )
+
         return cls(
-            store,
-            settings,
-            clock,
-            live,
-            calls,
-            capacity,
-            searches,
-            incidents,
-            incident,
-            bodies,
-            scaling,
-            packets,
-            tenant_zone,
+            store=store,
+            settings=settings,
+            clock=clock,
+            live=cache(load_live(store, settings)),
+            calls=cache(load_call(store, settings)),
+            capacity=cache(load_capacity(store, settings, declared), CAPACITY_SECONDS, 2 * CAPACITY_SECONDS),
+            searches=cache(load_calls(store, settings), SEARCH_SECONDS, 2 * SEARCH_SECONDS),
+            incidents=cache(load_incidents(store, settings)),
+            incident=cache(load_incident(store, settings)),
+            bodies=cache(load_body(store, settings, tenant_zone), BODY_SECONDS, 2 * BODY_SECONDS),
+            scaling=cache(load_scaling(store, settings, declared), SCALING_SECONDS),
+            packets=packets,
+            tenant_zone=tenant_zone,
         )
+
+    def caches(self) -> dict[str, SnapshotCache[Any]]:
+        """Return every cache by name."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: cache for name, cache in found.items() if isinstance(cache, SnapshotCache)}
 
     def refreshers(self) -> tuple[Refresher, ...]:
         """Return the background threads that keep the caches fresh, not yet started."""
-        return (
-            Refresher(self.live, self.clock, "live"),
-            Refresher(self.calls, self.clock, "calls"),
-            Refresher(self.capacity, self.clock, "capacity"),
-            Refresher(self.searches, self.clock, "searches"),
-            Refresher(self.incidents, self.clock, "incidents"),
-            Refresher(self.incident, self.clock, "incident"),
-            Refresher(self.bodies, self.clock, "bodies"),
-            Refresher(self.scaling, self.clock, "scaling"),
-        )
+        return tuple(Refresher(cache, self.clock, name) for name, cache in self.caches().items())

@@ -69,11 +69,15 @@ class CacheStats:
     evicted: int = 0
 
 
+Load = Callable[[Key, V | None, int], V]
+"""Reads a key's value anew, given the previous one and now (UTC ns)."""
+
+
 class SnapshotCache(Generic[V]):
     """Snapshots by key; `read` is for request threads, `refresh` for the one background thread.
 
     Args:
-        load: reads a key's value anew, given the previous one and now (UTC ns).
+        load: reads a value.
         every_seconds: age at which a watched snapshot is read again.
         idle_seconds: a snapshot not read for this long is dropped.
         capacity: keys kept at once.
@@ -81,7 +85,7 @@ class SnapshotCache(Generic[V]):
 
     def __init__(
         self,
-        load: Callable[[Key, V | None, int], V],
+        load: Load[V],
         *,
         every_seconds: float,
         idle_seconds: float,

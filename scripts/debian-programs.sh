@@ -8,7 +8,7 @@ declare -A package_of=(
     [kamailio]="kamailio kamailio-extra-modules kamailio-utils-modules kamailio-json-modules"
     [rtpengine]=rtpengine-daemon [rtpengine-ctl]=rtpengine-utils [sipp]=sip-tester [baresip]=baresip-core
     [etcd]=etcd-server [influxd]=influxdb [victoria-metrics]=victoria-metrics
-    [prometheus-alertmanager]=prometheus-alertmanager
+    [prometheus-alertmanager]=prometheus-alertmanager [pdftotext]=poppler-utils
 )
 PATH=$PATH:/usr/sbin:/sbin
 missing=()

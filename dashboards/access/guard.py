@@ -4,6 +4,7 @@ Every callback and every address belongs to the area it was registered under (`G
 is refused, so nothing is served because somebody forgot to forbid it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import quote, urlsplit
@@ -13,8 +14,10 @@ from dash import Dash
 from flask import Flask, Response, jsonify, request
 
 from dashboards.access.areas import Actor, Area
+from dashboards.access.asked import BadBody, check_shape, read_body
 from dashboards.access.identity import Identity
-from dashboards.auth import ACTOR
+from dashboards.auth import ACTOR, found_actor
+from dashboards.components.wiring import WrongType
 
 SIGN_IN = "/sign-in"
 _DISPATCH = "/_dash-update-component"
@@ -36,7 +39,10 @@ class Guard:
         self._public = set(_STATIC)
         self._endpoints: dict[str, Area] = dict.fromkeys(set(_views(app)) - _STATIC, Area.SHELL)
         self._callbacks: dict[str, Area] = {}
+        self.refused: Counter[int] = Counter()
+        """Requests refused, by status."""
         app.server.before_request_funcs.setdefault(None, []).insert(0, self._check)
+        app.server.register_error_handler(WrongType, self._malformed)
         app.server.after_request(_not_kept)
 
     @contextmanager
@@ -67,38 +73,66 @@ class Guard:
 
     def _check(self) -> Response | None:
         if request.method not in _SAFE and not _of_this_site():
-            return _refused(403, "requests from pages of another site are not taken: let the proxy pass the Host")
+            return self._refuse(
+                403, "requests from pages of another site are not taken: let the proxy pass the Host"
+            )
         actor = self._identity.of(request, self._clock())
         request.environ[ACTOR] = actor
         if request.endpoint is None or request.endpoint in self._public:
             return None  # no such address is Flask's to say
         if actor is None:
-            return _unknown()
-        allowed, of = self._allowed(actor, request.endpoint)
-        if allowed:
-            return None
-        audit.warning(
-            "refused",
-            actor=actor.name,
-            role=actor.role.value,
-            asked=of[:200],
-            address=self._identity.address(request),
+            return self._unknown()
+        if request.endpoint == _DISPATCH:
+            try:
+                return self._check_callback(actor)
+            except BadBody as error:
+                return self._malformed(error)
+        area = self._endpoints.get(request.endpoint)
+        roles = (
+            frozenset() if area is None else area.value.roles if request.method in _SAFE else area.value.writers
         )
-        return _refused(403, f"not for the role {actor.role.words}")
+        asked = request.path if request.method in _SAFE else f"{request.method} {request.path}"
+        return None if actor.role in roles else self._forbidden(actor, asked)
 
-    def _allowed(self, actor: Actor, endpoint: str) -> tuple[bool, str]:
-        """Tell whether the actor may, and what it was about."""
-        if endpoint == _DISPATCH:
-            body = request.get_json(silent=True)
-            output = body.get("output") if isinstance(body, dict) else None
-            area = self._callbacks.get(output) if isinstance(output, str) else None
-            return area is not None and actor.may(area), f"callback of {area.name.lower() if area else 'nothing'}"
-        area = self._endpoints.get(endpoint)
-        if area is None:
-            return False, request.path
-        if request.method in _SAFE:
-            return actor.may(area), request.path
-        return actor.role in area.value.writers, f"{request.method} {request.path}"
+    def _check_callback(self, actor: Actor) -> Response | None:
+        asked = read_body(request.get_data())
+        area = self.area_of(asked.output)
+        if area is None or not actor.may(area):
+            return self._forbidden(actor, f"callback of {area.name.lower() if area else 'nothing'}")
+        check_shape(asked, self._app.callback_map[asked.output])
+        return None
+
+    def _unknown(self) -> Response:
+        if request.method in _SAFE and request.endpoint in _PAGES:
+            asked = safe_path(request.full_path.rstrip("?"))
+            return Response(
+                "", 303, {"Location": SIGN_IN if asked == "/" else f"{SIGN_IN}?next={quote(asked, safe='')}"}
+            )
+        return self._refuse(401, "sign in first")
+
+    def _forbidden(self, actor: Actor, asked: str) -> Response:
+        self._record("refused", asked=asked)
+        return self._refuse(403, f"not for the role {actor.role.words}")
+
+    def _malformed(self, error: Exception) -> Response:
+        self._record("malformed", why=str(error))
+        return self._refuse(400, "no page of ours asks like that")
+
+    def _record(self, event: str, **details: str) -> None:
+        actor = found_actor(request)
+        audit.warning(
+            event,
+            actor=actor.name if actor else "",
+            role=actor.role.value if actor else "",
+            address=self._identity.address(request),
+            **{name: text[:200] for name, text in details.items()},
+        )
+
+    def _refuse(self, status: int, why: str) -> Response:
+        self.refused[status] += 1
+        answer = jsonify(error=why)
+        answer.status_code = status
+        return answer
 
 
 def safe_path(text: str | None) -> str:
@@ -125,21 +159,6 @@ def _of_this_site() -> bool:
         return site in ("same-origin", "none")
     origin = request.headers.get("Origin")
     return origin is None or origin.partition("://")[2] == request.host
-
-
-def _unknown() -> Response:
-    if request.method in _SAFE and request.endpoint in _PAGES:
-        asked = safe_path(request.full_path.rstrip("?"))
-        return Response(
-            "", 303, {"Location": SIGN_IN if asked == "/" else f"{SIGN_IN}?next={quote(asked, safe='')}"}
-        )
-    return _refused(401, "sign in first")
-
-
-def _refused(status: int, why: str) -> Response:
-    answer = jsonify(error=why)
-    answer.status_code = status
-    return answer
 
 
 def _not_kept(response: Response) -> Response:

@@ -1,7 +1,6 @@
 """What the cache keeps for the pages that are one block each, rendered once per refresh."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 from zoneinfo import ZoneInfo
@@ -9,6 +8,7 @@ from zoneinfo import ZoneInfo
 from dashboards.components.executive import executive_body
 from dashboards.components.tenant import tenant_body
 from dashboards.components.tenants import DEFAULT_SORT, SORTS, tenants_body
+from dashboards.pages.rendered import Rendered
 from dashboards.queries.executive import executive_view
 from dashboards.queries.tenants import tenants_view
 from dashboards.reports.build import build_report
@@ -19,13 +19,6 @@ from storage.seam import Store
 
 DEFAULT_PERIOD = "last-7d"
 _MOST_CHARACTERS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A page's content as the browser gets it."""
-
-    children: Any
 
 
 def subject_of(page: str, tenant: str, search: str | None) -> str:
@@ -44,18 +37,27 @@ def subject_of(page: str, tenant: str, search: str | None) -> str:
     return ""
 
 
+def tenant_of(subject: str) -> str:
+    """Return the tenant that a subject names.
+
+    >>> tenant_of(subject_of("tenant", "a b", ""))
+    'a b'
+    """
+    return parse_qs(subject).get("tenant", [""])[0]
+
+
 def load_body(
     store: Store, settings: DashboardSettings, tenant_zone: Callable[[str], ZoneInfo] | None
-) -> Callable[[Key, Body | None, int], Body]:
+) -> Callable[[Key, Rendered | None, int], Rendered]:
     """Return the loader of the cache; a key's page says which, its subject what of it."""
 
-    def load(key: Key, before: Body | None, now_ns: int) -> Body:
+    def load(key: Key, before: Rendered | None, now_ns: int) -> Rendered:
         chosen = {name: values[0] for name, values in parse_qs(key.subject, keep_blank_values=True).items()}
         if key.page == "tenants":
-            return Body(tenants_body(tenants_view(store, key.scope, now_ns), chosen["sort"], settings.time_zone))
+            return _body(tenants_body(tenants_view(store, key.scope, now_ns), chosen["sort"], settings.time_zone))
         if key.page == "executive":
             view = executive_view(store, key.scope, settings.reports, now_ns)
-            return Body(executive_body(view, settings.time_zone))
+            return _body(executive_body(view, settings.time_zone))
         tenant = chosen["tenant"]
         zone = tenant_zone(tenant) if tenant_zone else settings.time_zone
         reader = store.reader(key.scope)
@@ -64,7 +66,11 @@ def load_body(
         except BadPeriod as error:
             # Whether the tenant exists is not told by this either: it must be in the scope first.
             report = build_report(reader, tenant, parse_period(DEFAULT_PERIOD, zone, now_ns), now_ns=now_ns)
-            return Body(tenant_body(report, chosen["period"], fault=str(error)))
-        return Body(tenant_body(build_report(reader, tenant, period, now_ns=now_ns), chosen["period"]))
+            return _body(tenant_body(report, chosen["period"], fault=str(error)))
+        return _body(tenant_body(build_report(reader, tenant, period, now_ns=now_ns), chosen["period"]))
 
     return load
+
+
+def _body(children: Any) -> Rendered:
+    return Rendered.of(own={"body": children})

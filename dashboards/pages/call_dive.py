@@ -16,7 +16,7 @@ from collectors.capture.base import CaptureError
 from collectors.deepdive import DeepDive, DeepDiveError, deep_dive
 from dashboards.auth import scope_of
 from dashboards.components.panel import state_block
-from dashboards.components.wiring import aria
+from dashboards.components.wiring import aria, on_server
 from dashboards.numbers import count, percent, significant
 from dashboards.services import Services
 from dashboards.views import PanelState, Status
@@ -68,7 +68,8 @@ def dive_panel() -> html.Section:
 def register(app: Dash, services: Services) -> None:
     """Wire the button."""
 
-    @app.callback(
+    @on_server(
+        app,
         Output("dive-result", "children"),
         Input("dive-run", "n_clicks"),
         State("call-id", "data"),

@@ -13,6 +13,7 @@ from dashboards.figures.ladder import ladder_json
 from dashboards.figures.lanes import lane_chart
 from dashboards.figures.quality import DIRECTION_WORDS
 from dashboards.numbers import SECOND_NS, count, percent, significant
+from dashboards.pages.rendered import Rendered
 from dashboards.queries.call import find_call
 from dashboards.settings import DashboardSettings
 from dashboards.snapshots import Key
@@ -24,6 +25,7 @@ from telephony.quality import Term
 
 LANES = {Direction.TO_CALLEE: "lane-callee", Direction.TO_CALLER: "lane-caller", Direction.UNKNOWN: "lane-unknown"}
 CALL_PANELS = ("ladder", *LANES.values(), "why", "call-findings")
+AREAS = ("head", "why", "found")
 _ENDED_EVERY_NS = 30 * SECOND_NS
 """An ended call may still get late reports, but not every 2 s."""
 
@@ -53,24 +55,11 @@ _WORDS = {verdict.value: words for verdict, words in VERDICT_WORDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class CallRendered:
-    """The page of a call as the browser gets it."""
-
-    head: Any
-    missing: Any
-    charts: dict[str, Json]
-    panels: dict[str, dict[str, Any]]
-    why: Any
-    findings: Any
-
-
-@dataclass(frozen=True, slots=True)
-class CallState:
-    """The cached value of a call's page."""
+class CallState(Rendered):
+    """The page of a call, with what the next reading goes on from."""
 
     read_ns: int
     live: bool
-    rendered: CallRendered
 
 
 def load_call(store: Store, settings: DashboardSettings) -> Callable[[Key, CallState | None, int], CallState]:
@@ -83,13 +72,13 @@ def load_call(store: Store, settings: DashboardSettings) -> Callable[[Key, CallS
         view = find_call(reader, key.subject, now_ns, settings.time_zone, settings.ladder_messages)
         if isinstance(view, Missing):
             # It may be a call whose first message is on its way: look again at every refresh.
-            return CallState(now_ns, live=True, rendered=render_missing(view))
-        return CallState(now_ns, view.live, render(view, settings))
+            return render_missing(view, now_ns)
+        return render(view, settings, now_ns)
 
     return load
 
 
-def render_missing(missing: Missing) -> CallRendered:
+def render_missing(missing: Missing, now_ns: int) -> CallState:
     """Return the page of a call that is not there, or not for this viewer: nobody can tell which."""
     body = [
         html.H1("Call not found"),
@@ -109,10 +98,11 @@ def render_missing(missing: Missing) -> CallRendered:
     else:
         body.append(html.P("It may be older than the store keeps calls, or its Call-ID may be spelt differently."))
     body.append(dcc.Link("Go to the live page", href="/live", className="button"))
-    return CallRendered(None, html.Div(body, className="not-found"), {}, {}, None, None)
+    own = {"missing": html.Div(body, className="not-found"), "hidden": True}
+    return CallState.of(own=own, read_ns=now_ns, live=True)
 
 
-def render(view: CallView, settings: DashboardSettings) -> CallRendered:
+def render(view: CallView, settings: DashboardSettings, now_ns: int) -> CallState:
     """Draw the page of a call."""
     frame = Frame(settings.time_zone, view.call_id)
     charts: dict[str, Json] = {}
@@ -138,13 +128,13 @@ def render(view: CallView, settings: DashboardSettings) -> CallRendered:
     panels["call-findings"] = panel_update(
         Status() if found else none, f"n = {count(sum(f.count for f in found))}"
     )
-    return CallRendered(
-        head=_head(view),
-        missing=None,
+    return CallState.of(
         charts=charts,
         panels=panels,
-        why=_why(view.why),
-        findings=_findings(found) if found else None,
+        areas={"head": _head(view), "why": _why(view.why), "found": _findings(found) if found else None},
+        own={"missing": None, "hidden": False, "unknown_lane": LANES[Direction.UNKNOWN] not in charts},
+        read_ns=now_ns,
+        live=view.live,
     )
 
 
@@ -268,13 +258,6 @@ def _findings(found: tuple[CallFinding, ...]) -> html.Ul:
         ],
         className="findings",
     )
-
-
-def failed(status: Status) -> dict[str, dict[str, Any]]:
-    """Return the update of every panel where the call could not be read."""
-    return {
-        name: panel_update(status, "", status.reason if name in LANES.values() else None) for name in CALL_PANELS
-    }
 
 
 assert set(VERDICT_WORDS) == set(Verdict)

@@ -3,35 +3,40 @@
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import Dash, Input, Output, State, dcc, html
+from dash import Dash, Input, Output, html
 from flask import request
 
 from dashboards.auth import scope_of
 from dashboards.call_search import DEFAULT_SPAN, SPANS, CallSearch
-from dashboards.components.banner import banner
 from dashboards.components.grids import found_grid
-from dashboards.components.panel import panel, panel_update
-from dashboards.components.wiring import aria, in_browser, unchanged
+from dashboards.components.panel import panel
+from dashboards.components.wiring import aria, in_browser
 from dashboards.figures.sip import OUTCOME_WORDS
-from dashboards.numbers import date_time
+from dashboards.pages.calls_state import AREAS, PANELS
+from dashboards.pages.ticking import Heard, TickingPage
 from dashboards.services import Services
 from dashboards.snapshots import Key
-from dashboards.views import PanelState, Status
 from storage.seam import Scope
 
-FIRST_ANSWER_SECONDS = 2.5
 CONTROLS = ("range", "tenant", "trunk", "outcome", "code", "mos", "number", "to")
 """Names in the query string, each with its control `calls-…`."""
+PAGE = TickingPage(
+    "calls",
+    panels=PANELS,
+    areas=AREAS,
+    own={
+        "rows": Output("found-grid", "rowData"),
+        "tenants": Output("calls-tenant", "data"),
+        "trunks": Output("calls-trunk", "data"),
+    },
+)
 
 
 def layout(refresh_seconds: float) -> html.Div:
     """Return the page's frame; what it shows comes with the first tick."""
-    return html.Div(
+    return PAGE.layout(
+        refresh_seconds,
         [
-            dcc.Interval(id="calls-tick", interval=round(refresh_seconds * 1000)),
-            dcc.Store(id="calls-heard"),
-            html.Div(id="calls-banner", role="alert"),
-            html.Span(id="calls-beat", hidden=True),
             html.H1("Calls", className="visually-hidden"),
             _controls(),
             panel(
@@ -42,8 +47,6 @@ def layout(refresh_seconds: float) -> html.Div:
             ),
             html.Div(id="calls-pager"),
         ],
-        id="calls-page",
-        className="page",
     )
 
 
@@ -99,64 +102,22 @@ def _controls() -> html.Div:
     )
 
 
-def outputs() -> dict[str, Any]:
-    """Return the outputs of the tick, grouped as `tick` returns them."""
-    return {
-        "heard": Output("calls-heard", "data"),
-        "banner": Output("calls-banner", "children"),
-        "panel": {part: Output(f"found-{part}", "children") for part in ("note", "chip", "block")},
-        "rows": Output("found-grid", "rowData"),
-        "pager": Output("calls-pager", "children"),
-        "tenants": Output("calls-tenant", "data"),
-        "trunks": Output("calls-trunk", "data"),
-    }
-
-
-def tick(services: Services, scope: Scope, search: str | None, heard: dict[str, Any] | None) -> dict[str, Any]:
-    """Answer a tick from the cache: what was found, where the browser has not heard it yet."""
-    subject = CallSearch.from_search(search).to_search()
-    heard = heard if heard and heard.get("view") == subject else None
-    now_ns = services.clock()
-    wait_seconds = 0.0 if heard else FIRST_ANSWER_SECONDS
-    snapshot = services.searches.read(Key.of(scope, "calls", subject), now_ns, wait_seconds=wait_seconds)
-    answer = unchanged(outputs())
-    answer["banner"] = banner(snapshot, now_ns, services.searches.every_seconds)
-    if snapshot.version == 0:
-        answer["panel"] = panel_update(Status(PanelState.LOADING, "Searching the store …"), "")
-        return answer
-    read_ns = snapshot.refreshed_ns
-    answer["heard"] = {
-        "view": subject,
-        "version": snapshot.version,
-        "at": now_ns // 1_000_000,
-        "as_of": f"As of {date_time(read_ns, services.settings.time_zone)}" if read_ns else "",
-    }
-    if heard and heard.get("version") == snapshot.version:
-        return answer
-    state = snapshot.value
-    if state is None:
-        answer["panel"] = panel_update(Status(PanelState.ERROR, snapshot.error or "This cannot be searched."), "")
-        return answer
-    answer["panel"], answer["rows"], answer["pager"] = state.panel, state.rows, state.pager
-    answer["tenants"], answer["trunks"] = state.tenants, state.trunks
-    return answer
+def tick(services: Services, scope: Scope, search: str | None, heard: Heard | None) -> dict[str, Any]:
+    """Answer a tick; the search of the address chooses within the scope."""
+    key = Key.of(scope, PAGE.name, CallSearch.from_search(search).to_search())
+    return PAGE.answer(services, services.searches, key, heard)
 
 
 def register(app: Dash, services: Services) -> None:
     """Wire the page's callbacks."""
 
-    @app.callback(
-        output=outputs(),
-        inputs={"_n": Input("calls-tick", "n_intervals"), "search": Input("url", "search")},
-        state={"heard": State("calls-heard", "data")},
-    )
-    def on_tick(_n: int | None, search: str | None, heard: dict[str, Any] | None) -> dict[str, Any]:
+    def on_tick(_n: int | None, search: str | None, heard: Heard | None) -> dict[str, Any]:
         return tick(services, scope_of(request), search, heard)
 
+    PAGE.register(app, on_tick, search=Input("url", "search"))
     in_browser(
         app,
         "syncCalls",
         [Output(f"calls-{name}", "value") for name in CONTROLS],
         [Input("url", "search"), *(Input(f"calls-{name}", "value") for name in CONTROLS)],
     )
-    in_browser(app, "heard", [Output("calls-beat", "children")], [Input("calls-heard", "data")])

@@ -1,7 +1,6 @@
 """What the cache keeps for a search of calls: everything already rendered."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from dash import dcc, html
@@ -11,44 +10,39 @@ from dashboards.components.panel import panel_update
 from dashboards.components.rows import found_row
 from dashboards.components.wiring import aria
 from dashboards.numbers import count
+from dashboards.pages.rendered import Rendered
 from dashboards.queries.call_search import FoundCalls, found_calls
 from dashboards.settings import DashboardSettings
 from dashboards.snapshots import Key
 from storage.seam import Store
 
-
-@dataclass(frozen=True, slots=True)
-class CallsState:
-    """A search as the browser gets it."""
-
-    panel: dict[str, Any]
-    rows: list[dict[str, Any]]
-    pager: Any
-    tenants: list[str]
-    trunks: list[str]
+PANELS = ("found",)
+AREAS = ("pager",)
 
 
-def load_calls(store: Store, settings: DashboardSettings) -> Callable[[Key, CallsState | None, int], CallsState]:
+def load_calls(store: Store, settings: DashboardSettings) -> Callable[[Key, Rendered | None, int], Rendered]:
     """Return the loader of the cache of searches; a key's subject is the query string of its search."""
 
-    def load(key: Key, before: CallsState | None, now_ns: int) -> CallsState:
+    def load(key: Key, before: Rendered | None, now_ns: int) -> Rendered:
         search = CallSearch.from_search(key.subject)
         return render(found_calls(store.reader(key.scope), search, now_ns), settings)
 
     return load
 
 
-def render(found: FoundCalls, settings: DashboardSettings) -> CallsState:
+def render(found: FoundCalls, settings: DashboardSettings) -> Rendered:
     """Draw a page of what was found."""
     last = found.first + len(found.rows) - 1
     shown = f"{count(found.first)}–{count(last)} of " if found.rows else ""
     note = f"{shown}n = {count(found.total)} calls · last {found.search.span.words} · {settings.zone}"
-    return CallsState(
-        panel=panel_update(found.status, note),
-        rows=[found_row(call, settings.time_zone) for call in found.rows],
-        pager=_pager(found),
-        tenants=list(found.tenants),
-        trunks=list(found.trunks),
+    return Rendered.of(
+        panels={"found": panel_update(found.status, note)},
+        areas={"pager": _pager(found)},
+        own={
+            "rows": [found_row(call, settings.time_zone) for call in found.rows],
+            "tenants": list(found.tenants),
+            "trunks": list(found.trunks),
+        },
     )
 
 

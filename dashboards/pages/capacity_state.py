@@ -1,18 +1,14 @@
 """What the cache keeps for a capacity view: everything already rendered, once per refresh."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
-from zlib import crc32
-
-import msgspec
 
 from dashboards.capacity_views import SIGNAL_WORDS, CapacityView, Outlook, Subject
 from dashboards.components.capacity import events_table, facts_list, peaks_table
-from dashboards.components.panel import panel_update
 from dashboards.figures.capacity import accuracy_chart, coverage_chart, outlook_chart
-from dashboards.figures.chart import Chart, Frame, Json
+from dashboards.figures.chart import Chart, Frame
 from dashboards.numbers import SECOND_NS, count, duration
+from dashboards.pages.rendered import Rendered, panels_of
 from dashboards.queries.capacity import capacity_view
 from dashboards.settings import DashboardSettings
 from dashboards.snapshots import Key
@@ -27,34 +23,20 @@ PANELS = (*CHARTS, "peaks", "events", "basis")
 AREAS = ("peaks", "events", "basis")
 
 
-@dataclass(frozen=True, slots=True)
-class CapacityState:
-    """A capacity view as the browser gets it."""
-
-    charts: dict[str, Json]
-    digests: dict[str, int]
-    panels: dict[str, dict[str, Any]]
-    areas: dict[str, Any]
-    targets: list[dict[str, str]]
-    signals: list[dict[str, str]]
-    chosen: tuple[str, str]
-    """Load and signal that are shown, also where the address names none."""
-
-
 def load_capacity(
     store: Store, settings: DashboardSettings, declared: Sequence[Announcement]
-) -> Callable[[Key, CapacityState | None, int], CapacityState]:
+) -> Callable[[Key, Rendered | None, int], Rendered]:
     """Return the loader of the capacity cache; a key's subject is the query string of its view."""
     known = tuple(declared)
 
-    def load(key: Key, before: CapacityState | None, now_ns: int) -> CapacityState:
+    def load(key: Key, before: Rendered | None, now_ns: int) -> Rendered:
         subject = Subject.from_search(key.subject)
         return render(capacity_view(store, key.scope, subject, now_ns, known), settings)
 
     return load
 
 
-def render(view: CapacityView, settings: DashboardSettings) -> CapacityState:
+def render(view: CapacityView, settings: DashboardSettings) -> Rendered:
     """Draw every panel of a view."""
     subject, zone = view.subject, settings.time_zone
     frame = Frame(zone, subject.to_search() or "first")
@@ -64,20 +46,20 @@ def render(view: CapacityView, settings: DashboardSettings) -> CapacityState:
     if view.accuracy.status.drawn and view.accuracy.rows:
         charts["accuracy"] = accuracy_chart(view.accuracy, frame)
         charts["coverage"] = coverage_chart(view.accuracy, frame)
-    blobs = {name: chart.to_json() for name, chart in charts.items()}
     signals = KIND_SIGNALS[subject.kind] if subject.kind else tuple(Signal)
-    return CapacityState(
-        charts=blobs,
-        digests={name: crc32(msgspec.json.encode(blob)) for name, blob in blobs.items()},
+    return Rendered.of(
+        charts={name: chart.to_json() for name, chart in charts.items()},
         panels=_panels(view, charts),
         areas={
             "peaks": peaks_table(view.peaks, subject, zone) if view.peaks.rows else None,
             "events": events_table(view.events, view.at_ns, zone) if view.events.rows else None,
             "basis": facts_list(view.outlook, zone) if view.outlook.model else None,
         },
-        targets=[{"value": value, "label": words} for value, words in view.choices],
-        signals=[{"value": s.value, "label": SIGNAL_WORDS[s]} for s in SIGNAL_WORDS if s in signals],
-        chosen=(subject.target, subject.shown_signal.value),
+        own={
+            "targets": [{"value": value, "label": words} for value, words in view.choices],
+            "signals": [{"value": s.value, "label": SIGNAL_WORDS[s]} for s in SIGNAL_WORDS if s in signals],
+            "chosen": [subject.target, subject.shown_signal.value],
+        },
     )
 
 
@@ -94,12 +76,7 @@ def _panels(view: CapacityView, charts: dict[str, Chart]) -> dict[str, dict[str,
         "events": (view.events.status, f"n = {count(len(view.events.rows))}"),
         "basis": (basis, ""),
     }
-    return {
-        name: panel_update(
-            status, note, (charts[name].summary if name in charts else status.reason) if name in CHARTS else None
-        )
-        for name, (status, note) in notes.items()
-    }
+    return panels_of(notes, charts, CHARTS)
 
 
 def _no_basis(outlook: Outlook) -> Status:
@@ -119,8 +96,3 @@ def _peaks_note(view: CapacityView) -> str:
     hidden = f", {view.peaks.hidden} more" if view.peaks.hidden else ""
     words = SIGNAL_WORDS[view.subject.shown_signal].lower()
     return f"{words} · next 24 hours · n = {count(len(view.peaks.rows))}{hidden}"
-
-
-def failed(status: Status) -> dict[str, dict[str, Any]]:
-    """Return the update of every panel where the view as a whole could not be read."""
-    return {name: panel_update(status, "", status.reason if name in CHARTS else None) for name in PANELS}

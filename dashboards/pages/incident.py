@@ -7,32 +7,43 @@ from dash import ALL, Dash, Input, Output, State, ctx, dcc, html
 from flask import request
 
 from dashboards.auth import scope_of
-from dashboards.components.banner import banner
 from dashboards.components.panel import chart_panel, panel
 from dashboards.components.shell import not_found
-from dashboards.components.wiring import aria, in_browser, unchanged
-from dashboards.numbers import date_time
+from dashboards.components.wiring import aria, on_server
 from dashboards.pages import incident_controls
 from dashboards.pages.incident_controls import SPANS
-from dashboards.pages.incidents_state import INCIDENT_PANELS, failed
+from dashboards.pages.incidents_state import INCIDENT_AREAS, INCIDENT_CHARTS, INCIDENT_PANELS
+from dashboards.pages.ticking import Heard, TickingPage
 from dashboards.services import Services
-from dashboards.snapshots import Key
-from dashboards.views import PanelState, Status
+from dashboards.snapshots import Key, Snapshot
 from storage.seam import Scope
 
-FIRST_ANSWER_SECONDS = 2.0
-AREAS = ("head", "grouped", "changes", "told")
+
+def _absent(key: Key, snapshot: Snapshot[Any]) -> dict[str, Any]:
+    # The same answer for one that never was and one of somebody else.
+    missing = not_found(f"There is no incident {key.subject[:60]} in what you may see.")
+    return {"hidden": snapshot.not_found, "missing": missing if snapshot.not_found else None}
+
+
+PAGE = TickingPage(
+    "incident",
+    panels=INCIDENT_PANELS,
+    charts=INCIDENT_CHARTS,
+    areas=INCIDENT_AREAS,
+    own={
+        "missing": Output("incident-missing", "children"),
+        "hidden": Output("incident-body", "hidden"),
+        "targets": Output("incident-target", "data"),
+    },
+    absent=_absent,
+)
 
 
 def layout(incident_id: str, refresh_seconds: float) -> html.Div:
     """Return the frame of an incident's page."""
-    return html.Div(
+    return PAGE.layout(
+        refresh_seconds,
         [
-            dcc.Interval(id="incident-tick", interval=round(refresh_seconds * 1000)),
-            dcc.Store(id="incident-id", data=incident_id),
-            dcc.Store(id="incident-heard"),
-            dcc.Store(id="incident-charts"),
-            html.Span(id="incident-beat", hidden=True),
             html.Div(
                 dcc.Link(
                     [html.Span(className="icon icon-back"), html.Span("Incidents")],
@@ -41,7 +52,6 @@ def layout(incident_id: str, refresh_seconds: float) -> html.Div:
                 ),
                 className="filter-bar",
             ),
-            html.Div(id="incident-banner", role="alert"),
             html.Div(id="incident-missing"),
             html.Div(
                 [
@@ -85,8 +95,7 @@ def layout(incident_id: str, refresh_seconds: float) -> html.Div:
                 className="grid",
             ),
         ],
-        id="incident-page",
-        className="page",
+        stores={"id": incident_id},
     )
 
 
@@ -125,77 +134,21 @@ def _form() -> html.Div:
     )
 
 
-def outputs() -> dict[str, Any]:
-    """Return the outputs of the tick, grouped as `tick` returns them."""
-    return {
-        "charts": Output("incident-charts", "data"),
-        "heard": Output("incident-heard", "data"),
-        "banner": Output("incident-banner", "children"),
-        "missing": Output("incident-missing", "children"),
-        "hidden": Output("incident-body", "hidden"),
-        "targets": Output("incident-target", "data"),
-        "panels": {
-            name: {
-                **{part: Output(f"{name}-{part}", "children") for part in ("note", "chip", "block")},
-                **({"summary": Output("evidence-chart", "aria-label")} if name == "evidence" else {}),
-            }
-            for name in INCIDENT_PANELS
-        },
-        "areas": {name: Output(f"incident-{name}", "children") for name in AREAS},
-    }
-
-
-def tick(services: Services, scope: Scope, id_: str, heard: dict[str, Any] | None) -> dict[str, Any]:
-    """Answer a tick from the cache: everything that changed since what the browser has heard."""
-    heard = heard if heard and heard.get("view") == id_ else None
-    now_ns = services.clock()
-    snapshot = services.incident.read(
-        Key.of(scope, "incident", id_), now_ns, wait_seconds=0.0 if heard else FIRST_ANSWER_SECONDS
-    )
-    answer = unchanged(outputs())
-    answer["banner"] = banner(snapshot, now_ns, services.incident.every_seconds)
-    if snapshot.version == 0:
-        return answer
-    if heard and heard.get("version") == snapshot.version:
-        answer["heard"] = {**heard, "at": now_ns // 1_000_000}
-        return answer
-    state, digests = snapshot.value, {}
-    answer["hidden"], answer["missing"] = snapshot.not_found, None
-    if snapshot.not_found:
-        # The same answer for one that never was and one of somebody else.
-        answer["missing"] = not_found(f"There is no incident {id_[:60]} in what you may see.")
-    elif state is None:
-        why = Status(PanelState.ERROR, snapshot.error or "This view does not exist.")
-        answer["panels"] = failed(INCIDENT_PANELS, why)
-    else:
-        known, digests = (heard or {}).get("digests", {}), state.digests
-        answer["panels"], answer["targets"], answer["charts"] = state.panels, state.targets, state.charts
-        for name in AREAS:
-            if known.get(name) != digests[name]:
-                answer["areas"][name] = state.areas[name]
-    zone, read_ns = services.settings.time_zone, snapshot.refreshed_ns
-    answer["heard"] = {
-        "view": id_,
-        "version": snapshot.version,
-        "digests": digests,
-        "at": now_ns // 1_000_000,
-        "as_of": f"As of {date_time(read_ns, zone)}" if read_ns else "",
-    }
-    return answer
+def tick(services: Services, scope: Scope, id_: str, heard: Heard | None) -> dict[str, Any]:
+    """Answer a tick; the id chooses within the scope."""
+    return PAGE.answer(services, services.incident, Key.of(scope, PAGE.name, id_), heard)
 
 
 def register(app: Dash, services: Services) -> None:
     """Wire the page's callbacks."""
 
-    @app.callback(
-        output=outputs(),
-        inputs={"_n": Input("incident-tick", "n_intervals"), "id_": Input("incident-id", "data")},
-        state={"heard": State("incident-heard", "data")},
-    )
-    def on_tick(_n: int | None, id_: str, heard: dict[str, Any] | None) -> dict[str, Any]:
-        return tick(services, scope_of(request), str(id_), heard)
+    def on_tick(_n: int | None, id_: str, heard: Heard | None) -> dict[str, Any]:
+        return tick(services, scope_of(request), id_, heard)
 
-    @app.callback(
+    PAGE.register(app, on_tick, id_=Input("incident-id", "data"))
+
+    @on_server(
+        app,
         Output("incident-said", "children"),
         Output("incident-reason", "value"),
         Input("incident-acknowledge", "n_clicks"),
@@ -211,33 +164,15 @@ def register(app: Dash, services: Services) -> None:
         _acknowledge: int | None,
         _silence: int | None,
         _release: list[int | None],
-        id_: Any,
-        reason: Any,
-        span: Any,
-        target: Any,
+        id_: str,
+        reason: str | None,
+        span: str | None,
+        target: str | None,
     ) -> Any:
         scope, asked_for = scope_of(request), ctx.triggered_id
         if isinstance(asked_for, dict):
             said = incident_controls.released(services, scope, request, asked_for, ctx.triggered)
             return said, reason
         return incident_controls.told(
-            services, scope, request, asked_for, str(id_), reason=reason, span=span, target=target
+            services, scope, request, asked_for, id_, reason=reason, span=span, target=target
         )
-
-    in_browser(
-        app,
-        "draw",
-        [Output("evidence-graph", "figure")],
-        [Input("incident-charts", "data"), State("theme", "data")],
-    )
-    in_browser(
-        app,
-        "asTable",
-        [
-            Output("evidence-table", "children"),
-            Output("evidence-table", "hidden"),
-            Output("evidence-as-table", "aria-pressed"),
-        ],
-        [Input("evidence-as-table", "n_clicks"), Input("evidence-graph", "figure")],
-    )
-    in_browser(app, "heard", [Output("incident-beat", "children")], [Input("incident-heard", "data")])

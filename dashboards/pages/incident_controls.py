@@ -80,12 +80,12 @@ def _find(reader: Reader, scope: Scope, id_: str, now_ns: int) -> IncidentRow:
 def _action(
     kind: ActionKind, about: tuple[str, str], scope: Scope, reason: str | None, span: str | None, now_ns: int
 ) -> Action:
-    said = reason.strip() if isinstance(reason, str) else ""
+    said = (reason or "").strip()
     if not said:
         raise Refused(400, "give a reason: who reads it later was not there")
     if len(said) > _LONGEST_REASON:
         raise Refused(400, f"a reason has at most {_LONGEST_REASON} characters")
-    if not isinstance(span, str) or span not in SPANS:
+    if span is None or span not in SPANS:
         raise Refused(400, "choose how long it holds")
     until_ns = now_ns + round(parse_duration(span) * 1e9)
     return Action(kind, *about, author=scope.actor, reason=said, starts_ns=now_ns, until_ns=until_ns)
@@ -98,9 +98,9 @@ def told(
     button: Any,
     id_: str,
     *,
-    reason: Any,
-    span: Any,
-    target: Any,
+    reason: str | None,
+    span: str | None,
+    target: str | None,
 ) -> tuple[Any, Any]:
     """Answer a press of Acknowledge or Silence: what came of it, and what stays in the reason's field."""
 

@@ -3,35 +3,34 @@
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import ALL, Dash, Input, Output, State, ctx, dcc, html
+from dash import ALL, Dash, Input, Output, ctx, html
 from flask import request
 
 from dashboards.auth import scope_of
-from dashboards.components.banner import banner
 from dashboards.components.panel import panel
-from dashboards.components.wiring import aria, in_browser, unchanged
+from dashboards.components.wiring import aria, in_browser, on_server
 from dashboards.incident_views import SEVERITIES, Shown, Sought
-from dashboards.numbers import date_time
 from dashboards.pages import incident_controls
-from dashboards.pages.incidents_state import LIST_PANELS, failed
+from dashboards.pages.incidents_state import LIST_AREAS, LIST_PANELS
+from dashboards.pages.ticking import Heard, TickingPage
 from dashboards.services import Services
 from dashboards.snapshots import Key
-from dashboards.views import PanelState, Status
 from storage.seam import Scope
 
-FIRST_ANSWER_SECONDS = 1.5
-AREAS = ("list", "silences")
 CONTROLS = ("incidents-state", "incidents-severity", "incidents-scope")
+PAGE = TickingPage(
+    "incidents",
+    panels=LIST_PANELS,
+    areas=LIST_AREAS,
+    own={"scopes": Output("incidents-scope", "data")},
+)
 
 
 def layout(refresh_seconds: float) -> html.Div:
     """Return the page's frame; what it shows comes with the first tick."""
-    return html.Div(
+    return PAGE.layout(
+        refresh_seconds,
         [
-            dcc.Interval(id="incidents-tick", interval=round(refresh_seconds * 1000)),
-            dcc.Store(id="incidents-heard"),
-            html.Div(id="incidents-banner", role="alert"),
-            html.Span(id="incidents-beat", hidden=True),
             html.H1("Incidents", className="visually-hidden"),
             _controls(),
             html.Div(
@@ -54,8 +53,6 @@ def layout(refresh_seconds: float) -> html.Div:
                 className="grid",
             ),
         ],
-        id="incidents-page",
-        className="page",
     )
 
 
@@ -94,67 +91,22 @@ def _controls() -> html.Div:
     )
 
 
-def outputs() -> dict[str, Any]:
-    """Return the outputs of the tick, grouped as `tick` returns them."""
-    return {
-        "heard": Output("incidents-heard", "data"),
-        "banner": Output("incidents-banner", "children"),
-        "scopes": Output("incidents-scope", "data"),
-        "panels": {
-            name: {part: Output(f"{name}-{part}", "children") for part in ("note", "chip", "block")}
-            for name in LIST_PANELS
-        },
-        "areas": {name: Output(f"incidents-{name}", "children") for name in AREAS},
-    }
-
-
-def tick(services: Services, scope: Scope, search: str | None, heard: dict[str, Any] | None) -> dict[str, Any]:
-    """Answer a tick from the cache: everything that changed since what the browser has heard."""
-    subject = Sought.from_search(search).to_search()
-    heard = heard if heard and heard.get("view") == subject else None
-    now_ns = services.clock()
-    key = Key.of(scope, "incidents", subject)
-    snapshot = services.incidents.read(key, now_ns, wait_seconds=0.0 if heard else FIRST_ANSWER_SECONDS)
-    answer = unchanged(outputs())
-    answer["banner"] = banner(snapshot, now_ns, services.incidents.every_seconds)
-    if snapshot.version == 0:
-        return answer
-    if heard and heard.get("version") == snapshot.version:
-        answer["heard"] = {**heard, "at": now_ns // 1_000_000}
-        return answer
-    state, digests = snapshot.value, {}
-    if state is None:
-        why = Status(PanelState.ERROR, snapshot.error or "This view does not exist.")
-        answer["panels"] = failed(LIST_PANELS, why)
-    else:
-        known, digests = (heard or {}).get("digests", {}), state.digests
-        answer["panels"], answer["scopes"] = state.panels, state.scopes
-        for name in AREAS:
-            if known.get(name) != digests[name]:
-                answer["areas"][name] = state.areas[name]
-    zone, read_ns = services.settings.time_zone, snapshot.refreshed_ns
-    answer["heard"] = {
-        "view": subject,
-        "version": snapshot.version,
-        "digests": digests,
-        "at": now_ns // 1_000_000,
-        "as_of": f"As of {date_time(read_ns, zone)}" if read_ns else "",
-    }
-    return answer
+def tick(services: Services, scope: Scope, search: str | None, heard: Heard | None) -> dict[str, Any]:
+    """Answer a tick; the filters of the address choose within the scope."""
+    key = Key.of(scope, PAGE.name, Sought.from_search(search).to_search())
+    return PAGE.answer(services, services.incidents, key, heard)
 
 
 def register(app: Dash, services: Services) -> None:
     """Wire the page's callbacks."""
 
-    @app.callback(
-        output=outputs(),
-        inputs={"_n": Input("incidents-tick", "n_intervals"), "search": Input("url", "search")},
-        state={"heard": State("incidents-heard", "data")},
-    )
-    def on_tick(_n: int | None, search: str | None, heard: dict[str, Any] | None) -> dict[str, Any]:
+    def on_tick(_n: int | None, search: str | None, heard: Heard | None) -> dict[str, Any]:
         return tick(services, scope_of(request), search, heard)
 
-    @app.callback(
+    PAGE.register(app, on_tick, search=Input("url", "search"))
+
+    @on_server(
+        app,
         Output("incidents-said", "children"),
         Input({"type": "incidents-release", "id": ALL}, "n_clicks"),
         prevent_initial_call=True,
@@ -168,4 +120,3 @@ def register(app: Dash, services: Services) -> None:
         [Output(control, "value") for control in CONTROLS],
         [Input("url", "search"), *(Input(control, "value") for control in CONTROLS)],
     )
-    in_browser(app, "heard", [Output("incidents-beat", "children")], [Input("incidents-heard", "data")])

@@ -3,35 +3,37 @@
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import Dash, Input, Output, State, dcc, html
+from dash import Dash, Input, Output, html
 from flask import request
 
 from dashboards.auth import scope_of
-from dashboards.components.banner import banner
 from dashboards.components.grids import in_progress_grid, worst_calls_grid
 from dashboards.components.panel import chart_panel, panel
-from dashboards.components.wiring import aria, in_browser, unchanged
+from dashboards.components.wiring import aria, in_browser
 from dashboards.filters import PLACES, RANGES, Filters
-from dashboards.numbers import date_time
-from dashboards.pages.live_state import AREAS, CHARTS, GRIDS, PANELS, failed
+from dashboards.pages.live_state import AREAS, CHARTS, GRIDS, PANELS
+from dashboards.pages.ticking import Heard, TickingPage
 from dashboards.services import Services
-from dashboards.snapshots import Key, Snapshot
-from dashboards.views import PanelState, Status
+from dashboards.snapshots import Key
 from storage.seam import Scope
 
-FIRST_ANSWER_SECONDS = 1.5
-"""How long opening a page or changing a filter may wait for its first answer."""
+PAGE = TickingPage(
+    "live",
+    panels=PANELS,
+    charts=CHARTS,
+    areas=AREAS,
+    own={
+        "grids": {name: Output(f"{name}-grid", "rowData") for name in GRIDS},
+        "choices": {place: Output(f"filter-{place}", "data") for place in PLACES},
+    },
+)
 
 
 def layout(refresh_seconds: float) -> html.Div:
     """Return the page's frame; what it shows comes with the first tick."""
-    return html.Div(
+    return PAGE.layout(
+        refresh_seconds,
         [
-            dcc.Interval(id="live-tick", interval=round(refresh_seconds * 1000)),
-            dcc.Store(id="live-heard"),
-            dcc.Store(id="live-charts"),
-            html.Div(id="live-banner", role="alert"),
-            html.Span(id="live-beat", hidden=True),
             html.H1("Live", className="visually-hidden"),
             _filter_bar(),
             html.Div(id="live-incidents"),
@@ -88,8 +90,6 @@ def layout(refresh_seconds: float) -> html.Div:
                 className="grid",
             ),
         ],
-        id="live-page",
-        className="page",
     )
 
 
@@ -201,108 +201,19 @@ def _calls_panel() -> html.Section:
     )
 
 
-def outputs() -> dict[str, Any]:
-    """Return the outputs of the tick, grouped as `tick` returns them."""
-    fields = {
-        name: {
-            "note": Output(f"{name}-note", "children"),
-            "chip": Output(f"{name}-chip", "children"),
-            "block": Output(f"{name}-block", "children"),
-            **({"summary": Output(f"{name}-chart", "aria-label")} if name in CHARTS else {}),
-        }
-        for name in PANELS
-    }
-    return {
-        "charts": Output("live-charts", "data"),
-        "heard": Output("live-heard", "data"),
-        "banner": Output("live-banner", "children"),
-        "panels": fields,
-        "areas": {name: Output(f"live-{name}", "children") for name in AREAS},
-        "grids": {name: Output(f"{name}-grid", "rowData") for name in GRIDS},
-        "choices": {place: Output(f"filter-{place}", "data") for place in PLACES},
-    }
-
-
-def tick(services: Services, scope: Scope, search: str | None, heard: dict[str, Any] | None) -> dict[str, Any]:
-    """Answer a tick from the cache: everything that changed since what the browser has heard.
-
-    `heard` is what the last tick said of itself: view, version, and a digest per chart.
-    """
-    subject = Filters.from_search(search).to_search()
-    heard = heard if heard and heard.get("view") == subject else None
-    now_ns = services.clock()
-    snapshot = services.live.read(
-        Key.of(scope, "live", subject), now_ns, wait_seconds=0.0 if heard else FIRST_ANSWER_SECONDS
-    )
-    answer = unchanged(outputs())
-    answer["banner"] = banner(snapshot, now_ns, services.settings.refresh_seconds)
-    if snapshot.version == 0:
-        return answer
-    if heard and heard.get("version") == snapshot.version:
-        answer["heard"] = {**heard, "at": now_ns // 1_000_000}
-        return answer
-    digests: dict[str, int] = {}
-    if snapshot.value is None:
-        answer["panels"] = failed(Status(PanelState.ERROR, snapshot.error or "This view does not exist."))
-    else:
-        rendered = snapshot.value.rendered
-        known = heard.get("digests", {}) if heard else {}
-        digests = rendered.digests
-        answer["charts"] = {
-            name: chart for name, chart in rendered.charts.items() if known.get(name) != digests[name]
-        }
-        answer["panels"] = rendered.panels
-        answer["areas"] = rendered.areas
-        answer["grids"] = rendered.grids
-        answer["choices"] = rendered.choices
-    answer["heard"] = _heard(services, snapshot, subject, now_ns, digests)
-    return answer
-
-
-def _heard(
-    services: Services, snapshot: Snapshot[Any], subject: str, now_ns: int, digests: dict[str, int]
-) -> dict[str, Any]:
-    zone = services.settings.time_zone
-    return {
-        "view": subject,
-        "version": snapshot.version,
-        "digests": digests,
-        "at": now_ns // 1_000_000,
-        "as_of": f"As of {date_time(snapshot.refreshed_ns, zone)}" if snapshot.refreshed_ns else "",
-    }
+def tick(services: Services, scope: Scope, search: str | None, heard: Heard | None) -> dict[str, Any]:
+    """Answer a tick; the filters of the address choose within the scope."""
+    key = Key.of(scope, PAGE.name, Filters.from_search(search).to_search())
+    return PAGE.answer(services, services.live, key, heard)
 
 
 def register(app: Dash, services: Services) -> None:
     """Wire the page's callbacks."""
 
-    @app.callback(
-        output=outputs(),
-        inputs={"_n": Input("live-tick", "n_intervals"), "search": Input("url", "search")},
-        state={"heard": State("live-heard", "data")},
-    )
-    def on_tick(_n: int | None, search: str | None, heard: dict[str, Any] | None) -> dict[str, Any]:
+    def on_tick(_n: int | None, search: str | None, heard: Heard | None) -> dict[str, Any]:
         return tick(services, scope_of(request), search, heard)
 
-    in_browser(
-        app,
-        "draw",
-        [Output(f"{name}-graph", "figure") for name in CHARTS],
-        [
-            Input("live-charts", "data"),
-            State("theme", "data"),
-        ],
-    )
-    for name in CHARTS:
-        in_browser(
-            app,
-            "asTable",
-            [
-                Output(f"{name}-table", "children"),
-                Output(f"{name}-table", "hidden"),
-                Output(f"{name}-as-table", "aria-pressed"),
-            ],
-            [Input(f"{name}-as-table", "n_clicks"), Input(f"{name}-graph", "figure")],
-        )
+    PAGE.register(app, on_tick, search=Input("url", "search"))
     controls = ["filter-range", *(f"filter-{place}" for place in PLACES)]
     in_browser(
         app,
@@ -316,10 +227,4 @@ def register(app: Dash, services: Services) -> None:
         [Output("copy-link-text", "children")],
         [Input("copy-link", "n_clicks")],
         at_start=False,
-    )
-    in_browser(
-        app,
-        "heard",
-        [Output("live-beat", "children")],
-        [Input("live-heard", "data")],
     )

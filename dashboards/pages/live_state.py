@@ -1,29 +1,23 @@
-"""What the cache keeps for a live view: the store's answers, and everything already rendered.
-
-Rendering happens once per refresh in the background, not once per viewer: a tick only picks.
-"""
+"""What the cache keeps for a live view: the store's answers, and everything already rendered."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from zlib import crc32
-
-import msgspec
 
 from dashboards.components.guide import guide
 from dashboards.components.health import health_strip
 from dashboards.components.incidents import incident_line
-from dashboards.components.panel import panel_update
 from dashboards.components.rows import call_now_row, findings_list, ranking_table, worst_row
 from dashboards.components.tiles import kpi_tile, ratio_words, sparkline, tile
 from dashboards.components.wire import quality_table, wire_strip
-from dashboards.figures.chart import Chart, Frame, Json
+from dashboards.figures.chart import Chart, Frame
 from dashboards.figures.load import load_chart
 from dashboards.figures.quality import bands_chart, jitter_chart, loss_chart
 from dashboards.figures.sip import outcomes_chart
 from dashboards.figures.wire import wire_chart
 from dashboards.filters import PLACES, Filters
 from dashboards.numbers import UNKNOWN_TEXT, count, milliseconds, significant
+from dashboards.pages.rendered import Rendered, panels_of
 from dashboards.queries.live import LiveAnswers, LiveQuestions, live_view
 from dashboards.settings import DashboardSettings
 from dashboards.snapshots import Key
@@ -62,24 +56,10 @@ GRIDS = ("worst", "in-progress")
 
 
 @dataclass(frozen=True, slots=True)
-class LiveRendered:
-    """A live view as the browser gets it."""
-
-    charts: dict[str, Json]
-    digests: dict[str, int]
-    """Of each chart, so that a viewer is sent only those that changed."""
-    panels: dict[str, dict[str, Any]]
-    areas: dict[str, Any]
-    grids: dict[str, list[dict[str, Any]]]
-    choices: dict[str, list[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class LiveState:
-    """The cached value of a live view."""
+class LiveState(Rendered):
+    """A live view, with the answers that the next reading goes on from."""
 
     answers: LiveAnswers
-    rendered: LiveRendered
 
 
 def load_live(store: Store, settings: DashboardSettings) -> Callable[[Key, LiveState | None, int], LiveState]:
@@ -90,26 +70,26 @@ def load_live(store: Store, settings: DashboardSettings) -> Callable[[Key, LiveS
         filters = Filters.from_search(key.subject)
         answers = questions.ask(key.scope, filters, before.answers if before else None, now_ns)
         view = live_view(answers, key.scope, filters, now_ns)
-        return LiveState(answers, render(view, filters, settings))
+        return render(view, filters, settings, answers)
 
     return load
 
 
-def render(view: LiveView, filters: Filters, settings: DashboardSettings) -> LiveRendered:
+def render(view: LiveView, filters: Filters, settings: DashboardSettings, answers: LiveAnswers) -> LiveState:
     """Draw every panel of a view."""
-    frame = Frame(settings.time_zone, filters.to_search() or "all")
-    charts = _charts(view, frame)
-    blobs = {name: chart.to_json() for name, chart in charts.items()}
-    return LiveRendered(
-        charts=blobs,
-        digests={name: crc32(msgspec.json.encode(blob)) for name, blob in blobs.items()},
+    charts = _charts(view, Frame(settings.time_zone, filters.to_search() or "all"))
+    return LiveState.of(
         panels=_panels(view, charts, filters, settings),
+        charts={name: chart.to_json() for name, chart in charts.items()},
         areas=_areas(view, filters, settings),
-        grids={
-            "worst": [worst_row(call, settings.time_zone) for call in view.worst.rows],
-            "in-progress": [call_now_row(call) for call in view.in_progress.rows],
+        own={
+            "grids": {
+                "worst": [worst_row(call, settings.time_zone) for call in view.worst.rows],
+                "in-progress": [call_now_row(call) for call in view.in_progress.rows],
+            },
+            "choices": {place: list(getattr(view.choices, place)) for place in PLACES},
         },
-        choices={place: list(getattr(view.choices, place)) for place in PLACES},
+        answers=answers,
     )
 
 
@@ -156,19 +136,7 @@ def _panels(
         "findings": (view.findings.status, f"n = {count(view.findings.total)} · {span} · {settings.zone}"),
         "wire": (view.wire.status, f"n = {count(sum(q.intervals for q in view.wire.quality))} intervals · {span}"),
     }
-    return {
-        name: panel_update(
-            status,
-            note,
-            (charts[name].summary if name in charts else status.reason) if name in CHARTS else None,
-        )
-        for name, (status, note) in notes.items()
-    }
-
-
-def failed(status: Status) -> dict[str, dict[str, Any]]:
-    """Return the update of every panel where the view as a whole could not be read."""
-    return {name: panel_update(status, "", status.reason if name in CHARTS else None) for name in PANELS}
+    return panels_of(notes, charts, CHARTS)
 
 
 def _areas(view: LiveView, filters: Filters, settings: DashboardSettings) -> dict[str, Any]:

@@ -3,36 +3,38 @@
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import ALL, Dash, Input, Output, State, ctx, dcc, html
+from dash import ALL, Dash, Input, Output, State, ctx, html, no_update
 from flask import request
 
 from dashboards.auth import scope_of
-from dashboards.components.banner import banner
 from dashboards.components.panel import chart_panel, panel
-from dashboards.components.wiring import aria, in_browser, unchanged
-from dashboards.numbers import date_time
+from dashboards.components.wiring import aria, in_browser, on_server
 from dashboards.pages.scaling_controls import PERIODS, WHATS, Asked, release, tell
-from dashboards.pages.scaling_state import AREAS, CHARTS, NOT_THERE, PANELS, failed
+from dashboards.pages.scaling_state import AREAS, CHARTS, PANELS
+from dashboards.pages.ticking import Heard, TickingPage
 from dashboards.scaling_views import DEFAULT_REACH, REACHES, ScalingSubject
 from dashboards.services import Services
 from dashboards.snapshots import Key
-from dashboards.views import PanelState, Status
 from storage.seam import Scope
 
-FIRST_ANSWER_SECONDS = 2.5
 CONTROLS = ("scaling-pool", "scaling-reach")
+PAGE = TickingPage(
+    "scaling",
+    panels=PANELS,
+    charts=CHARTS,
+    areas=AREAS,
+    own={
+        "chosen": Output("scaling-chosen", "data"),
+        "pools": Output("scaling-pool", "data"),
+    },
+)
 
 
 def layout(refresh_seconds: float) -> html.Div:
     """Return the page's frame; what it shows comes with the first tick."""
-    return html.Div(
+    return PAGE.layout(
+        refresh_seconds,
         [
-            dcc.Interval(id="scaling-tick", interval=round(refresh_seconds * 1000)),
-            dcc.Store(id="scaling-heard"),
-            dcc.Store(id="scaling-charts"),
-            dcc.Store(id="scaling-chosen"),
-            html.Div(id="scaling-banner", role="alert"),
-            html.Span(id="scaling-beat", hidden=True),
             html.H1("Scaling", className="visually-hidden"),
             _filters(),
             html.Div(
@@ -53,8 +55,7 @@ def layout(refresh_seconds: float) -> html.Div:
                 className="grid",
             ),
         ],
-        id="scaling-page",
-        className="page",
+        stores={"chosen": None},
     )  # fmt: skip
 
 
@@ -116,76 +117,22 @@ def _form() -> html.Div:
     )  # fmt: skip
 
 
-def outputs() -> dict[str, Any]:
-    """Return the outputs of the tick, grouped as `tick` returns them."""
-    fields = {
-        name: {
-            "note": Output(f"{name}-note", "children"),
-            "chip": Output(f"{name}-chip", "children"),
-            "block": Output(f"{name}-block", "children"),
-            **({"summary": Output(f"{name}-chart", "aria-label")} if name in CHARTS else {}),
-        }
-        for name in PANELS
-    }
-    return {
-        "charts": Output("scaling-charts", "data"),
-        "heard": Output("scaling-heard", "data"),
-        "banner": Output("scaling-banner", "children"),
-        "chosen": Output("scaling-chosen", "data"),
-        "pools": Output("scaling-pool", "data"),
-        "panels": fields,
-        "areas": {name: Output(f"scaling-{name}", "children") for name in AREAS},
-    }
-
-
-def tick(services: Services, scope: Scope, search: str | None, heard: dict[str, Any] | None) -> dict[str, Any]:
-    """Answer a tick from the cache: everything that changed since what the browser has heard."""
-    subject = ScalingSubject.from_search(search).to_search()
-    heard = heard if heard and heard.get("view") == subject else None
-    now_ns = services.clock()
-    snapshot = services.scaling.read(
-        Key.of(scope, "scaling", subject), now_ns, wait_seconds=0.0 if heard else FIRST_ANSWER_SECONDS
-    )
-    answer = unchanged(outputs())
-    answer["banner"] = banner(snapshot, now_ns, services.scaling.every_seconds)
-    if snapshot.version == 0:
-        return answer
-    if heard and heard.get("version") == snapshot.version:
-        answer["heard"] = {**heard, "at": now_ns // 1_000_000}
-        return answer
-    digests: dict[str, int] = {}
-    state = snapshot.value
-    if state is None:
-        answer["panels"] = failed(Status(PanelState.ERROR, snapshot.error) if snapshot.error else NOT_THERE)
-    else:
-        known = heard.get("digests", {}) if heard else {}
-        digests = state.digests
-        answer["charts"] = {n: chart for n, chart in state.charts.items() if known.get(n) != digests[n]}
-        answer["panels"], answer["areas"] = state.panels, state.areas
-        answer["pools"], answer["chosen"] = state.pools, list(state.chosen)
-    read_ns = snapshot.refreshed_ns
-    answer["heard"] = {
-        "view": subject,
-        "version": snapshot.version,
-        "digests": digests,
-        "at": now_ns // 1_000_000,
-        "as_of": f"As of {date_time(read_ns, services.settings.time_zone)}" if read_ns else "",
-    }
-    return answer
+def tick(services: Services, scope: Scope, search: str | None, heard: Heard | None) -> dict[str, Any]:
+    """Answer a tick; the address chooses within the scope."""
+    key = Key.of(scope, PAGE.name, ScalingSubject.from_search(search).to_search())
+    return PAGE.answer(services, services.scaling, key, heard)
 
 
 def register(app: Dash, services: Services) -> None:
     """Wire the page's callbacks."""
 
-    @app.callback(
-        output=outputs(),
-        inputs={"_n": Input("scaling-tick", "n_intervals"), "search": Input("url", "search")},
-        state={"heard": State("scaling-heard", "data")},
-    )
-    def on_tick(_n: int | None, search: str | None, heard: dict[str, Any] | None) -> dict[str, Any]:
+    def on_tick(_n: int | None, search: str | None, heard: Heard | None) -> dict[str, Any]:
         return tick(services, scope_of(request), search, heard)
 
-    @app.callback(
+    PAGE.register(app, on_tick, search=Input("url", "search"))
+
+    @on_server(
+        app,
         Output("told", "children"),
         Output("tell-reason", "value"),
         Input("tell", "n_clicks"),
@@ -197,43 +144,34 @@ def register(app: Dash, services: Services) -> None:
         State("scaling-pool", "value"),
         prevent_initial_call=True,
     )
-    def on_tell(_n: int, what: Any, whom: Any, pods: Any, period: Any, reason: Any, pool: Any) -> tuple[str, Any]:
+    def on_tell(
+        _n: int | None,
+        what: str | None,
+        whom: str | None,
+        pods: float | str | None,
+        period: str | None,
+        reason: str | None,
+        pool: str | None,
+    ) -> tuple[str, str | None]:
         asked = Asked.of(what=what, target=whom if whom == "*" else pool, pods=pods, period=period, reason=reason)
         said, done = tell(services, request, asked)
         return said, "" if done else reason
 
-    @app.callback(
+    @on_server(
+        app,
         Output("told", "children", allow_duplicate=True),
         Input({"type": "scaling-release", "id": ALL}, "n_clicks"),
         prevent_initial_call=True,
     )
-    def on_release(clicks: list[int]) -> Any:
+    def on_release(clicks: list[int | None]) -> Any:
         # Buttons that appear call this too, without a click.
         if not any(clicks) or not ctx.triggered_id or not any(each["value"] for each in ctx.triggered):
-            return unchanged({"told": Output("told", "children")})["told"]
+            return no_update
         return release(services, request, str(ctx.triggered_id["id"]))
 
-    in_browser(
-        app,
-        "draw",
-        [Output(f"{name}-graph", "figure") for name in CHARTS],
-        [Input("scaling-charts", "data"), State("theme", "data")],
-    )
-    for name in CHARTS:
-        in_browser(
-            app,
-            "asTable",
-            [
-                Output(f"{name}-table", "children"),
-                Output(f"{name}-table", "hidden"),
-                Output(f"{name}-as-table", "aria-pressed"),
-            ],
-            [Input(f"{name}-as-table", "n_clicks"), Input(f"{name}-graph", "figure")],
-        )
     in_browser(
         app,
         "syncScaling",
         [Output(control, "value") for control in CONTROLS],
         [Input("url", "search"), Input("scaling-chosen", "data"), *(Input(each, "value") for each in CONTROLS)],
     )
-    in_browser(app, "heard", [Output("scaling-beat", "children")], [Input("scaling-heard", "data")])

@@ -5,7 +5,6 @@ same.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from flask import Request
 
@@ -60,7 +59,7 @@ PERIODS = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the form said, taken for text and numbers of any kind: the browser may send what it likes."""
+    """What the form said."""
 
     what: str
     target: str
@@ -69,12 +68,18 @@ class Asked:
     reason: str
 
     @classmethod
-    def of(cls, *, what: Any, target: Any, pods: Any, period: Any, reason: Any) -> "Asked":
-        """Return the form's values as far as they are of the right kind."""
-        number = pods if isinstance(pods, int | float) and not isinstance(pods, bool) else None
-        texts = (each if isinstance(each, str) else "" for each in (what, target, period, reason))
-        what_text, target_text, period_text, reason_text = texts
-        return cls(what_text, target_text, number, period_text, reason_text.strip()[:_REASON_LENGTH])
+    def of(
+        cls,
+        *,
+        what: str | None,
+        target: str | None,
+        pods: float | str | None,
+        period: str | None,
+        reason: str | None,
+    ) -> "Asked":
+        """Return the form's values; a field that is not filled in is None or an empty text."""
+        number = None if isinstance(pods, str) else pods
+        return cls(what or "", target or "", number, period or "", (reason or "").strip()[:_REASON_LENGTH])
 
 
 class BadAsk(ValueError):

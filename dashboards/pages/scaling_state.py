@@ -1,23 +1,20 @@
 """What the cache keeps for a scaling view: everything already rendered, once per refresh."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
-from zlib import crc32
 
-import msgspec
 from dash import html
 
-from dashboards.components.panel import panel_update
 from dashboards.components.scaling import controls_table, explanation, log_table, tiles
-from dashboards.figures.chart import Chart, Frame, Json
+from dashboards.figures.chart import Chart, Frame
 from dashboards.figures.scaling import demand_chart, needs_chart, replicas_chart, shortage_words
 from dashboards.numbers import SECOND_NS, count, duration
+from dashboards.pages.rendered import Rendered, panels_of
 from dashboards.queries.scaling import scaling_view
 from dashboards.scaling_views import LOG_ROWS, STABILISATION_S, Decision, ScalingSubject, ScalingView
 from dashboards.settings import DashboardSettings
 from dashboards.snapshots import Key
-from dashboards.views import READY, PanelState, Status
+from dashboards.views import READY, Status
 from forecast.announce import Announcement
 from storage.seam import Store
 
@@ -26,33 +23,20 @@ PANELS = (*CHARTS, "now", "log", "decision", "controls")
 AREAS = ("now", "log", "decision", "controls")
 
 
-@dataclass(frozen=True, slots=True)
-class ScalingState:
-    """A scaling view as the browser gets it."""
-
-    charts: dict[str, Json]
-    digests: dict[str, int]
-    panels: dict[str, dict[str, Any]]
-    areas: dict[str, Any]
-    pools: list[dict[str, str]]
-    chosen: tuple[str, str]
-    """Pool and reach that are shown, also where the address names none."""
-
-
 def load_scaling(
     store: Store, settings: DashboardSettings, declared: Sequence[Announcement]
-) -> Callable[[Key, ScalingState | None, int], ScalingState]:
+) -> Callable[[Key, Rendered | None, int], Rendered]:
     """Return the loader of the scaling cache; a key's subject is the query string of its view."""
     known = tuple(declared)
 
-    def load(key: Key, before: ScalingState | None, now_ns: int) -> ScalingState:
+    def load(key: Key, before: Rendered | None, now_ns: int) -> Rendered:
         subject = ScalingSubject.from_search(key.subject)
         return render(scaling_view(store, key.scope, subject, now_ns, known), settings)
 
     return load
 
 
-def render(view: ScalingView, settings: DashboardSettings) -> ScalingState:
+def render(view: ScalingView, settings: DashboardSettings) -> Rendered:
     """Draw every panel of a view."""
     subject, zone = view.subject, settings.time_zone
     frame = Frame(zone, f"{subject.pool} {subject.reach_key}")
@@ -62,12 +46,10 @@ def render(view: ScalingView, settings: DashboardSettings) -> ScalingState:
     if view.pods.status.drawn and view.pods.starts_ns:
         charts["replicas"] = replicas_chart(view.pods, frame)
         charts["needs"] = needs_chart(view.pods, frame)
-    blobs = {name: chart.to_json() for name, chart in charts.items()}
     shown = view.chosen.id if isinstance(view.chosen, Decision) else ""
     pools = view.pools if not subject.pool or subject.pool in view.pools else (*view.pools, subject.pool)
-    return ScalingState(
-        charts=blobs,
-        digests={name: crc32(msgspec.json.encode(blob)) for name, blob in blobs.items()},
+    return Rendered.of(
+        charts={name: chart.to_json() for name, chart in charts.items()},
         panels=_panels(view, charts),
         areas={
             "now": html.Div(tiles(view), className="tiles") if view.newest else None,
@@ -75,8 +57,10 @@ def render(view: ScalingView, settings: DashboardSettings) -> ScalingState:
             "decision": explanation(view.chosen, zone) if isinstance(view.chosen, Decision) else None,
             "controls": controls_table(view.controls, zone) if view.controls.status.drawn else None,
         },
-        pools=[{"value": name, "label": f"pool {name}"} for name in pools],
-        chosen=(subject.pool, subject.reach_key),
+        own={
+            "pools": [{"value": name, "label": f"pool {name}"} for name in pools],
+            "chosen": [subject.pool, subject.reach_key],
+        },
     )
 
 
@@ -96,12 +80,7 @@ def _panels(view: ScalingView, charts: dict[str, Chart]) -> dict[str, dict[str, 
         "decision": (chosen, "the newest" if not view.subject.decision else ""),
         "controls": (view.controls.status, f"n = {count(len(view.controls.rows))} in force"),
     }
-    return {
-        name: panel_update(
-            status, note, (charts[name].summary if name in charts else status.reason) if name in CHARTS else None
-        )
-        for name, (status, note) in notes.items()
-    }
+    return panels_of(notes, charts, CHARTS)
 
 
 def _demand_note(view: ScalingView) -> str:
@@ -111,11 +90,3 @@ def _demand_note(view: ScalingView) -> str:
     if demand.issued_ns is None:
         return note
     return f"{note} · forecast issued {duration(max(demand.now_ns - demand.issued_ns, 0) // SECOND_NS)} ago"
-
-
-def failed(status: Status) -> dict[str, dict[str, Any]]:
-    """Return the update of every panel where the view as a whole could not be read."""
-    return {name: panel_update(status, "", status.reason if name in CHARTS else None) for name in PANELS}
-
-
-NOT_THERE = Status(PanelState.ERROR, "This view does not exist.")

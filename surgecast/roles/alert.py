@@ -13,7 +13,7 @@ from surgecast.alert_metrics import AlertMetrics
 from surgecast.alerting import Loop
 from surgecast.config import Settings
 from surgecast.errors import ConfigError
-from surgecast.exporter import ExporterServer
+from surgecast.exporter import exporting
 
 WRITER_NAME = "alerts"
 
@@ -24,21 +24,14 @@ def run(settings: Settings, stop: threading.Event) -> None:
     store = open_store(settings.storage.url, settings.storage)
     try:
         writer = store.writer(WRITER_NAME)
-        exporter = None
         try:
             service = Service(store.reader(Scope.everything(WRITER_NAME)), writer, settings.alerts, outbox)
             loop = Loop(service, time.time)
-            if settings.metrics.enabled:
-                host, port = settings.metrics.host, settings.metrics.alert_port
-                try:
-                    exporter = ExporterServer(host, port, AlertMetrics(service, loop), loop.trouble)
-                except OSError as error:
-                    raise SystemExit(f"metrics: cannot listen on {host}:{port}: {error.strerror}") from error
-                exporter.start()
-            loop.run(stop)
+            with exporting(
+                settings.metrics, settings.metrics.alert_port, AlertMetrics(service, loop), loop.trouble
+            ):
+                loop.run(stop)
         finally:
-            if exporter is not None:
-                exporter.close()
             writer.close()
     finally:
         store.close()

@@ -10,7 +10,7 @@ from collectors.capture.base import CaptureError
 from collectors.kernels.ready import prepare
 from surgecast.collecting import collecting
 from surgecast.config import Settings
-from surgecast.exporter import CollectorMetrics, ExporterServer
+from surgecast.exporter import CollectorMetrics, exporting
 
 log = structlog.get_logger()
 
@@ -22,28 +22,15 @@ def run(settings: Settings, stop: threading.Event) -> None:
     prepare(log.info)
     try:
         with collecting(settings.collect, settings.storage) as collector:
-            exporter = None
-            if settings.metrics.enabled:
-                metrics = CollectorMetrics(
-                    collector.pipeline,
-                    collector.sink,
-                    collector.totals,
-                    collector.kept,
-                    collector.store_health,
-                    collector.stored,
-                )
-                try:
-                    exporter = ExporterServer(
-                        settings.metrics.host, settings.metrics.port, metrics, collector.trouble
-                    )
-                except OSError as error:
-                    address = f"{settings.metrics.host}:{settings.metrics.port}"
-                    raise SystemExit(f"metrics: cannot listen on {address}: {error.strerror}") from error
-                exporter.start()
-            try:
+            metrics = CollectorMetrics(
+                collector.pipeline,
+                collector.sink,
+                collector.totals,
+                collector.kept,
+                collector.store_health,
+                collector.stored,
+            )
+            with exporting(settings.metrics, settings.metrics.port, metrics, collector.trouble):
                 collector.run(stop, time.time_ns)
-            finally:
-                if exporter is not None:
-                    exporter.close()
     except CaptureError as error:
         raise SystemExit(f"collect: {error}") from error

@@ -8,7 +8,7 @@ from forecast.service import Service
 from storage.open import open_store
 from storage.seam import Scope
 from surgecast.config import Settings
-from surgecast.exporter import ExporterServer
+from surgecast.exporter import exporting
 from surgecast.forecast_metrics import ForecastMetrics
 from surgecast.forecasting import Loop
 
@@ -20,26 +20,15 @@ def run(settings: Settings, stop: threading.Event) -> None:
     store = open_store(settings.storage.url, settings.storage)
     try:
         writer = store.writer(WRITER_NAME)
-        with Workers(settings.forecast.workers) as workers:
-            reader = store.reader(Scope.everything(WRITER_NAME))
-            service = Service(reader, writer, settings.forecast, workers.run)
-            loop = Loop(service, time.time)
-            exporter = None
-            if settings.metrics.enabled:
+        try:
+            with Workers(settings.forecast.workers) as workers:
+                reader = store.reader(Scope.everything(WRITER_NAME))
+                service = Service(reader, writer, settings.forecast, workers.run)
+                loop = Loop(service, time.time)
                 metrics = ForecastMetrics(service.stats, loop, workers)
-                try:
-                    exporter = ExporterServer(
-                        settings.metrics.host, settings.metrics.forecast_port, metrics, loop.trouble
-                    )
-                except OSError as error:
-                    address = f"{settings.metrics.host}:{settings.metrics.forecast_port}"
-                    raise SystemExit(f"metrics: cannot listen on {address}: {error.strerror}") from error
-                exporter.start()
-            try:
-                loop.run(stop)
-            finally:
-                if exporter is not None:
-                    exporter.close()
-                writer.close()
+                with exporting(settings.metrics, settings.metrics.forecast_port, metrics, loop.trouble):
+                    loop.run(stop)
+        finally:
+            writer.close()
     finally:
         store.close()

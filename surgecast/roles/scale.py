@@ -2,14 +2,17 @@
 
 import itertools
 import os
+import random
 import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import structlog
 
 from scaler.decision import ReplicaDecision
@@ -19,9 +22,9 @@ from scaler.service import Scaler
 from scaler.settings import ClusterSettings, PoolSettings, ScalerSettings
 from scaler.target import ScaleTarget, SimulatedTarget
 from storage.open import open_store
-from storage.seam import Scope, StoreError
-from surgecast.config import MetricsSettings, Settings
-from surgecast.exporter import ExporterServer
+from storage.seam import Scope, Store, StoreError, Writer, WriterHealth
+from surgecast.config import Settings
+from surgecast.exporter import exporting
 from surgecast.scale_metrics import LoopFigures, ScaleMetrics
 
 if TYPE_CHECKING:
@@ -30,45 +33,66 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _RENEW_SECONDS = 3.0
+_WRITER = "scale"
 
 
 def run(settings: Settings, stop: threading.Event, rounds: int | None = None) -> None:
     """Decide until stopped, or for so many rounds."""
     store = open_store(settings.storage.url, settings.storage)
     try:
-        writer = store.writer("scale")
+        writer = _Journal(store)
         try:
             with Targets(settings.scale) as targets:
+                if not targets.elected:
+                    writer.open()  # the store's lock tells two that have no Lease apart
                 reader = store.reader(Scope.everything("scaler"))
                 scaler = Scaler(
-                    settings.scale, reader, writer, targets.of, time.time_ns(), targets.tell, targets.drainer
+                    settings.scale,
+                    reader,
+                    writer,
+                    targets.of,
+                    time.time_ns(),
+                    targets.tell,
+                    targets.drainer,
+                    pause=lambda: time.sleep(random.uniform(0.01, 0.1)),
                 )
                 loop = Loop(scaler, targets.may_act, time.time)
                 # A few rounds by hand beside the role must not want its port.
-                exporter = _exporter(settings.metrics, loop, scaler) if rounds is None else None
-                try:
+                metrics = ScaleMetrics(scaler.stats, loop.figures)
+                served = exporting(settings.metrics, settings.metrics.scale_port, metrics, loop.trouble)
+                with served if rounds is None else nullcontext():
                     loop.run(settings.scale.period, stop, rounds)
-                finally:
-                    if exporter is not None:
-                        exporter.close()
         finally:
             writer.close()
     finally:
         store.close()
 
 
-def _exporter(settings: MetricsSettings, loop: "Loop", scaler: Scaler) -> ExporterServer | None:
-    if not settings.enabled:
-        return None
-    try:
-        exporter = ExporterServer(
-            settings.host, settings.scale_port, ScaleMetrics(scaler.stats, loop.figures), loop.trouble
-        )
-    except OSError as error:
-        address = f"{settings.host}:{settings.scale_port}"
-        raise SystemExit(f"metrics: cannot listen on {address}: {error.strerror}") from error
-    exporter.start()
-    return exporter
+class _Journal:
+    """The role's writer, opened when it is first written to: who follows leaves it to who leads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._writer: Writer | None = None
+
+    def open(self) -> Writer:
+        """Return the writer. Raises StoreLocked while another instance has it."""
+        if self._writer is None:
+            self._writer = self._store.writer(_WRITER)
+        return self._writer
+
+    def write(self, measurement: str, rows: pa.RecordBatch) -> None:
+        self.open().write(measurement, rows)
+
+    def flush(self) -> None:
+        self.open().flush()
+
+    def health(self) -> WriterHealth:
+        return WriterHealth() if self._writer is None else self._writer.health()
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
 
 
 class Loop:
@@ -108,10 +132,11 @@ class Loop:
 class Targets:
     """What the pools scale: workloads of one cluster, guarded by its Lease, and pods that exist only here."""
 
-    def __init__(self, settings: ScalerSettings) -> None:
+    def __init__(self, settings: ScalerSettings, elect: bool = True) -> None:
+        """Without `elect` nothing can be written: for those who only look."""
         self._cluster: _Cluster | None = None
         if any(pool.target is not None and pool.target.kind != "Simulated" for pool in settings.pools):
-            self._cluster = _Cluster(settings.cluster)
+            self._cluster = _Cluster(settings.cluster, elect)
 
     def __enter__(self) -> "Targets":
         return self
@@ -119,6 +144,11 @@ class Targets:
     def __exit__(self, *_: object) -> None:
         if self._cluster is not None:
             self._cluster.close()
+
+    @property
+    def elected(self) -> bool:
+        """Whether a Lease says who leads."""
+        return self._cluster is not None
 
     def may_act(self) -> bool:
         """Whether we lead, or there is nothing to lead."""
@@ -148,7 +178,7 @@ class Targets:
 class _Cluster:
     """A connection, and the Lease renewed by a thread of its own: a slow round must not lose it."""
 
-    def __init__(self, settings: ClusterSettings) -> None:
+    def __init__(self, settings: ClusterSettings, elect: bool) -> None:
         # Here and not above: who scales no cluster needs no Kubernetes client, which takes seconds to import.
         from scaler.kube.connect import connect
         from scaler.kube.events import Events
@@ -159,9 +189,11 @@ class _Cluster:
         self.events = Events(self._api, identity)
         self._lease = Lease(self._api, settings.namespace, settings.lease, identity)
         self._stop = threading.Event()
-        self._lease.step(time.monotonic(), datetime.now(UTC))
-        self._renewer = threading.Thread(target=self._renew, name="lease", daemon=True)
-        self._renewer.start()
+        self._renewer: threading.Thread | None = None
+        if elect:
+            self._lease.step(time.monotonic(), datetime.now(UTC))
+            self._renewer = threading.Thread(target=self._renew, name="lease", daemon=True)
+            self._renewer.start()
 
     def _renew(self) -> None:
         while not self._stop.wait(_RENEW_SECONDS):
@@ -180,6 +212,7 @@ class _Cluster:
 
     def close(self) -> None:
         """Give the Lease back."""
-        self._stop.set()
-        self._renewer.join()
-        self._lease.release(datetime.now(UTC))
+        if self._renewer is not None:
+            self._stop.set()
+            self._renewer.join()
+            self._lease.release(datetime.now(UTC))

@@ -1,94 +1,40 @@
 """The pages in Debian's Chromium, over a store filled by the test: what unit tests cannot see."""
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import chrome
 import pytest
 import sample_hour
+from chrome import Visit
 
-from dashboards.app import create_app
-from dashboards.server import WebServer
-from dashboards.settings import DashboardSettings
 from storage.open import open_store
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 playwright = pytest.importorskip("playwright.sync_api", reason="missing: playwright (pip install playwright)")
 
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-PATIENCE_MS = 45_000
-"""A busy machine draws the first page in ten seconds."""
-
-
-@contextmanager
-def served(path: Path, fill: Callable[[Any], None] | None = None) -> Iterator[str]:
-    """Serve the pages over a store and yield their address."""
-    store = open_store(str(path))
-    if fill is not None:
-        fill(store)
-    settings = DashboardSettings(port=0, zone="Europe/Berlin")
-    server = WebServer(create_app(store, settings, lambda: sample_hour.NOW_NS), settings)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        yield server.url
-    finally:
-        server.close()
-        thread.join(timeout=15)
-        store.close()
-
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served(tmp_path_factory.mktemp("busy"), sample_hour.fill) as url:
+    store = open_store(str(tmp_path_factory.mktemp("busy")))
+    sample_hour.fill(store)
+    with chrome.served(store, lambda: sample_hour.NOW_NS) as url:
         yield url
+    store.close()
 
 
 @pytest.fixture(scope="module")
 def browser(require_program: Callable[[str], str]) -> Iterator[Any]:
-    chromium = require_program("chromium")
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
-        yield launched
-        launched.close()
-
-
-class Visit:
-    """A page, with everything that went wrong on it."""
-
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.faults: list[str] = []
-        self.hosts: set[str] = set()
-        page.set_default_timeout(PATIENCE_MS)
-        page.on("console", self._console)
-        page.on("pageerror", lambda error: self.faults.append(str(error)))
-        page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
-
-    def _console(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
-            self.faults.append(f"{message.type}: {message.text}")
-
-    def open(self, url: str) -> Any:
-        self.page.goto(url)
-        return self.page
+    with chrome.chromium(playwright, require_program("chromium")) as started:
+        yield started
 
 
 @pytest.fixture
 def visit(browser: Any) -> Iterator[Visit]:
-    page = browser.new_page(viewport={"width": 1440, "height": 1000}, color_scheme="dark")
-    yield Visit(page)
-    page.close()
+    opened = Visit(browser)
+    yield opened
+    opened.close()
 
 
 def text_of(page: Any, selector: str) -> str:
@@ -175,22 +121,22 @@ def test_filters_live_in_the_address(visit: Visit, busy: str) -> None:
 
 def test_an_empty_installation_guides(visit: Visit, tmp_path: Path) -> None:
     """The exact lines, and a reason in every panel."""
-    with served(tmp_path) as url:
+    store = open_store(str(tmp_path))
+    with chrome.served(store, lambda: sample_hour.NOW_NS) as url:
         page = visit.open(url)
         page.wait_for_selector(".guide")
         page.click("text=rtpengine")
         page.wait_for_selector("text=homer = 127.0.0.1:9060")
         page.wait_for_selector("#quality-block .state-empty")
         assert 0 == page.locator(".state-loading").count()
-        visit.page.goto("about:blank")
+        visit.close()
+    store.close()
     assert [] == visit.faults
 
 
 def test_a_phone_can_read_it(browser: Any, busy: str) -> None:
     """Nothing sticks out to the side at 390 px."""
-    page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.set_default_timeout(PATIENCE_MS)
-    page.goto(busy)
-    page.wait_for_selector("#outcomes-graph .barlayer .point")
-    assert 390 == page.evaluate("document.documentElement.scrollWidth")
-    page.close()
+    visit = Visit(browser, chrome.PHONE)
+    visit.open(busy).wait_for_selector("#outcomes-graph .barlayer .point")
+    assert (0, []) == (visit.sideways_px(), visit.faults)
+    visit.close()

@@ -1,17 +1,13 @@
 """The scaling and capacity pages in Debian's Chromium, over an hour of a pool that the policy itself scaled."""
 
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import chrome
 import pytest
 import sample_scaling
 
-from dashboards.app import create_app
-from dashboards.server import WebServer
-from dashboards.settings import DashboardSettings
 from storage.actions import actions
 from storage.open import open_store
 from storage.schema import ActionKind
@@ -19,17 +15,6 @@ from storage.seam import Scope, Store
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 playwright = pytest.importorskip("playwright.sync_api", reason="missing: playwright (pip install playwright)")
-
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-PATIENCE_MS = 45_000
 
 
 @pytest.fixture
@@ -42,31 +27,18 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def url(store: Store) -> Iterator[str]:
-    settings = DashboardSettings(port=0, zone="Europe/Berlin")
-    began_ns = time.monotonic_ns()
-    # A clock that goes on: what stands still is never read again.
-    app = create_app(store, settings, lambda: sample_scaling.NOW_NS + time.monotonic_ns() - began_ns)
-    server = WebServer(app, settings)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    yield server.url
-    server.close()
-    thread.join(timeout=15)
+    with chrome.served(store, chrome.clock_from(sample_scaling.NOW_NS)) as address:
+        yield address
 
 
 @pytest.fixture
 def page(require_program: Callable[[str], str], url: str) -> Iterator[Any]:
     """Return a page; whatever its console says beyond information fails the test."""
-    faults: list[str] = []
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=require_program("chromium"), args=list(ARGUMENTS))
-        opened = browser.new_page(viewport={"width": 1440, "height": 1000}, color_scheme="dark")
-        opened.set_default_timeout(PATIENCE_MS)
-        opened.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
-        opened.on("pageerror", lambda error: faults.append(str(error)))
-        yield opened
-        browser.close()
-    assert [] == faults
+    with chrome.chromium(playwright, require_program("chromium")) as started:
+        visit = chrome.Visit(started)
+        yield visit.page
+        visit.close()
+    assert [] == visit.faults
 
 
 def test_a_decision_is_opened_and_explained(page: Any, url: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dash import no_update
 
 sys.path.append(str(Path(__file__).parents[1] / "forecast"))
 
@@ -186,4 +187,4 @@ def test_every_chart_is_a_table_too(services: Services) -> None:
 def test_charts_that_did_not_change_are_not_sent_again(services: Services) -> None:
     first = ticked(services)
     heard = first["heard"] | {"version": -1}
-    assert {} == tick(services, ENGINEER, ACME, heard)["charts"]
+    assert no_update is tick(services, ENGINEER, ACME, heard)["charts"]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sample_scaling
+from dash import no_update
 from flask import Flask, request
 from sample_scaling import NOW_NS, POOL, S_NS
 
@@ -202,12 +203,12 @@ def test_few_traces_and_points(store: Store) -> None:
 def test_charts_that_did_not_change_are_not_sent_again(store: Store) -> None:
     services = services_over(store)
     first = ticked(services)
-    assert {} == tick(services, ENGINEER, "", first["heard"] | {"version": -1})["charts"]
+    assert no_update is tick(services, ENGINEER, "", first["heard"] | {"version": -1})["charts"]
 
 
 def test_a_tenants_tick_holds_no_pool(store: Store) -> None:
     answer = ticked(services_over(store), f"?pool={POOL}&decision={POOL}-{sample_scaling.NOW_S}", TENANT)
-    assert ({}, [None] * 4) == (answer["charts"], list(answer["areas"].values()))
+    assert (no_update, [None] * 4) == (answer["charts"], list(answer["areas"].values()))
 
 
 # --- what operators tell --------------------------------------------------------------------------
@@ -247,14 +248,12 @@ def test_what_operators_tell_is_recorded(
         {"reason": "  "},
         {"target": "media-mars"},
         {"target": None},
-        {"target": ["media-eu"]},
         {"what": "event"},
         {"period": "1000y"},
         {"what": "override", "pods": ""},
         {"what": "override", "pods": -1},
         {"what": "override", "pods": 2.5},
         {"what": "override", "pods": 10**9},
-        {"what": "override", "pods": True},
         {"what": "override", "pods": float("nan")},
     ],
 )

@@ -7,14 +7,16 @@ have not. Where an input names something foreign, the answer must be that for a 
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
+import hypothesis
 import pyarrow as pa
 import pytest
 import sample_hour
 from flask.testing import FlaskClient
+from hypothesis import strategies as st
 
 from dashboards.access.areas import Actor, Area, Via
 from dashboards.access.guard import SIGN_IN
@@ -113,48 +115,60 @@ class Visitor:
         self.actor = ACTORS[role]
         self.client: FlaskClient = app.server.test_client()
         self.callbacks = {c["output"]: c for c in self.client.get("/_dash-dependencies").get_json()}
-        self.caches: Any = (
-            services.live,
-            services.calls,
-            services.capacity,
-            services.searches,
-            services.bodies,
-            services.incidents,
-            services.incident,
-            services.scaling,
-        )
+        self.caches = services.caches().values()
         monkeypatch.setattr("dashboards.access.identity.Identity.of", lambda *_: self.actor)
+        monkeypatch.setattr("dashboards.pages.ticking.FIRST_ANSWER_SECONDS", 0.0)
 
-    def call(self, output: str, values: dict[str, Any]) -> tuple[int, str]:
-        """Send a callback's inputs, let the background read, and send them again: what was cached then."""
+    def body(self, output: str, values: dict[str, Any]) -> dict[str, Any]:
+        """Return what a browser would send for a callback."""
         spec = self.callbacks[output]
-        parts = [
-            [{"id": p["id"], "property": p["property"], "value": value_of(p, values)} for p in spec[kind]]
-            for kind in ("inputs", "state")
-        ]
+        inputs, state = ([sent(part, values) for part in spec[kind]] for kind in ("inputs", "state"))
         outputs: Any = [
             dict(zip(("id", "property"), o.rsplit(".", 1), strict=True)) for o in output.strip(".").split("...")
         ]
-        body = {
+        first = inputs[0][0] if isinstance(inputs[0], list) else inputs[0]
+        written = json.dumps(first["id"], sort_keys=True, separators=(",", ":"))
+        name = first["id"] if isinstance(first["id"], str) else written
+        return {
             "output": output,
             "outputs": outputs if output.startswith("..") else outputs[0],
-            "inputs": parts[0],
-            "state": parts[1],
-            "changedPropIds": [f"{parts[0][0]['id']}.{parts[0][0]['property']}"],
+            "inputs": inputs,
+            "state": state,
+            "changedPropIds": [f"{name}.{first['property']}"],
         }
+
+    def send(self, body: Any) -> tuple[int, str]:
+        """Send a callback's body as it is."""
+        answer = self.client.post("/_dash-update-component", json=body)
+        return answer.status_code, answer.get_data(as_text=True)
+
+    def call(self, output: str, values: dict[str, Any]) -> tuple[int, str]:
+        """Send a callback's inputs, let the background read, and send them again: what was cached then."""
+        body = self.body(output, values)
         said = []
         for _ in range(2):
-            answer = self.client.post("/_dash-update-component", json=body)
-            said.append(answer.get_data(as_text=True))
+            status, text = self.send(body)
+            said.append(text)
             for cache in self.caches:
                 cache.refresh(NOW_NS)
-        return answer.status_code, "\n".join(said)
+        return status, "\n".join(said)
+
+
+def sent(part: dict[str, str], values: dict[str, Any]) -> Any:
+    """Return what is sent for an input; a pattern matches one component."""
+    value = value_of(part, values)
+    if part["id"].startswith("{"):
+        id_ = {"id": "x", "type": json.loads(part["id"])["type"]}
+        return [{"id": id_, "property": part["property"], "value": value}]
+    return {"id": part["id"], "property": part["property"], "value": value}
 
 
 def value_of(part: dict[str, str], values: dict[str, Any]) -> Any:
-    """Return what is sent for an input: by its id and property, else by its property, else for all."""
+    """Return the value of an input: by its id and property, else that for all."""
     heard = {"view": values.get("search"), "version": -1, "digests": {}, "read": 0}
     known = {"heard": heard} if part["id"].endswith("-heard") else {}
+    counted = {"n_clicks": 1, "n_intervals": 1}
+    values = counted | values
     return known.get("heard") or values.get(part["id"], values.get(part["property"], values.get("*")))
 
 
@@ -240,11 +254,90 @@ def test_pathological_inputs_bring_nothing_foreign(
     leaks = []
     for output, value in itertools.product(server_side(app), PATHOLOGICAL):
         status, said = visitor.call(output, {"*": value, "call-id": value if isinstance(value, str) else "x"})
-        sent = json.dumps(value)
-        leaks += [(output[:60], str(value)[:40], mark) for mark in marks if mark in said and mark not in sent]
-        # A value of the wrong type may be refused by an error, which tells nothing of itself.
-        assert status != 500 or "Internal Server Error" in said
+        asked = json.dumps(value)
+        leaks += [(output[:60], str(value)[:40], mark) for mark in marks if mark in said and mark not in asked]
+        assert status < 500
     assert [] == leaks
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def mutated(draw: Callable[[st.SearchStrategy[Any]], Any], whole: Any) -> Any:
+    """Return a JSON value with one part of it, however deep, in place of which is anything at all."""
+    if isinstance(whole, dict | list) and whole and draw(st.integers(0, 5)):
+        copy: Any = whole.copy()
+        at = draw(st.sampled_from(sorted(whole) if isinstance(whole, dict) else range(len(whole))))
+        if draw(st.integers(0, 8)):
+            copy[at] = mutated(draw, whole[at])
+        else:
+            del copy[at]
+        return copy
+    return draw(JSON)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_no_body_of_a_callback_is_an_error(
+    app: Any, services: Services, marks: frozenset[str], role: Role
+) -> None:
+    """Whatever is sent: it is answered or refused, and nothing foreign is told."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        visitor = Visitor(app, services, role, monkeypatch)
+        guard = app.server.extensions[GUARD]
+        before, refused = guard.refused[400], 0
+
+        @hypothesis.settings(max_examples=300, database=None, derandomize=True)
+        @hypothesis.given(st.data())
+        def send(data: st.DataObject) -> None:
+            nonlocal refused
+            output = data.draw(st.sampled_from(server_side(app)))
+            body = mutated(data.draw, visitor.body(output, views(OWN, "x")[0]))
+            status, said = visitor.send(body)
+            refused += status == 400
+            assert status in (200, 204, 400, 403), said
+            if role is not Role.ENGINEER:
+                assert [] == [mark for mark in marks if mark in said and mark not in json.dumps(body)]
+
+        send()
+    assert 0 < refused == guard.refused[400] - before
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"null", b"[" * 50_000, b'{"output": "\xff"}', b'{"output": "\\ud800"}', b"NaN"]
+)
+def test_a_body_that_is_no_json_is_refused(
+    app: Any, services: Services, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    visitor = Visitor(app, services, Role.ENGINEER, monkeypatch)
+    answer = visitor.client.post("/_dash-update-component", data=body, content_type="application/json")
+    assert (400, {"error": "no page of ours asks like that"}) == (answer.status_code, answer.get_json())
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_no_address_is_an_error(app: Any, services: Services, role: Role) -> None:
+    """Whatever stands in an address and behind it."""
+    rules = [rule for rule in app.server.url_map.iter_rules() if not rule.rule.startswith("/_dash")]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        visitor = Visitor(app, services, role, monkeypatch)
+
+        @hypothesis.settings(max_examples=150, database=None, derandomize=True)
+        @hypothesis.given(st.data())
+        def send(data: st.DataObject) -> None:
+            rule = data.draw(st.sampled_from(rules))
+            texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
+            path = re.sub(r"<[^>]+>", lambda _: quote(data.draw(texts), safe=""), rule.rule)
+            names = st.sampled_from(["tenant", "period", "format", "range", "x"])
+            query = data.draw(st.dictionaries(names, texts | st.sampled_from(["csv", "last-7d", OWN]), max_size=3))
+            method = data.draw(st.sampled_from(sorted((rule.methods or set()) & {"GET", "POST", "DELETE"})))
+            body = {"json": data.draw(JSON)} if method == "POST" else {}
+            with visitor.client.open(path, query_string=query, method=method, **body) as answer:
+                assert answer.status_code < 500, (method, path, query, body)
+
+        send()
 
 
 @pytest.mark.parametrize("role", CONFINED)

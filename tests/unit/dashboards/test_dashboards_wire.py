@@ -9,8 +9,8 @@ from plotly.utils import PlotlyJSONEncoder
 
 from dashboards.components.wire import quality_table, wire_strip
 from dashboards.filters import Filters
-from dashboards.pages.live_state import LiveRendered, render
-from dashboards.queries.live import LiveQuestions, live_view
+from dashboards.pages.live_state import LiveState, render
+from dashboards.queries.live import LiveAnswers, LiveQuestions, live_view
 from dashboards.settings import DashboardSettings
 from dashboards.views import LiveView, PanelState, Stage, Wire
 from storage.seam import Scope, Store
@@ -28,8 +28,8 @@ def view_of(store: Store, search: str = "", scope: Scope = ENGINEER, now_ns: int
     return live_view(answers, scope, filters, now_ns)
 
 
-def rendered(view: LiveView, search: str = "") -> LiveRendered:
-    return render(view, Filters.from_search(search), DashboardSettings())
+def rendered(view: LiveView, search: str = "") -> LiveState:
+    return render(view, Filters.from_search(search), DashboardSettings(), LiveAnswers())
 
 
 def text(component: Any) -> str:

@@ -1,0 +1,91 @@
+"""Debian's Chromium over pages that a test serves itself: what every browser test needs."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from dashboards.app import create_app
+from dashboards.server import WebServer
+from dashboards.settings import DashboardSettings
+from storage.seam import Store
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE_MS = 45_000
+"""A busy machine draws the first page in ten seconds."""
+DESKTOP = {"width": 1440, "height": 1000}
+PHONE = {"width": 390, "height": 844}
+
+
+def clock_from(now_ns: int) -> Callable[[], int]:
+    """Return a clock that goes on from a time: under one that stands still nothing is read a second time."""
+    began_ns = time.monotonic_ns()
+    return lambda: now_ns + time.monotonic_ns() - began_ns
+
+
+@contextmanager
+def served(store: Store, clock: Callable[[], int], **settings: Any) -> Iterator[str]:
+    """Serve the pages over a store and yield their address."""
+    chosen = DashboardSettings(port=0, zone="Europe/Berlin", **settings)
+    server = WebServer(create_app(store, chosen, clock), chosen)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield server.url
+    finally:
+        server.close()
+        thread.join(timeout=15)
+
+
+@contextmanager
+def chromium(playwright: Any, program: str) -> Iterator[Any]:
+    """Yield a running browser."""
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=program, args=list(ARGUMENTS))
+        yield launched
+        launched.close()
+
+
+class Visit:
+    """A page of its own, with everything that went wrong on it."""
+
+    def __init__(self, browser: Any, size: dict[str, int] = DESKTOP, scheme: str = "dark") -> None:
+        self.context = browser.new_context(viewport=size, color_scheme=scheme, accept_downloads=True)
+        self.page = self.context.new_page()
+        self.faults: list[str] = []
+        self.hosts: set[str] = set()
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
+        self.page.on("response", self._response)
+
+    def _console(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.faults.append(f"{message.type}: {message.text}")
+
+    def _response(self, response: Any) -> None:
+        if response.status >= 400:
+            self.faults.append(f"{response.status} {response.request.method} {response.url}")
+
+    def open(self, url: str) -> Any:
+        """Go to an address and return the page."""
+        self.page.goto(url)
+        return self.page
+
+    def sideways_px(self) -> int:
+        """Return by how much the page is wider than the window."""
+        return int(self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+
+    def close(self) -> None:
+        """Leave: first the page, so that it asks for nothing while its server ends."""
+        self.context.close()
