@@ -29,7 +29,7 @@ class _Issued:
     targets: Ints
     bins: Ints
     own: Floats
-    profile: Floats
+    simple: Floats
     rivals: Floats
     forecast: Floats
     quantiles: Floats
@@ -128,15 +128,15 @@ class Rolling:
                 continue
             bins = np.full(origins.size, number)
             own = chosen.own.predict(origins, targets)
-            profile = chosen.profile.predict(origins, targets)
+            simple = chosen.simple.predict(origins, targets)
             rivals = np.full((origins.size, self._challengers), np.nan)
-            forecast = own
+            model = own
             for rival in chosen.rivals:
                 rivals[:, rival.place] = rival.fitted.predict(origins, targets)
-                forecast = rivals[:, rival.place] if rival.won[number] else forecast
-            forecast = profile if chosen.benched[number] else forecast
+                model = rivals[:, rival.place] if rival.won[number] else model
+            forecast = chosen.mixed(bins, model, simple)
             quantiles = self.bands.quantiles(bins, forecast)
-            issued = _Issued(origins, targets, bins, own, profile, rivals, forecast, quantiles)
+            issued = _Issued(origins, targets, bins, own, simple.T, rivals, forecast, quantiles)
             for day in np.unique(panel.day[targets]):
                 self._pending[int(day)].append(_of(issued, panel.day[targets] == day))
 
@@ -151,12 +151,12 @@ class Rolling:
         quantiles = np.concatenate([part.quantiles for part in issued])
         self.bands.learn(Outcomes(bins, forecast, came - forecast, came[:, None] <= quantiles))
         own = np.abs(came - np.concatenate([part.own for part in issued]))
-        usual = np.concatenate([part.profile for part in issued])
+        simple = np.concatenate([part.simple for part in issued]).T
         rivals = np.concatenate([part.rivals for part in issued])
-        self.ladder.learn(bins, own, np.abs(came - usual), np.abs(came[:, None] - rivals))
+        self.ladder.learn(bins, own, np.abs(came - simple), np.abs(came[:, None] - rivals))
         if self._told is not None:
             leads = targets - np.concatenate([part.origins for part in issued])
-            self._told(targets, leads, self.model, from_root(quantiles), from_root(usual))
+            self._told(targets, leads, self.model, from_root(quantiles), from_root(simple[0]))
 
 
 def _of(issued: _Issued, rows: Bools) -> _Issued:
