@@ -74,11 +74,14 @@ class CarriedForecasts:
         self._holding = HoldingTimes()
         self._listings: dict[int, Listing] = {}
         self._followed: dict[SeriesId, _Followed] = {}
+        self._arrivals: dict[Carrier, Issue] = {}
+        """Near forecasts of arrivals of this step."""
         self._room = 0
 
     def begin(self, known_s: int) -> None:
         """Read who is live at the end of the last slot before an instant (UTC second). Raises StoreError."""
         self._room = _MOST_REHEARSED
+        self._arrivals.clear()
         wanted = {
             known_s // slot_s * slot_s
             for kind in CARRIERS
@@ -115,13 +118,12 @@ class CarriedForecasts:
 
     def carried(self, outcomes: Iterator[Outcome], series_of: SeriesOf) -> Iterator[Outcome]:
         """Yield outcomes, the near forecasts of calls in progress last: they need those of the arrivals."""
-        arrivals: dict[Carrier, Issue] = {}
         waiting: dict[Signal, list[Outcome]] = defaultdict(list)
         for outcome in outcomes:
             key = outcome.key
             near = next((issue for issue in outcome.issues if issue.horizon is Horizon.SHORT), None)
             if near is not None and key.kind in CARRIERS and key.signal is Signal.ARRIVALS:
-                arrivals[key.kind, key.name] = near
+                self._arrivals[key.kind, key.name] = near
             if near is None or key.kind not in CARRIERS or key.signal not in CARRIED:
                 yield outcome
                 continue
@@ -131,7 +133,7 @@ class CarriedForecasts:
                 yield replace(outcome, issues=rest)
         for signal in CARRIED:
             for outcome in waiting[signal]:
-                coming = arrivals.get((outcome.key.kind, outcome.key.name))
+                coming = self._arrivals.get((outcome.key.kind, outcome.key.name))
                 yield self._carry(outcome, outcome.issues[0], coming, series_of)
 
     def _carry(self, outcome: Outcome, near: Issue, arrivals: Issue | None, series_of: SeriesOf) -> Outcome:

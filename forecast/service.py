@@ -127,7 +127,8 @@ class Service:
     def step(self, now_s: int, stopped: Callable[[], bool] = lambda: False) -> int:
         """Do what is due at `now_s`; return how many series were issued. Raises StoreError.
 
-        `stopped` is asked before each series; what is left is due at the next step.
+        What needs no fit comes first, so that near forecasts do not wait for the nightly fits of thousands of
+        series. `stopped` is asked before each series; what is left is due at the next step.
         """
         known_s = now_s - round(self._settings.delay)
         self._read(known_s)
@@ -138,14 +139,13 @@ class Service:
         knowledge = self._knowledge(now_s)
         self._carried.begin(known_s)
         issued = set()
-        outcomes = self._carried.carried(
-            self._run(self._tasks(knowledge, now_s, known_s, stopped)), partial(self._series_of, knowledge)
-        )
-        for outcome in self._together(outcomes):
-            self._took(outcome, knowledge, now_s)
-            if outcome.issues:
-                self._write(forecast_batch(outcome, self._settings.slot_of(outcome.key.kind), now_s))
-                issued.add(outcome.key)
+        for tasks in (self._followed_on, self._fitted_anew):
+            outcomes = self._run(tasks(knowledge, now_s, known_s, stopped))
+            for outcome in self._together(self._carried.carried(outcomes, partial(self._series_of, knowledge))):
+                self._took(outcome, knowledge, now_s)
+                if outcome.issues:
+                    self._write(forecast_batch(outcome, self._settings.slot_of(outcome.key.kind), now_s))
+                    issued.add(outcome.key)
         self._score(known_s, stopped)
         self._look_for_drift(now_s)
         self._writer.flush()
@@ -245,28 +245,57 @@ class Service:
 
         return sorted((key for book in self.books for key in book.values), key=order)
 
-    def _tasks(
+    def _followed_on(
         self, knowledge: Knowledge, now_s: int, known_s: int, stopped: Callable[[], bool]
     ) -> Iterator[Task]:
+        """Yield what is due and needs no fit."""
         for key in self.keys():
+            due = self._due(key, knowledge.of(key).digest, known_s)
+            horizons, night = self._without_fit(key, knowledge, due, known_s)
+            if not horizons:
+                continue
             if stopped():
                 return
-            task = self._task(key, knowledge, now_s, known_s)
+            task = self._task(key, knowledge, horizons, night, now_s)
             if task is not None:
                 yield task
 
-    def _task(self, key: SeriesId, knowledge: Knowledge, now_s: int, known_s: int) -> Task | None:
+    def _fitted_anew(
+        self, knowledge: Knowledge, now_s: int, known_s: int, stopped: Callable[[], bool]
+    ) -> Iterator[Task]:
+        """Yield what is due still: new series, and nightly fits."""
+        for key in self.keys():
+            horizons = self._due(key, knowledge.of(key).digest, known_s)
+            if not horizons:
+                continue
+            if stopped():
+                return
+            task = self._task(key, knowledge, horizons, None, now_s)
+            if task is not None:
+                yield task
+
+    def _without_fit(
+        self, key: SeriesId, knowledge: Knowledge, due: tuple[Horizon, ...], known_s: int
+    ) -> tuple[tuple[Horizon, ...], Night | None]:
+        """Return the horizons that the fit at hand serves: today's fit all, yesterday's those up to some hours."""
+        night, digest = self._nights.get(key, (None, ""))
+        if not due or night is None or digest != knowledge.of(key).digest:
+            return (), None
+        today = (known_s + utc_offset_s(known_s, self._settings.zone_of(key))) // DAY_S
+        if night.day == today:
+            return due, night
+        near = tuple(horizon for horizon in due if horizon is not Horizon.LONG) if night.day == today - 1 else ()
+        return near, night
+
+    def _task(
+        self, key: SeriesId, knowledge: Knowledge, horizons: tuple[Horizon, ...], night: Night | None, now_s: int
+    ) -> Task | None:
+        """Return what to do for a series at the horizons that are due, fitting it where no night is given."""
         zone, slot_s = self._settings.zone_of(key), self._settings.slot_of(key.kind)
         known = knowledge.of(key)
-        horizons = self._due(key, known.digest, known_s)
-        if not horizons:
-            return None
-        today = (known_s + utc_offset_s(known_s, zone)) // DAY_S
-        night, digest = self._nights.get(key, (None, ""))
-        in_force = night is not None and night.day == today and digest == known.digest
         # Taken away until its outcome is there: a task that fails must not be gone on from.
         followed = self._followed.pop(key, None)
-        if in_force and followed is not None and Horizon.LONG not in horizons:
+        if night is not None and followed is not None and Horizon.LONG not in horizons:
             slots = followed.next(self._books[slot_s].newest(key, followed.end_s - REREAD * slot_s))
             if slots is not None:
                 self._carried.came(key, slots, known)
@@ -282,7 +311,7 @@ class Service:
         self._quiet.discard(key)
         self._carried.came(key, series, known)
         rehearsal_days = 0 if key in (self._scored or {}) else REHEARSAL_DAYS
-        return Task(key, series, known, horizons, night if in_force else None, rehearsal_days)
+        return Task(key, series, known, horizons, night, rehearsal_days)
 
     def _due(self, key: SeriesId, digest: str, known_s: int) -> tuple[Horizon, ...]:
         zone, slot_s = self._settings.zone_of(key), self._settings.slot_of(key.kind)
