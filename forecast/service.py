@@ -141,10 +141,11 @@ class Service:
             self._scored = last_scored(self._reader, now_s, MOST_DAYS_SCORED)
         knowledge = self._knowledge(now_s)
         self._carried.begin(known_s)
+        series_of = partial(self._series_of, knowledge)
         issued = set()
         for tasks in (self._followed_on, self._fitted_anew):
             outcomes = self._run(tasks(knowledge, now_s, known_s, stopped))
-            for outcome in self._together(self._carried.carried(outcomes, partial(self._series_of, knowledge))):
+            for outcome in self._together(self._carried.carried(outcomes, series_of, stopped)):
                 self._took(outcome, knowledge, now_s)
                 if outcome.issues:
                     self._write(forecast_batch(outcome, self._settings.slot_of(outcome.key.kind), now_s))
@@ -438,25 +439,3 @@ class Service:
     def _remember(self, key: SeriesId, horizon: Horizon, now_s: int, digest: str) -> None:
         if self._last is not None:
             self._last[key, horizon] = LastIssue(now_s, digest)
-
-
-def one_shot(
-    reader: Reader,
-    settings: ForecastServiceSettings,
-    keys: Iterable[SeriesId],
-    now_s: int,
-    horizons: tuple[Horizon, ...],
-) -> Iterator[Task]:
-    """Yield the tasks of a forecast of some series as of now, fitted anew. Raises StoreError, BadSeries."""
-    knowledge = gather(reader, settings, now_s * SECOND_NS, tenant_shares(reader, now_s * SECOND_NS))
-    books: dict[tuple[Kind, Signal], Book] = {}
-    for key in keys:
-        slot_s = settings.slot_of(key.kind)
-        until_s = now_s // slot_s * slot_s
-        book = books.get((key.kind, key.signal))
-        if book is None:
-            book = Book.of(until_s - round(settings.history), slot_s, until_s, settings.max_series)
-            window = Window(book.start_s * SECOND_NS, until_s * SECOND_NS)
-            read_into(book, reader, window, {key.kind: (key.signal,)})
-            books[key.kind, key.signal] = book
-        yield Task(key, book.series(key, settings.zone_of(key)), knowledge.of(key), horizons, None)
