@@ -167,9 +167,7 @@ def test_parts_of_the_day_are_those_of_the_local_clock(tmp_path) -> None:
     writer.flush()
     holding = HoldingTimes(lambda carrier: zone)
     holding.read(store.reader(ENGINEER), MONDAY_S + 2 * DAY_S)
-    means = [
-        holding.survival(POOL, MONDAY_S + 3 * DAY_S + hour * 3600 - 19_800).mean_s for hour in (1, 7, 11, 13)
-    ]
+    means = [holding.survival(POOL, MONDAY_S + 3 * DAY_S + hour * 3600 - 19_800).mean_s for hour in (1, 7, 11, 13)]
     assert [False, True, True, False] == [mean < 300 for mean in means]
     store.close()
 
