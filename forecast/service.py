@@ -31,9 +31,9 @@ from forecast.stored import (
     SERVICE,
     Announced,
     LastIssue,
-    announced_batch,
     forecast_batch,
     last_issues,
+    record_announced,
     tenant_of,
 )
 from forecast.targets import Kind, SeriesId, Signal
@@ -237,10 +237,9 @@ class Service:
             since_s = self._loss.start_s
         name = f"{MaskReason.CAPTURE_LOSS.value} {100 * lost:.1f} %"
         self._loss = Announced(
-            f"loss-{since_s}", ActionKind.MASK, name, EVERYONE, since_s, until_s, author=SERVICE,
-            recorded_ns=now_s * SECOND_NS,
-        )  # fmt: skip
-        self._writer.write("operator_action", announced_batch([self._loss]))
+            f"loss-{since_s}", ActionKind.MASK, name, EVERYONE, since_s, until_s, author=SERVICE
+        )
+        record_announced(self._writer, [self._loss], now_s * SECOND_NS)
         # It is read back at once: the slot that ended now must not be learned from.
         self._writer.flush()
 
