@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -70,7 +71,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     reader = store.reader(Scope.everything("test"))
     path = data / "messages.jsonl"
     sent = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-    campaign_s = max(event.start_s for event in announced(reader, 2**62))
+    campaign_s = max(event.start_s for event in announced(reader, time.time_ns()))
     return Played(reader, sent, ran.stderr, campaign_s)
 
 

@@ -10,7 +10,7 @@ from alerts.catalog import Rule, watched
 from alerts.incidents import Scope
 from alerts.known import Known
 from forecast.events import Event
-from forecast.stored import Announced, announced_batch
+from forecast.stored import Announced, record_announced
 from storage.embedded.store import EmbeddedStore
 from storage.rows import batch
 from storage.schema import CAPTURE_BEGAN, ActionKind
@@ -45,7 +45,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStore]:
     told = Announced(
         "e-1", ActionKind.EVENT, "sale", "acme", SALE.start_s, SALE.end_s, recorded_ns=START_S * 10**9
     )
-    writer.write("operator_action", announced_batch([told]))
+    record_announced(writer, [told], START_S * 10**9)
     writer.flush()
     yield opened
     writer.close()
