@@ -32,7 +32,7 @@ RULES: dict[str, Counted] = {
         ("attempts",), Quantity.RATIO,
     ),
     "call_duration": Counted(
-        "Average call duration (s)", "session_minute", ("minutes",), ("answered",), Quantity.SECONDS, 60.0
+        "Average call duration (s)", "session_minute", ("minutes",), ("completed",), Quantity.SECONDS, 60.0
     ),
     "degraded_media": Counted(
         "Share of degraded media", "quality_minute", ("degraded_seconds",), ("stream_seconds",), Quantity.RATIO,
