@@ -22,6 +22,13 @@ ARGUMENTS = (
 )
 PATIENCE_MS = 45_000
 """A busy machine draws the first page in ten seconds."""
+SETTLING_MS = 5_000
+_FITS = """async (patience) => {
+  const end = performance.now() + patience;
+  const fits = () => document.documentElement.scrollWidth <= window.innerWidth;
+  while (!fits() && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 50));
+  return fits();
+}"""
 DESKTOP = {"width": 1440, "height": 1000}
 PHONE = {"width": 390, "height": 844}
 
@@ -85,6 +92,10 @@ class Visit:
     def sideways_px(self) -> int:
         """Return by how much the page is wider than the window."""
         return int(self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+
+    def fits(self) -> bool:
+        """Tell whether the page comes to fit the window: charts follow a change of its width a moment later."""
+        return bool(self.page.evaluate(_FITS, SETTLING_MS))
 
     def close(self) -> None:
         """Leave: first the page, so that it asks for nothing while its server ends."""
