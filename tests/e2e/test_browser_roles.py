@@ -85,16 +85,19 @@ def sign_in(visit: Visit, url: str, role: Role) -> Any:
 
 
 def go(page: Any, path: str) -> None:
-    """Go to an address without loading everything anew."""
-    page.evaluate("path => window.dash_clientside.set_props('url', {pathname: path, search: ''})", path)
-    page.wait_for_function("path => location.pathname === path", arg=path)
+    """Go to an address without loading everything anew, and wait until its page stands in place of the last."""
+    page.evaluate(
+        "path => { const last = document.querySelector('#page > *'); if (last) last.dataset.last = 'yes';"
+        " window.dash_clientside.set_props('url', {pathname: path, search: ''}); }",
+        path,
+    )
+    page.wait_for_selector("#page > *:not([data-last])")
 
 
 def settle(page: Any) -> None:
     """Wait until nothing is loading any more."""
     page.wait_for_function(
-        "() => document.querySelector('#page > *') && !document.querySelector('#page ._dash-loading')"
-        " && ![...document.querySelectorAll('.state-loading')].some((e) => e.checkVisibility())"
+        "() => ![...document.querySelectorAll('.state-loading')].some((each) => each.checkVisibility())"
     )
 
 
