@@ -1,7 +1,9 @@
 """Debian's Chromium over pages that a test serves itself: what every browser test needs."""
 
+import re
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -100,3 +102,14 @@ class Visit:
     def close(self) -> None:
         """Leave: first the page, so that it asks for nothing while its server ends."""
         self.context.close()
+
+
+def page_count(pdf: bytes) -> int:
+    """Return how many pages a PDF says it has, looking into its compressed object streams too."""
+    text = pdf
+    for stream in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL):
+        try:
+            text += zlib.decompress(stream)
+        except zlib.error:
+            continue
+    return len(re.findall(rb"/Type\s*/Page\b", text))

@@ -15,7 +15,7 @@ import pytest
 import sample_hour
 import sample_incidents
 import sample_scaling
-from chrome import Visit
+from chrome import Visit, page_count
 from pydantic import SecretStr
 
 from dashboards.access.areas import Area
@@ -43,6 +43,14 @@ PANELS = """() => [...document.querySelectorAll("[id$='-note']")]
   .map((id) => [id, document.getElementById(`${id}-block`).innerText.trim(),
     document.getElementById(`${id}-note`).innerText])"""
 """Of every panel in view: its name, what covers it, and its note."""
+NAMED = "(each) => each.id || each.className || each.getAttribute('href') || each.tagName"
+CONTROLS = f"""() => [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea")]
+  .filter((each) => each.checkVisibility() && each.tabIndex >= 0 && !each.disabled && each.id && each.type !== "radio")
+  .map({NAMED})"""
+"""Names of what can be worked; of radio buttons the keyboard reaches the group."""
+FOCUS = f"""() => {{ const each = document.activeElement, style = getComputedStyle(each);
+  return [({NAMED})(each), style.outlineStyle !== "none" || style.boxShadow !== "none" ||
+    each.type === "radio" || style.borderColor !== ""]; }}"""
 
 
 @pytest.fixture(scope="module")
@@ -177,3 +185,31 @@ def test_nobody_sees_the_sign_in_alone(visit: Visit, url: str, path: str) -> Non
     page = visit.open(url + path)
     page.wait_for_selector("#password")
     assert ("/sign-in", []) == (page.evaluate("location.pathname"), visit.faults)
+
+
+def test_the_executive_page_prints_on_one_sheet(visit: Visit, url: str) -> None:
+    page = sign_in(visit, url, Role.EXECUTIVE)
+    page.wait_for_selector(".card >> nth=7")
+    printed = page.pdf(format="A4", prefer_css_page_size=True, print_background=True)
+    assert (1, []) == (page_count(printed), visit.faults)
+
+
+def test_the_keyboard_reaches_every_control(visit: Visit, url: str) -> None:
+    """The first stop leads past the navigation; each stop is seen to have the focus, and none is a trap."""
+    page = sign_in(visit, url, Role.OPERATOR)
+    go(page, "/scaling")
+    settle(page)
+    page.evaluate("document.activeElement.blur()")
+    wanted = page.evaluate(CONTROLS)
+    reached: list[str] = []
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        name, seen = page.evaluate(FOCUS)
+        if name in reached:
+            break
+        reached.append(name)
+        assert seen, f"focus on {name} is not seen"
+    assert ("skip-link", []) == (reached[0], sorted(set(wanted) - set(reached)))
+    page.focus(".skip-link")
+    page.keyboard.press("Enter")
+    assert "page" == page.evaluate("document.activeElement.id")
