@@ -4,6 +4,7 @@ Each opens every page of its menu and every address of the others', follows what
 break: no fault in the console, no failed request, nothing wider than the window, no panel without its state.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,12 +46,21 @@ PANELS = """() => [...document.querySelectorAll("[id$='-note']")]
 """Of every panel in view: its name, what covers it, and its note."""
 NAMED = "(each) => each.id || each.className || each.getAttribute('href') || each.tagName"
 CONTROLS = f"""() => [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea")]
-  .filter((each) => each.checkVisibility() && each.tabIndex >= 0 && !each.disabled && each.id && each.type !== "radio")
+  .filter((each) => each.checkVisibility() && each.tabIndex >= 0 && !each.disabled)
+  .filter((each) => each.id && each.type !== "radio")
   .map({NAMED})"""
 """Names of what can be worked; of radio buttons the keyboard reaches the group."""
-FOCUS = f"""() => {{ const each = document.activeElement, style = getComputedStyle(each);
-  return [({NAMED})(each), style.outlineStyle !== "none" || style.boxShadow !== "none" ||
-    each.type === "radio" || style.borderColor !== ""]; }}"""
+FOCUS = f"""() => {{
+  const each = document.activeElement, probe = document.createElement("i");
+  probe.style.color = "var(--accent)";
+  document.body.append(probe);
+  const accent = getComputedStyle(probe).color;
+  probe.remove();
+  const ring = (one) => one && getComputedStyle(one).outlineStyle !== "none";
+  return [({NAMED})(each),
+    ring(each) || ring(each.nextElementSibling) || getComputedStyle(each).borderColor === accent];
+}}"""
+"""The name of what has the focus, and whether that is seen: by a ring, or by a border of the accent's colour."""
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +86,9 @@ def browser(require_program: Callable[[str], str]) -> Iterator[Any]:
 
 @pytest.fixture
 def visit(browser: Any, request: pytest.FixtureRequest) -> Iterator[Visit]:
-    opened = Visit(
-        browser, scheme="light" if request.node.callspec.params.get("role") == Role.EXECUTIVE else "dark"
-    )
+    called = getattr(request.node, "callspec", None)
+    light = called is not None and called.params.get("role") in (Role.EXECUTIVE, Role.CLIENT_SUCCESS)
+    opened = Visit(browser, scheme="light" if light else "dark")
     yield opened
     opened.close()
 
@@ -109,14 +119,18 @@ def settle(page: Any) -> None:
     )
 
 
-def look(visit: Visit, folder: Path, name: str) -> list[str]:
-    """Return what is wrong with the page as it stands, at both widths, and keep pictures of it."""
+def look(visit: Visit, name: str) -> list[str]:
+    """Return what is wrong with the page as it stands, at both widths; pictures of it are kept where they are wanted.
+
+    They are wanted in the folder that SURGECAST_PICTURES names: for people to look at.
+    """
     page, wrong = visit.page, []
     for size in (chrome.DESKTOP, chrome.PHONE):
         page.set_viewport_size(size)
         if not visit.fits():
             wrong.append(f"{name}: {visit.sideways_px()} px too wide at {size['width']}")
-        page.screenshot(path=folder / f"{name}-{size['width']}.png", full_page=True)
+        if folder := os.environ.get("SURGECAST_PICTURES"):
+            page.screenshot(path=Path(folder) / f"{name}-{size['width']}.png", full_page=True)
     page.set_viewport_size(chrome.DESKTOP)
     for id_, covered, note in page.evaluate(PANELS):
         if covered and not re.fullmatch(r"(Nothing to show|Cannot read|Not allowed)\n+.{10,}", covered):
@@ -127,14 +141,14 @@ def look(visit: Visit, folder: Path, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_everybody_walks_through_all_of_it(visit: Visit, url: str, role: Role, tmp_path: Path) -> None:
+def test_everybody_walks_through_all_of_it(visit: Visit, url: str, role: Role) -> None:
     page, wrong = sign_in(visit, url, role), []
     for area, path in (*PAGES.items(), *DEEPER.items()):
         name = path.strip("/").split("/")[0] + ("-one" if path.count("/") > 1 else "")
         go(page, path)
         if role in area.value.roles:
             settle(page)
-            wrong += look(visit, tmp_path, f"{role.value}-{name}")
+            wrong += look(visit, f"{role.value}-{name}")
         else:
             page.wait_for_selector("#page h1:has-text('Not allowed')")
     menu = [link.get_attribute("href") for link in page.locator("#nav a").all()]
