@@ -29,6 +29,8 @@ _FIRST_LEVEL_VARIANCE = 0.06
 """Before a model has errors to learn from, z is taken as uncertain by a quarter."""
 _DENSITIES = np.array([NormalDist().pdf(score) for score in NORMAL_SCORES])
 _LEVELS = np.array(LEVELS)
+_SELDOM_NEEDED = 0.75
+"""Share of the errors, the smallest, that hardly ever hold a quantile above the median: they are not sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,72 +44,110 @@ class Outcomes:
     """Whether the actual lay at or under each quantile that was issued."""
 
 
+def half_life_days(lead_days: Floats) -> Floats:
+    """Return after how many days an error at a lead counts half."""
+    return _HALF_LIFE_DAYS + _HALF_LIFE_PER_DAY * lead_days
+
+
+class _Errors:
+    """What one bin forecast and missed by over the last days, the oldest first."""
+
+    def __init__(self) -> None:
+        self.square: Floats = np.empty(0)
+        """Of the forecast."""
+        self.error: Floats = np.empty(0)
+        self.sizes = deque[int](maxlen=WINDOW_DAYS)
+        """Rows of each day."""
+
+    def append(self, forecast: Floats, error: Floats) -> None:
+        """Take in a day and forget the one that falls out of the window."""
+        gone = self.sizes[0] if len(self.sizes) == WINDOW_DAYS else 0
+        self.sizes.append(error.size)
+        self.square = np.concatenate([self.square[gone:], forecast**2])
+        self.error = np.concatenate([self.error[gone:], error])
+
+
 class Bands:
     """The quantile offsets of every bin, learned day by day."""
 
     def __init__(self, lead_days: Floats) -> None:
         bins = lead_days.size
-        self._window: deque[Outcomes] = deque(maxlen=WINDOW_DAYS)
+        self._window = [_Errors() for _ in range(bins)]
         self._offset = np.tile(NORMAL_SCORES, (bins, 1))
         self._level_variance = np.full(bins, _FIRST_LEVEL_VARIANCE)
         # The further the lead, the later its outcome tells: a full step each night would overshoot.
-        self._half_life = _HALF_LIFE_DAYS + _HALF_LIFE_PER_DAY * lead_days
+        self._half_life = half_life_days(lead_days)
         self._step = STEP / (1 + lead_days)
         self._shift = np.zeros((bins, len(LEVELS)))
 
     def quantiles(self, bins: Ints, forecast: Floats) -> Floats:
         """Return [rows, levels] in z for forecasts [rows] in z of the given bins; rising along levels."""
-        scale = self._scale(bins, forecast)
+        scale = np.sqrt(POISSON_VARIANCE + self._level_variance[bins] * forecast**2)
         offsets = np.maximum.accumulate(self._offset + self._shift, axis=1)
         return np.asarray(forecast[:, None] + scale[:, None] * offsets[bins])
-
-    def _scale(self, bins: Ints, forecast: Floats) -> Floats:
-        return np.sqrt(POISSON_VARIANCE + self._level_variance[bins] * forecast**2)
 
     def settled(self) -> "Bands":
         """Return the same quantiles without the errors they were learned from: small, and learns no more."""
         kept = copy(self)
-        kept._window = deque(maxlen=WINDOW_DAYS)
+        kept._window = []
         return kept
 
     def learn(self, day: Outcomes) -> None:
         """Take in the outcomes of the day that ended; in the order of days."""
         if not day.bins.size:
             return
-        self._window.append(day)
-        count = np.bincount(day.bins, minlength=len(self._shift))
-        ready = (count > 0) & (len(self._window) > _FEW_DAYS)
+        count = np.bincount(day.bins, minlength=len(self._window))
+        order = np.argsort(day.bins, kind="stable")
+        edges = np.r_[0, np.cumsum(count)]
+        for number, window in enumerate(self._window):
+            rows = order[edges[number] : edges[number + 1]]
+            window.append(day.forecast[rows], day.error[rows])
+        days = len(self._window[0].sizes)
+        ready = (count > 0) & (days > _FEW_DAYS)
         for level in range(1, len(LEVELS)):
             under = np.bincount(day.bins, weights=day.under[:, level], minlength=len(self._shift))
             missed = LEVELS[level] - under / np.maximum(count, 1)
             self._shift[ready, level] += self._step[ready] * missed[ready] / _DENSITIES[level]
-        if len(self._window) >= _FEW_DAYS:
-            self._relearn()
+        if days >= _FEW_DAYS:
+            for number in range(len(self._window)):
+                self._relearn(number)
 
-    def _relearn(self) -> None:
-        bins = np.concatenate([day.bins for day in self._window])
-        forecast = np.concatenate([day.forecast for day in self._window])
-        error = np.concatenate([day.error for day in self._window])
-        age = np.repeat(np.arange(len(self._window))[::-1], [day.bins.size for day in self._window])
-        order = np.argsort(bins, kind="stable")
-        edges = np.searchsorted(bins[order], np.arange(len(self._shift) + 1))
-        for number in range(len(self._shift)):
-            rows = order[edges[number] : edges[number + 1]]
-            if rows.size < 1 / (1 - LEVELS[-2]):
-                continue
-            middle, spread = forecast[rows], error[rows]
-            excess = float(np.mean(spread**2)) - POISSON_VARIANCE
-            self._level_variance[number] = max(excess, 0.0) / max(float(np.mean(middle**2)), 1e-9)
-            scaled = spread / self._scale(np.full(rows.size, number), middle)
-            # One more observation than there is, as in split conformal: few errors make wide quantiles.
-            levels = np.minimum(_LEVELS * (1 + 1 / rows.size), 1.0)
-            weight = 0.5 ** (age[rows] / self._half_life[number])
-            self._offset[number] = _weighted_quantiles(scaled, weight, levels)
-            # The middle of far leads drifts with the season; its short memory would follow what is over.
-            self._offset[number, 0] = min(float(np.median(scaled)), self._offset[number, 1])
+    def _relearn(self, number: int) -> None:
+        window = self._window[number]
+        count = window.error.size
+        if count < 1 / (1 - LEVELS[-2]):
+            return
+        excess = float(window.error @ window.error) / count - POISSON_VARIANCE
+        variance = max(excess, 0.0) / max(float(window.square.mean()), 1e-9)
+        self._level_variance[number] = variance
+        scaled = window.error / np.sqrt(POISSON_VARIANCE + variance * window.square)
+        middle, usual = _median_and_more(scaled)
+        # One more observation than there is, as in split conformal: few errors make wide quantiles.
+        levels = np.minimum(_LEVELS[1:] * (1 + 1 / count), 1.0)
+        weight = 0.5 ** (np.arange(len(window.sizes))[::-1] / self._half_life[number])
+        weights = np.repeat(weight, window.sizes)
+        self._offset[number, 1:] = _weighted_quantiles(scaled, weights, levels, usual)
+        # The middle of far leads drifts with the season; its short memory would follow what is over.
+        self._offset[number, 0] = min(middle, self._offset[number, 1])
 
 
-def _weighted_quantiles(values: Floats, weights: Floats, levels: Floats) -> Floats:
-    order = np.argsort(values)
-    upto = np.cumsum(weights[order])
-    return np.interp(levels, (upto - weights[order] / 2) / upto[-1], values[order])
+def _median_and_more(values: Floats) -> tuple[float, float]:
+    """Return the median, and the value that all but the largest do not exceed, in one pass."""
+    ranks = (values.size - 1) // 2, values.size // 2, int(_SELDOM_NEEDED * values.size)
+    part = np.partition(values, ranks)
+    low, high, usual = part[list(ranks)].tolist()
+    return (low + high) / 2, usual
+
+
+def _weighted_quantiles(values: Floats, weights: Floats, levels: Floats, usual: float) -> Floats:
+    """Return the quantiles at high levels, rising; of values up to `usual` as a rule only the weight is needed."""
+    total = float(weights.sum())
+    upper = np.flatnonzero(values > usual)
+    for rows in (upper, np.arange(values.size)):
+        order = rows[np.argsort(values[rows])]
+        held = weights[order]
+        upto = np.cumsum(held) + (total - float(held.sum()))
+        places = (upto - held / 2) / total
+        if places.size and places[0] <= levels[0]:
+            break
+    return np.interp(levels, places, values[order])

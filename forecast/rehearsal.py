@@ -67,7 +67,8 @@ class Rehearsal:
         if day < self._from:
             return
         leads_s = leads * self._series.slot_s
-        classes = np.array([lead_class(int(lead)) for lead in leads_s])
+        distinct, where = np.unique(leads_s, return_inverse=True)
+        classes = np.array([lead_class(lead) for lead in distinct.tolist()])[where]
         scores = self._scores.setdefault(day, {})
         # The profile has no quantiles of its own: its median stands for all, and its coverage says nothing.
         flat = np.repeat(profile[:, None], len(LEVELS), axis=1)

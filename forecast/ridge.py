@@ -30,13 +30,11 @@ class DaySums:
 
 
 def day_sums(day: Ints, features: Floats, target: Floats, days: int) -> DaySums:
-    """Return the sums of rows whose `day` (0 to `days` - 1) they belong to; features [rows, features]."""
+    """Return the sums of rows by the `day` (0 to `days` - 1, rising) they belong to; features [rows, features]."""
     width = features.shape[1]
     gram, cross = np.zeros((days, width, width)), np.zeros((days, width))
     square, count = np.zeros(days), np.zeros(days)
-    order = np.argsort(day, kind="stable")
-    edges = np.searchsorted(day[order], np.arange(days + 1))
-    features, target = features[order], target[order]
+    edges = np.searchsorted(day, np.arange(days + 1))
     for d in np.flatnonzero(np.diff(edges)):
         x, y = features[edges[d] : edges[d + 1]], target[edges[d] : edges[d + 1]]
         gram[d], cross[d], square[d], count[d] = x.T @ x, x.T @ y, y @ y, y.size

@@ -6,6 +6,7 @@ The same object serves a backtest, which walks through the past, and the service
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from time import process_time
 from typing import Protocol
 
@@ -14,7 +15,7 @@ import numpy as np
 from forecast.intervals import Bands, Outcomes
 from forecast.ladder import Chosen, Ladder
 from forecast.leads import LeadBins
-from forecast.localtime import Bools, Floats, Ints
+from forecast.localtime import Floats, Ints
 from forecast.panel import Panel, from_root, to_root
 
 _ORIGINS_PER_DAY = 288
@@ -29,7 +30,7 @@ class _Issued:
     targets: Ints
     bins: Ints
     own: Floats
-    profile: Floats
+    simple: Floats
     rivals: Floats
     forecast: Floats
     quantiles: Floats
@@ -116,29 +117,32 @@ class Rolling:
         of_day = np.flatnonzero(panel.day[: panel.known] == self._day)
         step = max(1, panel.slots_per_day // _ORIGINS_PER_DAY)
         of_day = of_day[self._day % step :: step]
-        for number in range(len(self.bins)):
-            first, last = int(self.bins.edges[number]), int(self.bins.edges[number + 1])
-            origins = np.repeat(of_day, min(last - first, _SAMPLES))
-            targets = origins + first + 1 + (np.arange(origins.size) * 7919 + self._day) % (last - first)
-            held = targets < panel.known
-            origins, targets = origins[held], targets[held]
-            held = np.isfinite(panel.usual[targets])
-            origins, targets = origins[held], targets[held]
-            if not origins.size:
-                continue
-            bins = np.full(origins.size, number)
-            own = chosen.own.predict(origins, targets)
-            profile = chosen.profile.predict(origins, targets)
-            rivals = np.full((origins.size, self._challengers), np.nan)
-            forecast = own
-            for rival in chosen.rivals:
-                rivals[:, rival.place] = rival.fitted.predict(origins, targets)
-                forecast = rivals[:, rival.place] if rival.won[number] else forecast
-            forecast = profile if chosen.benched[number] else forecast
-            quantiles = self.bands.quantiles(bins, forecast)
-            issued = _Issued(origins, targets, bins, own, profile, rivals, forecast, quantiles)
-            for day in np.unique(panel.day[targets]):
-                self._pending[int(day)].append(_of(issued, panel.day[targets] == day))
+        each = [_leads_of_bin(of_day.size, *edges, self._day) for edges in pairwise(self.bins.edges.tolist())]
+        bins = np.repeat(np.arange(len(each)), [leads.size for leads in each])
+        origins = np.concatenate([np.repeat(of_day, leads.size // max(of_day.size, 1)) for leads in each])
+        targets = origins + np.concatenate(each)
+        held = targets < panel.known
+        held[held] = np.isfinite(panel.usual[targets[held]])
+        origins, targets, bins = origins[held], targets[held], bins[held]
+        if not origins.size:
+            return
+        own = chosen.own.predict(origins, targets)
+        simple = chosen.simple.predict(origins, targets)
+        rivals = np.full((origins.size, self._challengers), np.nan)
+        model = own
+        for rival in chosen.rivals:
+            rivals[:, rival.place] = rival.fitted.predict(origins, targets)
+            model = np.where(rival.won[bins], rivals[:, rival.place], model)
+        forecast = chosen.mixed(bins, model, simple)
+        quantiles = self.bands.quantiles(bins, forecast)
+        # By the day on which each will have come.
+        days = panel.day[targets]
+        order = np.argsort(days, kind="stable")
+        issued = _Issued(origins, targets, bins, own, simple.T, rivals, forecast, quantiles)
+        sorted_by_day = _Issued(*(getattr(issued, name)[order] for name in _Issued.__slots__))
+        found, starts = np.unique(days[order], return_index=True)
+        for day, first, last in zip(found.tolist(), starts, [*starts[1:], order.size], strict=True):
+            self._pending[day].append(_of(sorted_by_day, slice(first, last)))
 
     def _learn(self, day: int) -> None:
         issued = self._pending.pop(day, [])
@@ -151,13 +155,19 @@ class Rolling:
         quantiles = np.concatenate([part.quantiles for part in issued])
         self.bands.learn(Outcomes(bins, forecast, came - forecast, came[:, None] <= quantiles))
         own = np.abs(came - np.concatenate([part.own for part in issued]))
-        usual = np.concatenate([part.profile for part in issued])
+        simple = np.concatenate([part.simple for part in issued]).T
         rivals = np.concatenate([part.rivals for part in issued])
-        self.ladder.learn(bins, own, np.abs(came - usual), np.abs(came[:, None] - rivals))
+        self.ladder.learn(bins, own, np.abs(came - simple), np.abs(came[:, None] - rivals))
         if self._told is not None:
             leads = targets - np.concatenate([part.origins for part in issued])
-            self._told(targets, leads, self.model, from_root(quantiles), from_root(usual))
+            self._told(targets, leads, self.model, from_root(quantiles), from_root(simple[0]))
 
 
-def _of(issued: _Issued, rows: Bools) -> _Issued:
+def _leads_of_bin(origins: int, first: int, last: int, day: int) -> Ints:
+    """Return leads of a bin for each of a day's origins in turn: spread over the bin, others on other days."""
+    count = origins * min(last - first, _SAMPLES)
+    return first + 1 + (np.arange(count) * 7919 + day) % (last - first)
+
+
+def _of(issued: _Issued, rows: slice) -> _Issued:
     return _Issued(*(getattr(issued, name)[rows] for name in _Issued.__slots__))

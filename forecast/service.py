@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 
 from forecast.accuracy import LEVELS
@@ -17,7 +18,7 @@ from forecast.carried import CarriedForecasts
 from forecast.coherent import ADDITIVE, coherent
 from forecast.followed import REREAD, Followed
 from forecast.horizons import Horizon, due_s, local_midnight_s
-from forecast.issue import Known, Outcome, Task, prepared
+from forecast.issue import Known, Outcome, Task, masked_slots, prepared
 from forecast.knowledge import Knowledge, Shares, capture_loss, gather, tenant_shares
 from forecast.localtime import DAY_S, utc_offset_s
 from forecast.masks import LOSS_LIMIT, MaskReason
@@ -27,11 +28,12 @@ from forecast.service_settings import ForecastServiceSettings
 from forecast.signals import SECOND_NS, Book, read_into
 from forecast.stored import (
     EVERYONE,
+    SERVICE,
     Announced,
     LastIssue,
-    announced_batch,
     forecast_batch,
     last_issues,
+    record_announced,
     tenant_of,
 )
 from forecast.targets import Kind, SeriesId, Signal
@@ -46,7 +48,6 @@ _REREAD_SLOTS = 2
 """Slots read again each time: late rows of a minute come within ten minutes."""
 _FLUSH_ROWS = 2_000
 """A long horizon is shown as soon as it is made; short ones come together."""
-_AUTHOR = "surgecast"
 _MOST_TOGETHER = 1_000
 """Series whose forecasts are held back to be made to add up: some hundred kilobytes each."""
 REHEARSAL_DAYS = 28
@@ -105,6 +106,8 @@ class Service:
         self._shares: Shares = {}
         self._shares_day = -1
         self._looked_for_loss_s = 0
+        self._loss: Announced | None = None
+        """The stretch of capture loss that goes on."""
         self._unflushed = 0
         self._carried = CarriedForecasts(reader, settings)
         self.stats.carried = self._carried.counts
@@ -127,7 +130,8 @@ class Service:
     def step(self, now_s: int, stopped: Callable[[], bool] = lambda: False) -> int:
         """Do what is due at `now_s`; return how many series were issued. Raises StoreError.
 
-        `stopped` is asked before each series; what is left is due at the next step.
+        What needs no fit comes first, so that near forecasts do not wait for the nightly fits of thousands of
+        series. `stopped` is asked before each series; what is left is due at the next step.
         """
         known_s = now_s - round(self._settings.delay)
         self._read(known_s)
@@ -137,15 +141,15 @@ class Service:
             self._scored = last_scored(self._reader, now_s, MOST_DAYS_SCORED)
         knowledge = self._knowledge(now_s)
         self._carried.begin(known_s)
+        series_of = partial(self._series_of, knowledge)
         issued = set()
-        outcomes = self._carried.carried(
-            self._run(self._tasks(knowledge, now_s, known_s, stopped)), partial(self._series_of, knowledge)
-        )
-        for outcome in self._together(outcomes):
-            self._took(outcome, knowledge, now_s)
-            if outcome.issues:
-                self._write(forecast_batch(outcome, self._settings.slot_of(outcome.key.kind), now_s))
-                issued.add(outcome.key)
+        for tasks in (self._followed_on, self._fitted_anew):
+            outcomes = self._run(tasks(knowledge, now_s, known_s, stopped))
+            for outcome in self._together(self._carried.carried(outcomes, series_of, stopped)):
+                self._took(outcome, knowledge, now_s)
+                if outcome.issues:
+                    self._write(forecast_batch(outcome, self._settings.slot_of(outcome.key.kind), now_s))
+                    issued.add(outcome.key)
         self._score(known_s, stopped)
         self._look_for_drift(now_s)
         self._writer.flush()
@@ -225,14 +229,19 @@ class Service:
         self._looked_for_loss_s = until_s
         lost = capture_loss(self._reader, until_s - slot_s, until_s, LOSS_LIMIT)
         if lost is None:
+            self._loss = None
             return
         self.stats.masked_slots += 1
+        since_s = until_s - slot_s
+        if self._loss is not None and self._loss.end_s == since_s:
+            since_s = self._loss.start_s
         name = f"{MaskReason.CAPTURE_LOSS.value} {100 * lost:.1f} %"
-        mask = Announced(
-            f"loss-{until_s}", ActionKind.MASK, name, EVERYONE, until_s - slot_s, until_s, author=_AUTHOR,
-            recorded_ns=now_s * SECOND_NS,
-        )  # fmt: skip
-        self._writer.write("operator_action", announced_batch([mask]))
+        self._loss = Announced(
+            f"loss-{since_s}", ActionKind.MASK, name, EVERYONE, since_s, until_s, author=SERVICE
+        )
+        record_announced(self._writer, [self._loss], now_s * SECOND_NS)
+        # It is read back at once: the slot that ended now must not be learned from.
+        self._writer.flush()
 
     # --- what is due ---------------------------------------------------------------------------------
 
@@ -245,29 +254,62 @@ class Service:
 
         return sorted((key for book in self.books for key in book.values), key=order)
 
-    def _tasks(
+    def _followed_on(
         self, knowledge: Knowledge, now_s: int, known_s: int, stopped: Callable[[], bool]
     ) -> Iterator[Task]:
+        """Yield what is due and needs no fit."""
         for key in self.keys():
+            due = self._due(key, knowledge.of(key).digest, known_s)
+            horizons, night = self._without_fit(key, knowledge, due, known_s)
+            if not horizons:
+                continue
             if stopped():
                 return
-            task = self._task(key, knowledge, now_s, known_s)
+            task = self._task(key, knowledge, horizons, night, now_s)
             if task is not None:
                 yield task
 
-    def _task(self, key: SeriesId, knowledge: Knowledge, now_s: int, known_s: int) -> Task | None:
+    def _fitted_anew(
+        self, knowledge: Knowledge, now_s: int, known_s: int, stopped: Callable[[], bool]
+    ) -> Iterator[Task]:
+        """Yield what is due still: new series, and nightly fits."""
+        for key in self.keys():
+            horizons = self._due(key, knowledge.of(key).digest, known_s)
+            if not horizons:
+                continue
+            if stopped():
+                return
+            task = self._task(key, knowledge, horizons, None, now_s)
+            if task is not None:
+                yield task
+
+    def _without_fit(
+        self, key: SeriesId, knowledge: Knowledge, due: tuple[Horizon, ...], known_s: int
+    ) -> tuple[tuple[Horizon, ...], Night | None]:
+        """Return the horizons that the fit at hand serves: today's fit all, yesterday's those up to some hours."""
+        night, digest = self._nights.get(key, (None, ""))
+        if not due or night is None or digest != knowledge.of(key).digest:
+            return (), None
+        today = (known_s + utc_offset_s(known_s, self._settings.zone_of(key))) // DAY_S
+        if night.day == today:
+            return due, night
+        near = tuple(horizon for horizon in due if horizon is not Horizon.LONG) if night.day == today - 1 else ()
+        return near, night
+
+    def _task(
+        self, key: SeriesId, knowledge: Knowledge, horizons: tuple[Horizon, ...], night: Night | None, now_s: int
+    ) -> Task | None:
+        """Return what to do for a series at the horizons that are due, fitting it where no night is given."""
         zone, slot_s = self._settings.zone_of(key), self._settings.slot_of(key.kind)
         known = knowledge.of(key)
-        horizons = self._due(key, known.digest, known_s)
-        if not horizons:
-            return None
-        today = (known_s + utc_offset_s(known_s, zone)) // DAY_S
-        night, digest = self._nights.get(key, (None, ""))
-        in_force = night is not None and night.day == today and digest == known.digest
         # Taken away until its outcome is there: a task that fails must not be gone on from.
         followed = self._followed.pop(key, None)
-        if in_force and followed is not None and Horizon.LONG not in horizons:
-            slots = followed.next(self._books[slot_s].newest(key, followed.end_s - REREAD * slot_s))
+        if night is not None and followed is not None and Horizon.LONG not in horizons:
+            today = followed.today
+            masked = masked_slots(key, known, today.series.start_s, slot_s, today.known)
+            slots = None
+            if np.array_equal(masked, followed.masked):
+                slots = followed.next(self._books[slot_s].newest(key, followed.end_s - REREAD * slot_s))
             if slots is not None:
                 self._carried.came(key, slots, known)
                 return Task(key, slots, known, horizons, night, followed=followed)
@@ -282,7 +324,7 @@ class Service:
         self._quiet.discard(key)
         self._carried.came(key, series, known)
         rehearsal_days = 0 if key in (self._scored or {}) else REHEARSAL_DAYS
-        return Task(key, series, known, horizons, night if in_force else None, rehearsal_days)
+        return Task(key, series, known, horizons, night, rehearsal_days)
 
     def _due(self, key: SeriesId, digest: str, known_s: int) -> tuple[Horizon, ...]:
         zone, slot_s = self._settings.zone_of(key), self._settings.slot_of(key.kind)
@@ -388,7 +430,7 @@ class Service:
 
     def _find(self, key: SeriesId, kind: str, text: str, now_s: int) -> None:
         row = {
-            "time": now_s * SECOND_NS, "tenant": tenant_of(key), "node": _AUTHOR, "kind": kind,
+            "time": now_s * SECOND_NS, "tenant": tenant_of(key), "node": SERVICE, "kind": kind,
             "shard": shard_of(str(key)), "subject": str(key), "text": text, "count": 1, "call_id": "",
         }  # fmt: skip
         self._writer.write("finding", batch("finding", [row]))
@@ -396,25 +438,3 @@ class Service:
     def _remember(self, key: SeriesId, horizon: Horizon, now_s: int, digest: str) -> None:
         if self._last is not None:
             self._last[key, horizon] = LastIssue(now_s, digest)
-
-
-def one_shot(
-    reader: Reader,
-    settings: ForecastServiceSettings,
-    keys: Iterable[SeriesId],
-    now_s: int,
-    horizons: tuple[Horizon, ...],
-) -> Iterator[Task]:
-    """Yield the tasks of a forecast of some series as of now, fitted anew. Raises StoreError, BadSeries."""
-    knowledge = gather(reader, settings, now_s * SECOND_NS, tenant_shares(reader, now_s * SECOND_NS))
-    books: dict[tuple[Kind, Signal], Book] = {}
-    for key in keys:
-        slot_s = settings.slot_of(key.kind)
-        until_s = now_s // slot_s * slot_s
-        book = books.get((key.kind, key.signal))
-        if book is None:
-            book = Book.of(until_s - round(settings.history), slot_s, until_s, settings.max_series)
-            window = Window(book.start_s * SECOND_NS, until_s * SECOND_NS)
-            read_into(book, reader, window, {key.kind: (key.signal,)})
-            books[key.kind, key.signal] = book
-        yield Task(key, book.series(key, settings.zone_of(key)), knowledge.of(key), horizons, None)

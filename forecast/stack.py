@@ -28,20 +28,21 @@ def features(panel: Panel, origins: Ints, targets: Ints) -> tuple[Floats, Floats
     levels = panel.levels[:, origins]
     today = np.where(panel.day[targets] == made, base, 0.0)
     due = np.where(panel.day[targets] - made <= MONTH_AHEAD_DAYS, panel.month_level[panel.day[targets]], 0.0)
-    columns = [
+    # One feature after the other in memory: sums of products run along the rows.
+    columns = np.vstack([
         np.ones_like(base),
         base,
-        *panel.spread[:, row, slot],
-        *(base * levels),
+        panel.spread[:, row, slot],
+        base * levels,
         base * panel.today[origins],
         base * due,
         base * panel.month_level[made],
         today * panel.today[origins],
         today * levels[_MEDIUM],
         today * levels[_HALF_DAY],
-        *panel.shapes[:, made, slot],
-    ]
-    return base, np.stack(columns, axis=-1)
+        panel.shapes[:, made, slot],
+    ])  # fmt: skip
+    return base, columns.T
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ class Stack:
         origins, targets = origins[held], targets[held]
         held = np.isfinite(panel.z[targets])
         origins, targets = origins[held], targets[held]
+        order = np.argsort(panel.day[targets], kind="stable")
+        origins, targets = origins[order], targets[order]
         base, columns = features(panel, origins, targets)
         aim = np.clip(panel.z[targets] - base, -base, base)
         return day_sums(panel.day[targets], columns, aim, panel.days)
@@ -94,4 +97,4 @@ class Stack:
         return FittedStack(self.panel, self.bins, np.stack([fit_ridge(sums, day) for sums in self.sums]))
 
 
-register("stack", Stack, needs_days=56, rung=4)
+register("stack", Stack, needs_days=42, rung=4)

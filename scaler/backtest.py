@@ -37,6 +37,7 @@ class Run:
     times_s: Ints
     load: Floats
     needed: Ints
+    judged: Bools
     supplies: dict[str, Supply]
     """By policy."""
 
@@ -80,7 +81,7 @@ def backtest(series: Series, setup: Setup, policies: Collection[str] = POLICIES)
         if name in supplies and name in policies
     }
     times_s = series.start_s + np.arange(before, len(series)) * series.slot_s
-    run = Run(times_s, load[before:], needed, supplies)
+    run = Run(times_s, load[before:], needed, judged, supplies)
     return Report(figures, run, series.slot_s, days - history, float(needed[judged].mean()))
 
 

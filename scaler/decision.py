@@ -36,12 +36,33 @@ class Hold(StrEnum):
     FORECAST_STALE = "forecast_stale"
     FORECAST_INVALID = "forecast_invalid"
     FEW_READY = "few_ready"
+    GRACE_SHORT = "grace_short"
     STABILISING = "stabilising"
+
+    @property
+    def words(self) -> str:
+        """The reason, as a person reads it."""
+        return _HOLD_WORDS[self]
+
+
+_HOLD_WORDS = {
+    Hold.LOAD_MISSING: "no load of this pool was ever seen",
+    Hold.LOAD_STALE: "the newest load is too old",
+    Hold.LOAD_INVALID: "the load is not a number, or negative",
+    Hold.LOAD_ZERO: "the load fell to nothing at once",
+    Hold.LOAD_JUMPED: "the load leapt and was not yet seen again",
+    Hold.FORECAST_STALE: "the forecast is too old",
+    Hold.FORECAST_INVALID: "the forecast is not a number, or absurd",
+    Hold.FEW_READY: "too few of the pods are ready",
+    Hold.GRACE_SHORT: "nothing empties pods, and their termination grace period is shorter than drain.deadline",
+    Hold.STABILISING: "more was wanted within the stabilisation time",
+}
 
 
 class Limit(StrEnum):
     """What changed the number that was wanted."""
 
+    OWNER = "owner"
     KILL_SWITCH = "kill_switch"
     FREEZE = "freeze"
     OVERRIDE = "override"
@@ -109,6 +130,10 @@ class PoolInputs:
     lead_time_s: float = 180.0
     draining: int = 0
     """Pods that are being emptied."""
+    grace_s: float | None = None
+    """What a pod gets to end before it is killed; None where that is not known."""
+    owner: str = ""
+    """Another autoscaler that writes the replicas; empty where there is none."""
     controls: Controls = field(default_factory=Controls)
 
 

@@ -21,7 +21,7 @@ from typing import Protocol
 import structlog
 
 from scaler.relay import RelayControl, RelayError
-from scaler.target import DrainMark, Pod, PodMarks, TargetConflict, TargetState
+from scaler.target import DrainMark, Pod, PodMarks, TargetFenced, TargetState
 
 log = structlog.get_logger()
 
@@ -238,7 +238,7 @@ class Drainer:
 
     def _set_limit(self, pod: Pod, limit: int) -> None:
         if not self._may_write():
-            raise TargetConflict(f"relay of {pod.name}: another instance leads")
+            raise TargetFenced(f"relay of {pod.name}: another instance leads")
         self._relays.set_limit(pod.address, limit)
 
     def _note(self, pod: Pod, mark: DrainMark) -> None:

@@ -35,6 +35,8 @@ class Elasticity:
     """Share of time over-provisioned."""
     scalings: int
     """Times that the number of pods asked for changed."""
+    instability: float
+    """SPEC's upsilon: share of steps in which pods ready and pods needed changed in different directions."""
 
 
 def elasticity(
@@ -56,4 +58,7 @@ def elasticity(
         tau_u=float(under.mean()),
         tau_o=float((spare > 0).mean()),
         scalings=int((np.diff(asked) != 0).sum()),
+        instability=float((np.sign(np.diff(ready)) != np.sign(np.diff(demand))).mean())
+        if demand.size > 1
+        else 0.0,
     )

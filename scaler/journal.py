@@ -16,7 +16,7 @@ from storage.rows import batch
 from storage.seam import Reader, Window
 from telephony.model import UNASSIGNED
 
-_COLUMNS = {
+NEED_COLUMNS = {
     "need_forecast": (Source.FORECAST, Source.BLOCKING),
     "need_reactive": (Source.REACTIVE,),
     "need_calendar": (Source.CAMPAIGN,),
@@ -44,7 +44,7 @@ def decision_row(
     changed = decision.limits[-1] if decision.limits else None
     needs = {
         column: max((need.pods for need in decision.needs if need.source in sources), default=None)
-        for column, sources in _COLUMNS.items()
+        for column, sources in NEED_COLUMNS.items()
     }
     forecast = inputs.forecast
     return {

@@ -2,7 +2,7 @@
 
     need  = max(forecast over the lead time, load now, blocking, reservations, campaigns, minimum)
     down  only when the load is believed and less was wanted for the whole stabilisation
-    final = need within an override, a freeze, steps, the budget and the maximum, in this order
+    final = need, unless another autoscaler owns the pool, within a freeze, an override, steps, budget and maximum
 
 Pure: inputs, settings, memory and the time in; a decision and the next memory out. It reads no clock and calls no
 cluster, so the record of a decision is enough to make it again.
@@ -37,7 +37,7 @@ def decide(
     limits = tuple(_limits(inputs, pool, target, now_s, needs))
     final = limits[-1].after if limits else target
     drain = max(inputs.replicas - final, 0)
-    if final == inputs.replicas and holds and not _stopped(inputs.controls, now_s):
+    if final == inputs.replicas and holds and not (inputs.owner or _stopped(inputs.controls, now_s)):
         # In doubt no pod goes, but what is already half empty is not filled again unless it is needed.
         drain = min(inputs.draining, max(inputs.replicas - wanted, 0))
     decision = ReplicaDecision(
@@ -116,6 +116,8 @@ def _down(
     inputs: PoolInputs, pool: PoolSettings, memory: Memory, holds: list[Hold], now_s: float
 ) -> tuple[int, list[Hold]]:
     """Return how far down the pool may go now, and why not further."""
+    if pool.drain.method == "none" and inputs.grace_s is not None and inputs.grace_s < pool.drain.grace_s:
+        holds = [*holds, Hold.GRACE_SHORT]
     if holds:
         return inputs.replicas, holds
     since = memory.watching_since_s
@@ -134,6 +136,10 @@ def _limits(
 ) -> Iterator[Applied]:
     """Yield each limit that changes the number, in the order in which they bind."""
     controls, current = inputs.controls, inputs.replicas
+    if inputs.owner:
+        if target != current:
+            yield Applied(Limit.OWNER, target, current, f"scaled by {inputs.owner}; remove that, or this pool")
+        return
     if controls.kill_switch:
         if target != current:
             yield Applied(
@@ -177,6 +183,6 @@ def _reason(decision: ReplicaDecision) -> str:
     if binding is not None:
         parts.append(f"{binding.source} asks for {binding.pods} ({binding.why})")
     if decision.holds:
-        parts.append("no pod goes: " + ", ".join(decision.holds))
+        parts.append("no pod goes: " + ", ".join(hold.words for hold in decision.holds))
     parts += [f"{applied.limit}: {applied.why}" for applied in decision.limits]
     return "; ".join(parts)

@@ -1,15 +1,12 @@
 """What an operator can set about scaling: the pools, what a pod can carry, and how far the scaler may go."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from forecast.accuracy import LEVELS
-from telephony.durations import parse_duration
-
-Duration = Annotated[float, BeforeValidator(parse_duration)]
-"""Seconds, written as `10s`, `15m`, `4h` or `7d`."""
+from storage.setting_types import Duration
 
 _POD = {"packets_per_second": 200_000, "sessions": 1000}
 _FLOOR = {
@@ -18,6 +15,8 @@ _FLOOR = {
     "end": "2026-12-05T23:00:00+01:00",
     "load": {"sessions": 3000},
 }
+_GRACE_MARGIN_S = 10.0
+"""Between the end of the last call and the kill: containers need some to end."""
 _NAME = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"
 
 
@@ -84,8 +83,17 @@ class DrainSettings(_Section):
         examples=[2223],
     )
     deadline: Duration = Field(
-        default=1800.0, gt=0, description="Calls that last longer than this are given up.", examples=["30m"]
+        default=1800.0,
+        gt=0,
+        description="Calls that last longer than this are given up. Without a method it is compared with the "
+        "pods' terminationGracePeriodSeconds: where that is shorter, no pod is taken away.",
+        examples=["30m"],
     )
+
+    @property
+    def grace_s(self) -> float:
+        """The terminationGracePeriodSeconds that lets a call of the deadline's length end."""
+        return self.deadline + _GRACE_MARGIN_S
 
 
 class FloorSettings(_Section):

@@ -5,7 +5,7 @@ Errors:
     TargetError
     ├── TargetGone         there is no such object: the pool has nothing to scale
     ├── TargetForbidden    we lack the right; asking again does not help
-    ├── TargetOwned        another autoscaler owns its replicas
+    ├── TargetFenced       another instance leads now: it decides
     ├── TargetConflict     it changed since it was read: decide again from what it is now
     └── TargetUnavailable  the cluster does not answer, or asks to wait
 """
@@ -28,8 +28,8 @@ class TargetForbidden(TargetError):
     """We may not do this; the message names the missing right."""
 
 
-class TargetOwned(TargetError):
-    """Somebody else owns the replicas; the message names who."""
+class TargetFenced(TargetError):
+    """Another instance leads now, and nothing was written."""
 
 
 class TargetConflict(TargetError):
@@ -68,8 +68,10 @@ class Pod:
     """That it is being emptied; None where it is not."""
     preferred: bool = False
     """It is marked as the first to go."""
-    started_cold: bool = False
-    """It waited for a node or an image."""
+    grace_s: float | None = None
+    """How long it may take to end, preStop hooks included (terminationGracePeriodSeconds); None: not known."""
+    pre_stop: bool = False
+    """One of its containers has a preStop hook, which may wait for calls."""
 
     @property
     def draining(self) -> bool:
@@ -86,6 +88,13 @@ class TargetState:
     version: str
     """What `scale` must hand back: a write to anything newer is refused."""
     pods: tuple[Pod, ...]
+    owner: str = ""
+    """Another autoscaler that writes the replicas; empty where there is none."""
+
+    @property
+    def grace_s(self) -> float | None:
+        """The shortest time that a pod gets to end; None where that is not known."""
+        return min((pod.grace_s for pod in self.pods if pod.grace_s is not None), default=None)
 
     @property
     def ready(self) -> int:

@@ -44,6 +44,8 @@ def pool_inputs(
         floors=tuple(_floors(pool)),
         lead_time_s=lead_time_s,
         draining=sum(pod.draining for pod in state.pods),
+        grace_s=state.grace_s,
+        owner=state.owner,
         controls=controls_of(pool.name, told, now_ns),
     )
 

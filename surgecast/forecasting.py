@@ -34,8 +34,10 @@ class Loop:
     def turn(self, stop: threading.Event) -> float:
         """Do what is due now; return the seconds until the next turn."""
         began_s = self._clock_s()
+        next_s = self._service.next_s(int(began_s))
         try:
-            issued = self._service.step(int(began_s), stop.is_set)
+            # Fits that are not done when the next slot has ended wait until its forecasts are out.
+            issued = self._service.step(int(began_s), lambda: stop.is_set() or self._clock_s() >= next_s)
         except StoreError as error:
             self.failures += 1
             self.why = str(error)
@@ -45,7 +47,7 @@ class Loop:
         self._turned_s = self._clock_s()
         if issued:
             log.info("forecast", series=issued, seconds=round(self._turned_s - began_s, 1))
-        return max(self._service.next_s(int(began_s)) - self._clock_s(), 0.0)
+        return max(next_s - self._clock_s(), 0.0)
 
     def trouble(self) -> str:
         """Return what is wrong, empty where nothing is: the answer of the health probe."""

@@ -30,9 +30,10 @@ HOLD_WORDS = {
     "forecast_invalid": "the forecast is not a number, or absurd",
     "few_ready": "too few of the pods are ready",
     "stabilising": "more was wanted within the stabilisation time",
-    "draining": "a pod is being emptied",
+    "grace_short": "nothing empties pods, and their termination grace period is shorter than drain.deadline",
 }
 LIMIT_WORDS = {
+    "owner": "Another autoscaler",
     "kill_switch": "Scaling is switched off",
     "freeze": "Frozen",
     "override": "Set by hand",
@@ -40,6 +41,7 @@ LIMIT_WORDS = {
     "step_down": "Most pods removed at once",
     "budget": "Budget",
     "maximum": "Maximum",
+    "drain": "Pods not empty yet",
 }
 _VERDICT_WORDS = {
     "scale_up": "up",
@@ -138,7 +140,7 @@ def _log_row(row: Decision, log: Log, subject: ScalingSubject, shown: str, zone:
     change = f"{row.current} → {row.final}" if row.final != row.current else str(row.final)
     verdict = html.Span(_VERDICT_WORDS.get(row.verdict, row.verdict), className=f"tag verdict-{row.verdict}")
     why = [LIMIT_WORDS.get(row.limit, row.limit).lower()] if row.limit else []
-    why += [hold.replace("_", " ") for hold in row.holds]
+    why += [HOLD_WORDS.get(hold, hold.replace("_", " ")) for hold in row.holds]
     return html.Tr(
         [
             html.Th(link, scope="row"),

@@ -1,7 +1,8 @@
 """A Deployment or StatefulSet as a scale target, through its scale subresource.
 
 Replicas are written with the resourceVersion they were read with, so that a change by anybody else meanwhile is a
-conflict and never overwritten. A workload that a HorizontalPodAutoscaler or a KEDA ScaledObject scales is theirs.
+conflict and never overwritten. A workload that a HorizontalPodAutoscaler or a KEDA ScaledObject scales is theirs,
+which is read with it each time: nothing of such a one is written, nor are its pods emptied.
 """
 
 import re
@@ -13,7 +14,7 @@ from kubernetes import client
 
 from scaler.kube.connect import TIMEOUT_S, told
 from scaler.settings import TargetSettings
-from scaler.target import DrainMark, Pod, TargetConflict, TargetForbidden, TargetGone, TargetOwned, TargetState
+from scaler.target import DrainMark, Pod, TargetError, TargetFenced, TargetGone, TargetState
 
 FIELD_MANAGER = "surgecast"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -21,8 +22,6 @@ DRAINING = "surgecast.io/draining"
 _DRAINED_COST = "-1000000"
 _MARK = re.compile(r"since=(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00)(?: maxsessions=(-?\d{1,9}))?")
 _PAGE = 500
-_COLD_S = 10.0
-"""A pod that waited this long for a node started cold."""
 
 
 class Workload:
@@ -44,16 +43,15 @@ class Workload:
         """Return replicas and pods. Raises TargetError."""
         with told(f"scale of {self._where}"):
             scale = self._read_scale(self._target.name, self._target.namespace, _request_timeout=TIMEOUT_S)
-        pods = tuple(self._pods(scale.status.selector or "", now_s))
-        return TargetState(scale.spec.replicas or 0, scale.metadata.resource_version, pods)
+        if scale.spec is None or scale.status is None or not scale.status.selector:
+            raise TargetError(f"scale of {self._where}: without a selector its pods cannot be told from others")
+        pods = tuple(self._pods(scale.status.selector, now_s))
+        return TargetState(scale.spec.replicas or 0, scale.metadata.resource_version, pods, self._owner())
 
     def scale(self, replicas: int, version: str, now_s: float) -> None:
-        """Write replicas. Raises TargetError, TargetConflict where somebody changed it or we lost the lease."""
-        owner = self._owner()
-        if owner:
-            raise TargetOwned(f"{self._where} is scaled by {owner}; remove that, or take the pool out")
+        """Write replicas. Raises TargetError: TargetConflict where they changed, TargetFenced without Lease."""
         if not self._may_write():
-            raise TargetConflict(f"{self._where}: another instance leads")
+            raise TargetFenced(f"{self._where}: another instance leads")
         body = client.V1Scale(
             metadata=client.V1ObjectMeta(
                 name=self._target.name, namespace=self._target.namespace, resource_version=version
@@ -79,7 +77,7 @@ class Workload:
 
     def _annotate(self, pod: str, annotations: dict[str, str | None]) -> None:
         if not self._may_write():
-            raise TargetConflict(f"pod {pod}: another instance leads")
+            raise TargetFenced(f"pod {pod}: another instance leads")
         body = {"metadata": {"annotations": annotations}}
         try:
             with told(f"pod {self._target.namespace}/{pod}"):
@@ -129,8 +127,8 @@ class Workload:
                 found = self._custom.list_namespaced_custom_object(
                     "keda.sh", "v1alpha1", self._target.namespace, "scaledobjects", _request_timeout=TIMEOUT_S
                 )
-        except (TargetGone, TargetForbidden):
-            return []  # no KEDA here, or not ours to see; the HPA that KEDA makes tells as much
+        except TargetGone:
+            return []  # no KEDA here
         return list(found.get("items", []))
 
 
@@ -143,17 +141,16 @@ def _pod(item: Any, now_s: float) -> Pod:
     annotations = item.metadata.annotations or {}
     conditions = {condition.type: condition for condition in (item.status.conditions or [])}
     ready_at_s = _since(conditions.get("Ready"))
-    scheduled_at_s = _since(conditions.get("PodScheduled"))
-    created_s = item.metadata.creation_timestamp.timestamp()
     return Pod(
         name=item.metadata.name,
-        created_at_s=created_s,
+        created_at_s=item.metadata.creation_timestamp.timestamp(),
         ready_at_s=ready_at_s,
         ready=ready_at_s is not None,
         address=item.status.pod_ip or "",
         drain=_drain_mark(annotations[DRAINING], now_s) if DRAINING in annotations else None,
         preferred=annotations.get(DELETION_COST) == _DRAINED_COST,
-        started_cold=scheduled_at_s is not None and scheduled_at_s - created_s > _COLD_S,
+        grace_s=item.spec.termination_grace_period_seconds,
+        pre_stop=any(c.lifecycle is not None and c.lifecycle.pre_stop is not None for c in item.spec.containers),
     )
 
 

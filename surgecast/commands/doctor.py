@@ -23,6 +23,9 @@ from collectors.capture.tpacket import (
     missing_interface,
 )
 from collectors.settings import InterfaceSettings, ListenerSettings
+from scaler.settings import PoolSettings
+from scaler.target import ScaleTarget, TargetError
+from scaler.warnings import warnings_of
 from storage.open import is_server, open_store, shown_url
 from storage.seam import Scope, StoreError, Window
 from surgecast.commands.output import AsJson, print_json
@@ -79,6 +82,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
     if settings.collect.interfaces:
         yield from _interfaces(settings.collect.interfaces)
     yield from _store(settings)
+    yield from _pools(settings)
     if settings.metrics.enabled:
         yield _reachable("metrics", settings.metrics.host, settings.metrics.port, "--roles collect")
     yield _reachable("pages", settings.web.host, settings.web.port, "--roles web")
@@ -180,6 +184,34 @@ def _store(settings: Settings) -> Iterator[Check]:
         store.close()
     path = settings.storage.spool.directory if is_server(url) else url.partition(":")[2].removeprefix("//") or url
     yield _free_space(Path(path))
+
+
+def _pools(settings: Settings) -> Iterator[Check]:
+    """Look at what pools scale, with the rights that the scaler has where this runs."""
+    scaled = [pool for pool in settings.scale.pools if pool.target is not None and pool.target.kind != "Simulated"]
+    if not scaled:
+        return
+    # Here and not above: a role brings what it runs on, which the other checks do without.
+    from surgecast.roles.scale import Targets
+
+    try:
+        targets = Targets(settings.scale, elect=False)
+    except TargetError as error:
+        yield Check("cluster", False, str(error), "set scale.cluster")
+        return
+    for pool in scaled:
+        yield _pool(pool, targets.of(pool))
+
+
+def _pool(pool: PoolSettings, target: ScaleTarget) -> Check:
+    name = f"pool {pool.name}"
+    try:
+        state = target.read(time.time())
+    except TargetError as error:
+        return Check(name, False, str(error), "surgecast scale plan says the same once it works")
+    found = "; ".join(warnings_of(pool, state))
+    fine = f"{state.replicas} pods asked for, {state.ready} ready"
+    return Check(name, not found, found or fine, "see docs/drain.md")
 
 
 def _free_space(path: Path) -> Check:

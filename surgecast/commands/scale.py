@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -60,6 +61,7 @@ def backtest_command(
     country: Annotated[str | None, typer.Option(help="Public holidays: US, GB, DE-BY, ...")] = None,
     events: Annotated[Path | None, typer.Option(help="YAML file with the keys events and masks.")] = None,
     tz: Annotated[str, typer.Option(help="Local zone, and that of stamps without an offset.")] = "UTC",
+    plot: Annotated[Path | None, typer.Option(help="HTML file to draw pods over time into.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Scale a pool over the past as if it were to come, and compare policies at the same lead time.
@@ -69,7 +71,7 @@ def backtest_command(
     which it costs what surgecast does; oracle knows the future. theta_u and theta_o are percent of the pods
     needed, the other figures are ratios, minutes and counts.
 
-    Example: surgecast scale backtest --series calls.csv --lead 20m --hold 4m --pod-calls 100
+    Example: surgecast scale backtest --series calls.csv --lead 20m --hold 4m --pod-calls 100 --plot pods.html
     """
     asked = set(policy or POLICIES)
     if unknown := asked - set(POLICIES):
@@ -102,6 +104,8 @@ def backtest_command(
         raise CommandError(f"--quantile, --utilisation: {error}", Exit.USAGE) from error
     for note in points.notes:
         stderr.print(f"{series.name}: {note}", markup=False)
+    if plot is not None:
+        _draw(report, setup, series.name, zone, plot)
     if as_json:
         print_json(_as_json(report, setup))
     else:
@@ -120,31 +124,55 @@ def _as_json(report: Report, setup: Setup) -> dict[str, Any]:
     }
 
 
+_COLUMNS = (
+    "policy",
+    "time under",
+    "calls under",
+    "minutes under",
+    "cost",
+    "theta U",
+    "theta O",
+    "tau O",
+    "scalings",
+)
+
+
 def _print(report: Report, setup: Setup) -> None:
-    columns = [
-        "policy",
-        "time under",
-        "calls under",
-        "minutes under",
-        "cost",
-        "theta U",
-        "theta O",
-        "tau O",
-        "scalings",
-    ]
-    rows = [
-        [
+    print_table(_COLUMNS, _rows(report), _title(report, setup))
+
+
+def _title(report: Report, setup: Setup) -> str:
+    title = f"{report.days} days, slots of {format_duration(report.slot_s)}, lead {format_duration(setup.lead_s)}"
+    return f"{title}, {report.mean_pods:.1f} pods of {setup.pod_calls:g} calls on average"
+
+
+def _rows(report: Report) -> list[tuple[str, ...]]:
+    return [
+        (
             name,
             f"{e.under_time_ratio:.2%}",
             f"{e.under_calls_ratio:.3%}",
-            round(e.violation_minutes),
+            f"{e.violation_minutes:.0f}",
             f"{e.cost_vs_oracle:.1%}",
             f"{e.theta_u:.2f}",
             f"{e.theta_o:.1f}",
             f"{e.tau_o:.1%}",
-            e.scalings,
-        ]
+            str(e.scalings),
+        )
         for name, e in report.policies.items()
     ]
-    title = f"{report.days} days, slots of {format_duration(report.slot_s)}, lead {format_duration(setup.lead_s)}"
-    print_table(columns, rows, f"{title}, {report.mean_pods:.1f} pods of {setup.pod_calls:g} calls on average")
+
+
+def _draw(report: Report, setup: Setup, name: str, zone: ZoneInfo, path: Path) -> None:
+    # Here and not above: Plotly takes a while, and few want a picture.
+    from dashboards.backtest_page import SupplyRun, backtest_page
+
+    run = report.run
+    ready = {policy: run.supplies[policy].ready for policy in report.policies if policy != "oracle"}
+    shown = SupplyRun(run.times_s, report.slot_s, run.needed, run.judged, ready)
+    page = backtest_page(f"{name}: {_title(report, setup)}", shown, zone, _COLUMNS, _rows(report))
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"--plot {path}: {error.strerror}", Exit.FAILURE) from error
+    stderr.print(f"drawn: {path}", markup=False)

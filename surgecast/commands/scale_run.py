@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from scaler.capacity import pods_for
-from scaler.decision import Mode, PoolInputs, ReplicaDecision
+from scaler.decision import Hold, Mode, PoolInputs, ReplicaDecision
 from scaler.guards import Memory
 from scaler.journal import decision_id, last_lead_time_s, plain
 from scaler.policy import decide
 from scaler.settings import PoolSettings
-from scaler.target import TargetError
 from scaler.view import CONTROLS, mode_of, pool_inputs
+from scaler.warnings import warnings_of
 from storage.actions import Action, actions
 from storage.seam import OutOfScope, Reader, Window
 from surgecast.commands.output import AsJson, iso_time, print_json, print_table, stderr
@@ -40,7 +40,7 @@ def plan(config: ConfigFile = None, store: StoreUrl = None, as_json: AsJson = Fa
     now_ns = time.time_ns()
     with stored(config, store, None) as reader:
         told = actions(reader, CONTROLS, now_ns)
-        with role.Targets(settings.scale) as targets:
+        with role.Targets(settings.scale, elect=False) as targets:
             pools = [_planned(reader, pool, settings, told, now_ns, targets) for pool in settings.scale.pools]
     if as_json:
         print_json({"pools": pools})
@@ -50,6 +50,8 @@ def plan(config: ConfigFile = None, store: StoreUrl = None, as_json: AsJson = Fa
         typer.echo(f"{planned['pool']} ({planned['mode']}): {decision['reason']}")
         for need in decision["needs"]:
             typer.echo(f"  {need['source']:>9} {need['pods']:>4}  {need['why']}")
+        for warning in planned["warnings"]:
+            typer.echo(f"  warning: {warning}")
         rows = [[slot["start"], slot["pods"], slot["term"], slot["high"]] for slot in planned["slots"]]
         if rows:
             print_table(["from", "pods", "by", "load"], rows, title=f"{planned['pool']}: forecast")
@@ -66,16 +68,19 @@ def _planned(
     reader: Reader, pool: PoolSettings, settings: Settings, told: list[Action], now_ns: int, targets: role.Targets
 ) -> dict[str, Any]:
     lead_time_s = last_lead_time_s(reader, pool.name, now_ns) or pool.lead_time
-    try:
-        state = targets.of(pool).read(now_ns / 1e9)
-    except TargetError as error:
-        raise CommandError(f"{pool.name}: {error}", Exit.UNREACHABLE) from error
+    state = targets.of(pool).read(now_ns / 1e9)
     inputs = pool_inputs(reader, pool, state, told, max(lead_time_s, _PLAN_S), now_ns)
     mode = mode_of(pool.name, Mode(settings.scale.mode), told, now_ns)
     near = PoolInputs(**{**_fields(inputs), "lead_time_s": lead_time_s})
     decision, _ = decide(near, pool, Memory(), now_ns / 1e9, mode)
     slots = [] if inputs.forecast is None else [_slot(slot, pool) for slot in inputs.forecast.slots]
-    return {"pool": pool.name, "mode": mode.value, "decision": _told(decision), "slots": slots}
+    return {
+        "pool": pool.name,
+        "mode": mode.value,
+        "decision": _told(decision),
+        "slots": slots,
+        "warnings": warnings_of(pool, state),
+    }
 
 
 def _fields(inputs: PoolInputs) -> dict[str, Any]:
@@ -139,7 +144,7 @@ def explain(
     for limit in limits["limits"]:
         typer.echo(f"limit {limit['limit']}: {limit['before']} → {limit['after']}, {limit['why']}")
     for hold in limits["holds"]:
-        typer.echo(f"hold: {hold}")
+        typer.echo(f"hold: {Hold(hold).words}")
     done = (
         "written" if row["applied"] else f"not written: {row['error'] or row['mode'] + ' mode or nothing to do'}"
     )

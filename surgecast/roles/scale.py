@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import random
 import secrets
 import socket
 import threading
@@ -11,6 +12,7 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import structlog
 
 from scaler.decision import ReplicaDecision
@@ -20,7 +22,7 @@ from scaler.service import Scaler
 from scaler.settings import ClusterSettings, PoolSettings, ScalerSettings
 from scaler.target import ScaleTarget, SimulatedTarget
 from storage.open import open_store
-from storage.seam import Scope, StoreError
+from storage.seam import Scope, Store, StoreError, Writer, WriterHealth
 from surgecast.config import Settings
 from surgecast.exporter import exporting
 from surgecast.scale_metrics import LoopFigures, ScaleMetrics
@@ -31,18 +33,28 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _RENEW_SECONDS = 3.0
+_WRITER = "scale"
 
 
 def run(settings: Settings, stop: threading.Event, rounds: int | None = None) -> None:
     """Decide until stopped, or for so many rounds."""
     store = open_store(settings.storage.url, settings.storage)
     try:
-        writer = store.writer("scale")
+        writer = _Journal(store)
         try:
             with Targets(settings.scale) as targets:
+                if not targets.elected:
+                    writer.open()  # the store's lock tells two that have no Lease apart
                 reader = store.reader(Scope.everything("scaler"))
                 scaler = Scaler(
-                    settings.scale, reader, writer, targets.of, time.time_ns(), targets.tell, targets.drainer
+                    settings.scale,
+                    reader,
+                    writer,
+                    targets.of,
+                    time.time_ns(),
+                    targets.tell,
+                    targets.drainer,
+                    pause=lambda: time.sleep(random.uniform(0.01, 0.1)),
                 )
                 loop = Loop(scaler, targets.may_act, time.time)
                 # A few rounds by hand beside the role must not want its port.
@@ -54,6 +66,33 @@ def run(settings: Settings, stop: threading.Event, rounds: int | None = None) ->
             writer.close()
     finally:
         store.close()
+
+
+class _Journal:
+    """The role's writer, opened when it is first written to: who follows leaves it to who leads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._writer: Writer | None = None
+
+    def open(self) -> Writer:
+        """Return the writer. Raises StoreLocked while another instance has it."""
+        if self._writer is None:
+            self._writer = self._store.writer(_WRITER)
+        return self._writer
+
+    def write(self, measurement: str, rows: pa.RecordBatch) -> None:
+        self.open().write(measurement, rows)
+
+    def flush(self) -> None:
+        self.open().flush()
+
+    def health(self) -> WriterHealth:
+        return WriterHealth() if self._writer is None else self._writer.health()
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
 
 
 class Loop:
@@ -93,10 +132,11 @@ class Loop:
 class Targets:
     """What the pools scale: workloads of one cluster, guarded by its Lease, and pods that exist only here."""
 
-    def __init__(self, settings: ScalerSettings) -> None:
+    def __init__(self, settings: ScalerSettings, elect: bool = True) -> None:
+        """Without `elect` nothing can be written: for those who only look."""
         self._cluster: _Cluster | None = None
         if any(pool.target is not None and pool.target.kind != "Simulated" for pool in settings.pools):
-            self._cluster = _Cluster(settings.cluster)
+            self._cluster = _Cluster(settings.cluster, elect)
 
     def __enter__(self) -> "Targets":
         return self
@@ -104,6 +144,11 @@ class Targets:
     def __exit__(self, *_: object) -> None:
         if self._cluster is not None:
             self._cluster.close()
+
+    @property
+    def elected(self) -> bool:
+        """Whether a Lease says who leads."""
+        return self._cluster is not None
 
     def may_act(self) -> bool:
         """Whether we lead, or there is nothing to lead."""
@@ -133,7 +178,7 @@ class Targets:
 class _Cluster:
     """A connection, and the Lease renewed by a thread of its own: a slow round must not lose it."""
 
-    def __init__(self, settings: ClusterSettings) -> None:
+    def __init__(self, settings: ClusterSettings, elect: bool) -> None:
         # Here and not above: who scales no cluster needs no Kubernetes client, which takes seconds to import.
         from scaler.kube.connect import connect
         from scaler.kube.events import Events
@@ -144,9 +189,11 @@ class _Cluster:
         self.events = Events(self._api, identity)
         self._lease = Lease(self._api, settings.namespace, settings.lease, identity)
         self._stop = threading.Event()
-        self._lease.step(time.monotonic(), datetime.now(UTC))
-        self._renewer = threading.Thread(target=self._renew, name="lease", daemon=True)
-        self._renewer.start()
+        self._renewer: threading.Thread | None = None
+        if elect:
+            self._lease.step(time.monotonic(), datetime.now(UTC))
+            self._renewer = threading.Thread(target=self._renew, name="lease", daemon=True)
+            self._renewer.start()
 
     def _renew(self) -> None:
         while not self._stop.wait(_RENEW_SECONDS):
@@ -165,6 +212,7 @@ class _Cluster:
 
     def close(self) -> None:
         """Give the Lease back."""
-        self._stop.set()
-        self._renewer.join()
-        self._lease.release(datetime.now(UTC))
+        if self._renewer is not None:
+            self._stop.set()
+            self._renewer.join()
+            self._lease.release(datetime.now(UTC))

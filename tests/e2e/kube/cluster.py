@@ -132,8 +132,6 @@ class Cluster:
         certificates = Certificates(self.folder)
         certificates.issue("apiserver", "kube-apiserver", "", ExtendedKeyUsageOID.SERVER_AUTH)
         certificates.issue("admin", "admin", "system:masters", ExtendedKeyUsageOID.CLIENT_AUTH)
-        account = "system:serviceaccount:voice:surgecast-scaler"
-        certificates.issue("scaler", account, "", ExtendedKeyUsageOID.CLIENT_AUTH)
         certificates.issue("stranger", "stranger", "", ExtendedKeyUsageOID.CLIENT_AUTH)
         write_key(self.folder / "sa.key", ec.generate_private_key(ec.SECP256R1()))
 

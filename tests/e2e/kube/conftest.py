@@ -2,11 +2,13 @@
 
 import secrets
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from cluster import Cluster, programs
 from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+from kubernetes.utils import create_from_dict
+from workloads import eventually
 
 from scaler.kube.connect import connect
 
@@ -37,5 +39,36 @@ def namespace(admin: client.ApiClient) -> Iterator[str]:
 
 
 @pytest.fixture
-def rbac() -> Path:
-    return Path(__file__).parents[3] / "deploy" / "kubernetes" / "rbac.yaml"
+def keda(admin: client.ApiClient) -> Iterator[client.CustomObjectsApi]:
+    """The resource by which KEDA is told what to scale, without a KEDA that would do so."""
+    definitions = client.ApiextensionsV1Api(admin)
+    loose = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    create_from_dict(
+        admin,
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": "scaledobjects.keda.sh"},
+            "spec": {
+                "group": "keda.sh",
+                "scope": "Namespaced",
+                "names": {"plural": "scaledobjects", "singular": "scaledobject", "kind": "ScaledObject"},
+                "versions": [
+                    {"name": "v1alpha1", "served": True, "storage": True, "schema": {"openAPIV3Schema": loose}}
+                ],
+            },
+        },
+    )
+    custom = client.CustomObjectsApi(admin)
+    eventually(lambda: _served(custom))
+    yield custom
+    definitions.delete_custom_resource_definition("scaledobjects.keda.sh")
+    eventually(lambda: not _served(custom))
+
+
+def _served(custom: client.CustomObjectsApi) -> bool:
+    try:
+        custom.list_namespaced_custom_object("keda.sh", "v1alpha1", "default", "scaledobjects")
+    except ApiException:
+        return False
+    return True

@@ -1,23 +1,17 @@
 """The Kubernetes edge against a real kube-apiserver and its controllers."""
 
 import threading
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from cluster import Cluster
 from kubernetes import client
-from kubernetes.client.exceptions import ApiException
-from kubernetes.utils import create_from_dict
 from lab.relays import ONE, TWO, Calls
+from workloads import deploy, eventually, make_ready, pods_of, scaled, write_load
 
 from scaler.decision import Mode, ReplicaDecision
-from scaler.drain import Drainer, ReplicaSetOrder
-from scaler.kube.connect import connect
+from scaler.drain import Drainer, ReplicaSetOrder, StatefulSetOrder
 from scaler.kube.events import Events
 from scaler.kube.lease import DURATION_S, RENEW_DEADLINE_S, Lease
 from scaler.kube.workload import Workload
@@ -27,77 +21,17 @@ from scaler.settings import TargetSettings
 from scaler.target import (
     DrainMark,
     TargetConflict,
-    TargetForbidden,
+    TargetFenced,
     TargetGone,
-    TargetOwned,
     TargetState,
     TargetUnavailable,
 )
-from storage.open import open_store
-from storage.rows import batch
 from surgecast.config import Settings
 from surgecast.roles import scale as role
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 WALL = datetime(2026, 11, 21, tzinfo=UTC)
 MARK = DrainMark(WALL.timestamp(), -1)
-
-
-def eventually(check: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """Return the first truthy answer: controllers work in their own time."""
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        if time.monotonic() > deadline:
-            raise AssertionError("it did not happen in time")
-        time.sleep(0.1)
-    return found
-
-
-def deploy(admin: client.ApiClient, namespace: str, replicas: int, kind: str = "Deployment") -> TargetSettings:
-    labels = {"app": "relay"}
-    template = client.V1PodTemplateSpec(
-        metadata=client.V1ObjectMeta(labels=labels),
-        spec=client.V1PodSpec(containers=[client.V1Container(name="relay", image="example.invalid/relay")]),
-    )
-    selector = client.V1LabelSelector(match_labels=labels)
-    meta = client.V1ObjectMeta(name="relay", namespace=namespace)
-    apps = client.AppsV1Api(admin)
-    if kind == "Deployment":
-        spec = client.V1DeploymentSpec(replicas=replicas, selector=selector, template=template)
-        apps.create_namespaced_deployment(namespace, client.V1Deployment(metadata=meta, spec=spec))
-    else:
-        stateful = client.V1StatefulSetSpec(
-            replicas=replicas, selector=selector, template=template, service_name="relay",
-            pod_management_policy="Parallel",
-        )  # fmt: skip
-        apps.create_namespaced_stateful_set(namespace, client.V1StatefulSet(metadata=meta, spec=stateful))
-    return TargetSettings(namespace=namespace, kind=kind, name="relay")
-
-
-def make_ready(
-    admin: client.ApiClient, namespace: str, name: str, ready: bool = True, address: str = "10.1.2.3"
-) -> None:
-    status = "True" if ready else "False"
-    now = datetime.now(UTC).isoformat()
-    body = {
-        "status": {
-            "phase": "Running",
-            "podIP": address,
-            "conditions": [{"type": "Ready", "status": status, "lastTransitionTime": now}],
-        }
-    }
-    client.CoreV1Api(admin).patch_namespaced_pod_status(name, namespace, body)
-
-
-def pods_of(workload: Workload, count: int) -> list[str]:
-    """Return the names of a workload's pods once there are so many."""
-
-    def names() -> list[str]:
-        found = [pod.name for pod in workload.read(0.0).pods]
-        return found if len(found) == count else []
-
-    found: list[str] = eventually(names)
-    return found
 
 
 @pytest.fixture
@@ -109,7 +43,7 @@ def workload(admin: client.ApiClient, namespace: str) -> Workload:
 def test_replicas_are_written_and_pods_follow(admin: client.ApiClient, namespace: str, kind: str) -> None:
     workload = Workload(admin, deploy(admin, namespace, 2, kind), lambda: True)
     pods_of(workload, 2)
-    eventually(lambda: _scaled(workload, 5))
+    eventually(lambda: scaled(workload, 5))
     assert (5, 5) == (workload.read(0.0).replicas, len(pods_of(workload, 5)))
 
 
@@ -127,19 +61,10 @@ def test_pods_tell_when_they_were_made_and_became_ready(
 def test_a_write_after_somebody_elses_is_a_conflict(workload: Workload) -> None:
     pods_of(workload, 3)
     stale = workload.read(0.0).version
-    eventually(lambda: _scaled(workload, 4))
+    eventually(lambda: scaled(workload, 4))
     with pytest.raises(TargetConflict):
         workload.scale(9, stale, 0.0)
     assert 4 == workload.read(0.0).replicas
-
-
-def _scaled(workload: Workload, replicas: int) -> bool:
-    """Scale by the newest version; the controllers' own status writes may come between."""
-    try:
-        workload.scale(replicas, workload.read(0.0).version, 0.0)
-    except TargetConflict:
-        return False
-    return True
 
 
 def test_what_is_not_there_is_gone(admin: client.ApiClient, namespace: str) -> None:
@@ -160,14 +85,45 @@ def test_a_workload_of_an_hpa_is_left_to_it(admin: client.ApiClient, namespace: 
             ),
         ),
     )
-    with pytest.raises(TargetOwned, match="HorizontalPodAutoscaler theirs"):
-        workload.scale(5, workload.read(0.0).version, 0.0)
-    assert 3 == workload.read(0.0).replicas
+    assert "HorizontalPodAutoscaler theirs" == workload.read(0.0).owner
+
+
+def test_a_workload_of_keda_is_left_to_it(
+    admin: client.ApiClient, namespace: str, workload: Workload, keda: client.CustomObjectsApi
+) -> None:
+    """KEDA takes its HPA away while a ScaledObject is paused: it still owns the workload."""
+    owners = []
+    for name, ref in (("others", {"name": "other"}), ("sets", {"name": "relay", "kind": "StatefulSet"}),
+                      ("theirs", {"name": "relay"})):  # fmt: skip
+        body = {
+            "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": name},
+            "spec": {"scaleTargetRef": ref, "triggers": []},
+        }  # fmt: skip
+        keda.create_namespaced_custom_object("keda.sh", "v1alpha1", namespace, "scaledobjects", body)
+        owners.append(workload.read(0.0).owner)
+    assert ["", "", "ScaledObject theirs"] == owners
+
+
+def test_pods_tell_how_long_they_may_take_to_end(admin: client.ApiClient, namespace: str) -> None:
+    workload = Workload(admin, deploy(admin, namespace, 1), lambda: True)
+    pods_of(workload, 1)
+    plain = workload.read(0.0)
+    waiting = {"name": "relay", "lifecycle": {"preStop": {"exec": {"command": ["wait"]}}}}
+    template = {"spec": {"terminationGracePeriodSeconds": 1810, "containers": [waiting]}}
+    body = {"spec": {"strategy": {"type": "Recreate", "rollingUpdate": None}, "template": template}}
+    client.AppsV1Api(admin).patch_namespaced_deployment("relay", namespace, body)
+    patched = eventually(lambda: _with_other_pods(workload, plain))
+    assert [(30.0, False), (1810.0, True)] == [(s.grace_s, s.pods[0].pre_stop) for s in (plain, patched)]
+
+
+def _with_other_pods(workload: Workload, before: TargetState) -> TargetState | None:
+    state = workload.read(0.0)
+    return state if state.pods and state.pods[0].name != before.pods[0].name else None
 
 
 def test_without_the_lease_nothing_is_written(admin: client.ApiClient, namespace: str) -> None:
     fenced = Workload(admin, deploy(admin, namespace, 3), lambda: False)
-    with pytest.raises(TargetConflict, match="another instance leads"):
+    with pytest.raises(TargetFenced, match="another instance leads"):
         fenced.scale(5, fenced.read(0.0).version, 0.0)
     assert 3 == fenced.read(0.0).replicas
 
@@ -181,7 +137,7 @@ def test_the_pod_that_is_to_go_goes(admin: client.ApiClient, namespace: str, wor
     workload.mark_draining(victim, MARK)
     workload.prefer_to_delete(victim, True)
     assert [victim] == [pod.name for pod in workload.read(0.0).pods if pod.draining]
-    eventually(lambda: _scaled(workload, 2))
+    eventually(lambda: scaled(workload, 2))
     assert sorted(set(names) - {victim}) == sorted(pods_of(workload, 2))
 
 
@@ -260,10 +216,32 @@ def test_the_pod_that_was_emptied_is_the_one_that_dies(
     relays.calls[f"10.1.2.{victim}"] = 0
     assert (0, 0, 1) == (began, removable(), removable())
     state = workload.read(0.0)
-    eventually(lambda: _scaled(workload, 2))
+    eventually(lambda: scaled(workload, 2))
     drainer.lowered(state)
     assert sorted(set(names) - {names[victim]}) == sorted(pods_of(workload, 2))
     assert "" == drainer.step(workload.read(WALL.timestamp()), 0, WALL.timestamp()).error
+
+
+def test_of_a_statefulset_the_highest_ordinal_is_emptied_though_it_is_the_fullest(
+    admin: client.ApiClient, namespace: str
+) -> None:
+    """The order of the real StatefulSet controller, which looks at neither cost nor readiness."""
+    workload, relays = Workload(admin, deploy(admin, namespace, 3, "StatefulSet"), lambda: True), Relays()
+    for number, name in enumerate(sorted(pods_of(workload, 3))):
+        make_ready(admin, namespace, name, address=f"10.1.2.{number}")
+        relays.calls[f"10.1.2.{number}"] = number
+    drainer = Drainer(workload, relays, StatefulSetOrder(), 600.0, lambda: True)
+
+    def removable() -> int:
+        state = eventually(lambda: _settled(workload))
+        return drainer.step(state, state.replicas - 2, WALL.timestamp()).removable
+
+    with_calls = [removable(), removable()]
+    closed = dict(relays.limits)
+    relays.calls["10.1.2.2"] = 0
+    assert ([0, 0], {"10.1.2.2": 0}, [0, 1]) == (with_calls, closed, [removable(), removable()])
+    eventually(lambda: scaled(workload, 2))
+    assert ["relay-0", "relay-1"] == sorted(pods_of(workload, 2))
 
 
 def _settled(workload: Workload) -> TargetState | None:
@@ -297,7 +275,7 @@ def test_the_scale_role_empties_a_real_relay_and_takes_its_pod(
     )  # fmt: skip
 
     def run(rounds: int) -> list[str]:
-        _write_load(settings, 3)
+        write_load(settings, 3)
         role.run(settings, threading.Event(), rounds)
         return sorted(pod.name for pod in workload.read(0.0).pods if not pod.draining)
 
@@ -307,19 +285,12 @@ def test_the_scale_role_empties_a_real_relay_and_takes_its_pod(
     calls.up(ONE, "d")
     open_ones.append(run(2))
     assert ([[pods[ONE]], [pods[ONE]]], 2) == (open_ones, len(pods_of(workload, 2)))
+    with_calls = calls.media(TWO, "c")
     calls.delete(TWO, "c")
     run(2)
     assert ([pods[ONE]], 3) == (pods_of(workload, 1), relays.sessions(ONE))
-
-
-def _write_load(settings: Settings, calls: int) -> None:
-    store = open_store(settings.storage.url, settings.storage)
-    writer = store.writer("test")
-    row = {"time": time.time_ns(), "tenant": "a", "pool": "relay", "region": "", "node": "n", "concurrent": calls}
-    writer.write("load_now", batch("load_now", [row]))
-    writer.flush()
-    writer.close()
-    store.close()
+    # Not one call was cut: all that nobody hung up are known to a relay that is there, with both their sides.
+    assert [2, 2, 2, 2] == [with_calls, *(calls.media(ONE, call) for call in ("a", "b", "d"))]
 
 
 def test_a_pod_that_died_in_place_of_the_emptied_one_is_told(
@@ -335,52 +306,12 @@ def test_a_pod_that_died_in_place_of_the_emptied_one_is_told(
     drainer.lowered(workload.read(now_s))
     # Right between our look and the controller's, another fails its probe.
     make_ready(admin, namespace, names[2], ready=False, address="10.1.2.2")
-    eventually(lambda: _scaled(workload, 2))
+    eventually(lambda: scaled(workload, 2))
     pods_of(workload, 2)
     told = drainer.step(workload.read(now_s), 0, now_s).error
     assert ([0, 1], f"wrong_victim: {names[2]} went in place of {names[0]}", {}, -1) == (
         allowed, told, noted(workload), relays.limits["10.1.2.0"]
     )  # fmt: skip
-
-
-def test_the_manifest_grants_what_the_scaler_needs_and_no_more(
-    cluster: Cluster, admin: client.ApiClient, rbac: Path
-) -> None:
-    core = client.CoreV1Api(admin)
-    core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name="voice")))
-    for manifest in yaml.safe_load_all(rbac.read_text(encoding="utf-8")):
-        if manifest["kind"] == "RoleBinding":
-            # The tests' user has the account's name, not its token.
-            user = "system:serviceaccount:voice:surgecast-scaler"
-            manifest["subjects"] = [{"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}]
-        create_from_dict(admin, manifest, namespace="voice")
-    target = deploy(admin, "voice", 3)
-    scaler = connect(cluster.kubeconfig("scaler"))
-    workload = Workload(scaler, target, lambda: True)
-    name = pods_of(workload, 3)[0]
-    workload.mark_draining(name, MARK)
-    workload.prefer_to_delete(name, True)
-    eventually(lambda: _scaled(workload, 2))
-    lease = Lease(scaler, "voice", "surgecast-scaler", "one")
-    assert (True, True) == (lease.step(0.0, WALL), lease.step(1.0, WALL))
-    lease.release(WALL)
-    events = Events(scaler, "one")
-    events.tell(target, _decision(), "", datetime.now(UTC))
-    assert 0 == events.failed
-    with pytest.raises(ApiException, match="403"):
-        client.AppsV1Api(scaler).delete_namespaced_deployment("relay", "voice")
-    with pytest.raises(ApiException, match="403"):
-        client.CoreV1Api(scaler).list_namespaced_secret("voice")
-
-
-def test_who_has_no_right_is_told_which_file_grants_it(
-    cluster: Cluster, workload: Workload, namespace: str
-) -> None:
-    stranger = Workload(
-        connect(cluster.kubeconfig("stranger")), TargetSettings(namespace=namespace, name="relay"), lambda: True
-    )
-    with pytest.raises(TargetForbidden, match=r"deploy/kubernetes/rbac.yaml"):
-        stranger.read(0.0)
 
 
 def _decision() -> ReplicaDecision:

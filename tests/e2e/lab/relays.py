@@ -44,6 +44,16 @@ class Calls:
     def delete(self, address: str, call: str) -> None:
         self._tell(address, {b"command": b"delete", b"call-id": call.encode()})
 
+    def media(self, address: str, call: str) -> int:
+        """Return how many sides of a call the relay forwards media for; 0 where it does not know the call."""
+        answer = self._relays.ask(address, {b"command": b"query", b"call-id": call.encode()})
+        tags = answer.get(b"tags", {})
+        return (
+            sum(1 for tag in tags.values() if isinstance(tag, dict) and tag.get(b"medias"))
+            if isinstance(tags, dict)
+            else 0
+        )
+
     def _tell(self, address: str, request: dict[bytes, bytes]) -> None:
         self._relays.ask(address, {b"from-tag": b"caller", **request})
 

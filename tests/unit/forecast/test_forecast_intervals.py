@@ -40,6 +40,24 @@ def test_quantiles_never_cross_even_after_one_sided_outcomes() -> None:
     assert (np.diff(bands.quantiles(np.zeros(3, np.int64), np.array([0.6, 9.0, 400.0])), axis=1) >= 0).all()
 
 
+@pytest.mark.parametrize("ties", [False, True])
+def test_quantiles_are_those_of_all_errors_sorted_by_weight(ties: bool) -> None:
+    random = np.random.default_rng(5)
+    bands = Bands(np.array([1.0]))
+    under = np.arange(100)[:, None] < 100 * np.array(LEVELS)
+    errors = random.standard_t(3, (70, 100))
+    errors = np.round(errors) if ties else errors
+    for error in errors:
+        bands.learn(Outcomes(np.zeros(100, np.int64), np.full(100, 9.0), error, under))
+    weight, error = np.repeat(0.5 ** (np.arange(56)[::-1] / 28), 100), errors[-56:].ravel()
+    order = np.argsort(error)
+    upto = np.cumsum(weight[order])
+    middles = (upto - weight[order] / 2) / upto[-1]
+    expected = np.interp(np.array(LEVELS[1:]) * (1 + 1 / error.size), middles, error[order])
+    got = bands.quantiles(np.zeros(1, np.int64), np.array([9.0]))[0]
+    np.testing.assert_allclose(got - 9.0, [np.median(error), *expected], rtol=1e-9, atol=1e-9)
+
+
 def test_without_outcomes_the_quantiles_are_wide() -> None:
     low, high = Bands(LEAD_DAYS).quantiles(np.zeros(1, np.int64), np.array([10.0]))[0, [0, -1]]
     assert high > 1.5 * low

@@ -155,6 +155,23 @@ def test_an_interrupted_step_goes_on_with_the_next(town) -> None:
     assert 2 == service.step(NOW_S + 5)
 
 
+def test_near_forecasts_do_not_wait_for_the_nightly_fits(town) -> None:
+    service = town.service()
+    service.step(NOW_S)
+    midnight_s = NOW_S // DAY_S * DAY_S + DAY_S + 61
+    issued = []
+
+    def stopped() -> bool:
+        issued.append(True)
+        return len(issued) > 4
+
+    assert 4 == service.step(midnight_s, stopped)
+    assert (4, None) == (town.issues(Horizon.SHORT)[midnight_s] * 4, town.issues(Horizon.LONG).get(midnight_s))
+    service.step(midnight_s + 5)
+    assert 28 * 24 == town.issues(Horizon.LONG)[midnight_s + 5]
+    assert midnight_s + 5 not in town.issues(Horizon.SHORT)
+
+
 def test_an_event_lifts_its_tenant_and_its_pools_by_their_share(town) -> None:
     service = town.service()
     service.step(NOW_S)
@@ -234,7 +251,7 @@ def test_worker_processes_give_what_this_one_gives(town) -> None:
     again._read(NOW_S - 60)
     knowledge = again._knowledge(NOW_S)
     again._last = {}
-    task = again._task(key, knowledge, NOW_S, NOW_S - 60)
+    task = again._task(key, knowledge, tuple(Horizon), None, NOW_S)
     assert task is not None
     here = perform(replace(task, horizons=(Horizon.LONG,))).issues[0].quantiles[:, 2]
     np.testing.assert_allclose(here, many)

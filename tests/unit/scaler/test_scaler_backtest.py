@@ -70,6 +70,7 @@ def test_elasticity_by_hand() -> None:
         found.under_time_ratio, found.under_calls_ratio, found.violation_minutes, found.cost_vs_oracle,
     )  # fmt: skip
     assert (6.25, 25.0, 0.25, 0.25, 2) == (found.theta_u, found.theta_o, found.tau_u, found.tau_o, found.scalings)
+    assert 2 / 3 == found.instability  # up behind, still down
 
 
 def test_new_pods_are_ready_after_the_lead_time_and_go_first() -> None:

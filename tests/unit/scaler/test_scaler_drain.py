@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scaler.drain import Drained, Drainer, ReplicaSetOrder, StatefulSetOrder
 from scaler.relay import NO_LIMIT, RelayUnreachable
-from scaler.target import DrainMark, Pod, TargetConflict, TargetState
+from scaler.target import DrainMark, Pod, TargetFenced, TargetState
 
 DEADLINE_S = 600.0
 
@@ -296,7 +296,7 @@ def test_who_lost_the_lease_commands_no_relay(count: int) -> None:
     drainer = ours.drainer()
     ours.round(drainer, 1, 0.0)
     ours.led, ours.relays["relay-1"].limit = False, 7
-    with pytest.raises(TargetConflict, match="another instance leads"):
+    with pytest.raises(TargetFenced, match="another instance leads"):
         ours.round(drainer, count, 15.0)
     assert [-1, 7] == ours.limits()
 

@@ -284,3 +284,38 @@ def test_a_decision_can_be_made_again_from_its_inputs(
             made.append(decision)
         runs.append(made)
     assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("sessions", [300, 4000])
+def test_a_pool_of_another_autoscaler_is_left_to_it(sessions: float) -> None:
+    decision = settled(calls(sessions, owner="HorizontalPodAutoscaler theirs", draining=2))
+    assert (10, 0, [Limit.OWNER]) == (decision.final, decision.drain, [a.limit for a in decision.limits])
+    assert "owner: scaled by HorizontalPodAutoscaler theirs" in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("drain", "grace_s", "final"),
+    [
+        ({"deadline": "30m"}, 30.0, 10),
+        ({"deadline": "30m"}, 1809.0, 10),
+        ({"deadline": "30m"}, 1810.0, 4),
+        ({"deadline": "20s"}, 30.0, 4),
+        ({"deadline": "30m"}, None, 4),
+        ({"deadline": "30m", "method": "rtpengine-cli"}, 30.0, 4),
+    ],
+)
+def test_pods_that_nothing_empties_go_only_if_calls_get_the_time_to_end(
+    drain: dict[str, object], grace_s: float | None, final: int
+) -> None:
+    pool = PoolSettings.model_validate(POOL.model_dump() | {"drain": drain})
+    decision = settled(calls(300, grace_s=grace_s), pool)
+    assert (final, final == 10) == (decision.final, Hold.GRACE_SHORT in decision.holds)
+
+
+def test_pods_that_nothing_empties_are_still_added() -> None:
+    assert 13 == first(calls(1000, grace_s=30.0)).final
+
+
+@pytest.mark.parametrize("hold", list(Hold))
+def test_every_hold_has_words(hold: Hold) -> None:
+    assert hold.words

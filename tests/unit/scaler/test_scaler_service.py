@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from scaler.decision import Hold, Mode
 from scaler.drain import Drainer, ReplicaSetOrder
 from scaler.leadtime import LeadTime
-from scaler.service import Scaler
+from scaler.service import UNFINISHED, Scaler
 from scaler.settings import ScalerSettings
 from scaler.target import (
     DrainMark,
@@ -17,6 +18,7 @@ from scaler.target import (
     SimulatedTarget,
     TargetConflict,
     TargetError,
+    TargetFenced,
     TargetForbidden,
     TargetGone,
     TargetState,
@@ -137,6 +139,7 @@ def test_a_conflict_is_decided_again_from_what_is_there_now(store: tuple[Reader,
         (TargetForbidden("no right"), "forbidden"),
         (TargetGone("gone"), "gone"),
         (TargetUnavailable("slow"), "unavailable"),
+        (TargetFenced("another leads"), "fenced"),
     ],
 )
 def test_trouble_with_the_target_is_counted_and_written_down(
@@ -148,6 +151,88 @@ def test_trouble_with_the_target_is_counted_and_written_down(
     assert ({kind: 1}, f"{kind}: {trouble}", False) == (
         ours.stats.errors, decisions(store[0])[0]["error"], decisions(store[0])[0]["applied"]
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("trouble", "asked_again_s"),
+    [
+        (TargetUnavailable("busy", retry_after_s=40.0), 40),
+        (TargetUnavailable("slow"), 10),
+        (TargetUnavailable("come tomorrow", retry_after_s=86_400.0), 300),
+        (TargetForbidden("no right"), 60),
+        (TargetGone("gone"), 10),
+    ],
+)
+def test_a_cluster_that_asks_to_wait_is_left_alone(
+    store: tuple[Reader, Writer], trouble: TargetError, asked_again_s: int
+) -> None:
+    cluster = Cluster(3, trouble)
+    ours, again_s = scaler(store, cluster), 0
+    for second in range(0, 400, 10):
+        load(store[1], NOW_NS + second * S_NS, a=900)
+        made = ours.round(NOW_NS + second * S_NS)["relay"]
+        again_s = again_s or (second if cluster.replicas == 9 else 0)
+    assert (asked_again_s, 9, 1) == (again_s, made.final, sum(ours.stats.errors.values()))
+
+
+def test_events_tell_a_trouble_once_and_not_each_round(store: tuple[Reader, Writer]) -> None:
+    told: list[str] = []
+    settings = ScalerSettings.model_validate({"mode": "act", "pools": [POOL]})
+    cluster = Cluster(3, *[TargetGone("gone")] * 9)
+    ours = Scaler(settings, *store, lambda _: cluster, NOW_NS, lambda pool, decision, error: told.append(error))
+    for second in range(0, 90, 15):
+        load(store[1], NOW_NS + second * S_NS, a=900)
+        ours.round(NOW_NS + second * S_NS)
+    assert ["gone: gone"] == told
+
+
+def test_who_follows_leaves_the_journal_to_the_leader(store: tuple[Reader, Writer]) -> None:
+    load(store[1], NOW_NS, a=900)
+    scaler(store, Cluster()).round(NOW_NS, may_act=False)
+    assert [] == decisions(store[0])
+
+
+def test_what_is_about_to_be_done_is_in_the_journal_before(store: tuple[Reader, Writer]) -> None:
+    """A process that is killed between the two leaves a decision that says so; one that lives overwrites it."""
+
+    class Killed(BaseException):
+        pass
+
+    class Deadly(Cluster):
+        def scale(self, replicas: int, version: str, now_s: float) -> None:
+            super().scale(replicas, version, now_s)
+            raise Killed
+
+    load(store[1], NOW_NS, a=900)
+    cluster = Deadly()
+    with pytest.raises(Killed):
+        scaler(store, cluster).round(NOW_NS)
+    left = [(row["current"], row["final"], row["applied"], row["error"]) for row in decisions(store[0])]
+    assert ([(3, 9, False, UNFINISHED)], 9) == (left, cluster.replicas)
+
+
+def test_a_conflict_is_tried_again_after_a_pause_and_a_few_times_only(store: tuple[Reader, Writer]) -> None:
+    pauses: list[int] = []
+    settings = ScalerSettings.model_validate({"mode": "act", "pools": [POOL]})
+    cluster = Cluster(3, *[TargetConflict("changed")] * 9)
+    ours = Scaler(settings, *store, lambda _: cluster, NOW_NS, pause=lambda: pauses.append(1))
+    load(store[1], NOW_NS, a=2000)
+    ours.round(NOW_NS)
+    row = decisions(store[0])[0]
+    assert (4, 4, "conflict: changed", 1) == (
+        len(pauses), ours.stats.conflicts, row["error"], len(decisions(store[0]))
+    )  # fmt: skip
+
+
+def test_pods_of_another_autoscaler_are_not_emptied(store: tuple[Reader, Writer]) -> None:
+    class Owned(Relays):
+        def read(self, now_s: float) -> TargetState:
+            return replace(super().read(now_s), owner="ScaledObject theirs")
+
+    relays = Owned(90, 60, 0)
+    rounds(store, emptying(store, relays), 190, 190, 190)
+    assert ({}, [-1, -1, -1], 3) == (relays.marks, list(relays.limits.values()), relays.replicas)
+    assert "owner" == decisions(store[0])[-1]["binding_limit"]
 
 
 def test_load_that_is_old_holds(store: tuple[Reader, Writer]) -> None:

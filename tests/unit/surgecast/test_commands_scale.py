@@ -1,5 +1,6 @@
 """`surgecast scale backtest` as a user calls it."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ CONTRACT = {
     "tau_u",
     "tau_o",
     "scalings",
+    "instability",
 }
 
 
@@ -35,6 +37,22 @@ def test_json_has_the_policies_and_keys_of_the_contract(calls: Path) -> None:
     policies = surgecast("scale", "backtest", "--series", calls, "--lead", "20m", "--json").json["policies"]
     assert {"static", "reactive", "surgecast", "oracle"} <= set(policies)
     assert [CONTRACT | {"slots"}] * len(policies) == [set(figures) for figures in policies.values()]
+
+
+def test_a_plot_is_one_file_with_the_script_the_pods_and_the_figures(calls: Path, tmp_path: Path) -> None:
+    ran = surgecast("scale", "backtest", "--series", calls, "--policy", "static", "--plot", tmp_path / "p.html")
+    page = (tmp_path / "p.html").read_text()
+    assert (0, True, []) == (ran.code, "drawn: " in ran.err, re.findall(r'(?:src|href)="[^"]+"', page[:2000]))
+    assert ["Plotly.newPlot", '"too few"', "calls.csv: 15 days"] == [
+        text for text in ("Plotly.newPlot", '"too few"', "calls.csv: 15 days") if text in page
+    ]
+
+
+def test_a_plot_that_cannot_be_written_is_told(calls: Path, tmp_path: Path) -> None:
+    ran = surgecast(
+        "scale", "backtest", "--series", calls, "--policy", "oracle", "--plot", tmp_path / "a" / "p.html"
+    )
+    assert (1, True) == (ran.code, "--plot" in ran.err)
 
 
 def test_one_policy_can_be_asked_for(calls: Path) -> None:
