@@ -86,6 +86,11 @@ def test_the_hpa_keeps_within_its_tolerance_and_its_stabilisation() -> None:
     assert [5, 5, 5, 5, 8, 8, 8, 8, 2] == rivals.reactive(load, 100, 150.0).tolist()
 
 
+def test_a_rival_without_its_metric_does_nothing() -> None:
+    load = np.array([400.0, 400, np.nan, np.nan, 400, 400])
+    assert [5] * 6 == rivals.reactive(load, 100, 300.0).tolist()
+
+
 def test_the_seasonal_quantile_looks_back_whole_weeks_only() -> None:
     load = np.arange(40.0)
     assert [0.0, 0.0, 23.0, 29.0] == rivals.seasonal_quantile(load, 10, 2)[[0, 7, 31, 37]].tolist()
