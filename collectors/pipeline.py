@@ -295,6 +295,7 @@ class Pipeline:
         self.calls.concurrency.advance(now_ns)
         self._publish_intervals(closed_until_ns)
         records = list(self.calls.take_records(due_until_ns, self.reports))
+        self.rtp.forget(self.media.take_released())
         for found in self.calls.check.take():
             self._note(found.at_ns, found.kind, found.subject, found.text, found.labels, found.call_id)
         if records:
@@ -437,6 +438,8 @@ class Pipeline:
             "media_addresses": len(self.media),
             "report_streams": len(self.reports),
             "rtp_streams": len(self.rtp),
+            "rtp_announcements": self.rtp.announcements,
+            "sip_names": self.dialogs.names_held,
             "agents": len(self.agents.by_id),
         }
 

@@ -72,8 +72,14 @@ class WriterHealth:
     """Requests to the server, by what came of them."""
     rows_rejected: Mapping[str, int] = field(default_factory=dict)
     """Rows that the server will never take, by why."""
+    rows_sent: int = 0
+    """Rows that the server took."""
+    bytes_sent: int = 0
+    """Of the lines that it took, compressed."""
     rows_shed: int = 0
     """Rows refused because server, spool and memory were all full."""
+    rows_spooled: int = 0
+    """Rows that went to the spool."""
     rows_replayed: int = 0
     """Rows of the spool that the server has taken."""
     values_not_finite: int = 0
@@ -86,6 +92,11 @@ class WriterHealth:
     """When the oldest record of the spool was taken; None where it is empty."""
     spool_damaged: int = 0
     """Records of the spool that could not be read, and are lost."""
+    spool_torn: int = 0
+    """Records found cut short when the spool was opened: they had never been acknowledged."""
+    spool_refused: int = 0
+    """Records that the spool had no room for; they stay in memory while that has."""
+    spool_fsyncs: int = 0
 
 
 class Writer(Protocol):

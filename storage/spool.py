@@ -82,10 +82,6 @@ class SpoolSettings(BaseModel):
 class SpoolStats:
     """What the spool of a writer counts since it was opened."""
 
-    appended: int = 0
-    """Records taken."""
-    dropped: int = 0
-    """Records given back and done with."""
     refused: int = 0
     """Records refused because the spool or its disk was full."""
     torn: int = 0
@@ -197,7 +193,6 @@ class Spool:
             except OSError as error:
                 self.stats.refused += 1
                 raise SpoolFull(f"spool {self._directory}: {error.strerror or error}") from error
-            self.stats.appended += 1
 
     def peek(self) -> SpoolRecord | None:
         """Return the oldest record, which stays until it is dropped; None where there is none."""
@@ -227,7 +222,6 @@ class Spool:
             segment.records -= 1
             segment.rows -= record.rows
             self._at = record.end
-            self.stats.dropped += 1
             if not segment.records:
                 self._close_file(segment)
                 self._remove_first()

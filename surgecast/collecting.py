@@ -149,6 +149,8 @@ class Collector:
             for thread in threads:
                 thread.join(timeout=5.0)
             self._consume(queue, 0.0, clock)
+            if queue.dropped:
+                log.warning("received at the stop, and given up", batches=queue.dropped)
             self.pipeline.stop(clock())
 
     def _keep_up(self, stop: threading.Event, clock: Callable[[], int]) -> None:

@@ -33,7 +33,7 @@ from storage.embedded.status import StoreFigures
 from storage.seam import WriterHealth
 from surgecast import __version__
 from surgecast.config import MetricsSettings
-from surgecast.store_metrics import store_metrics
+from surgecast.store_metrics import server_metrics, store_metrics
 from telephony.model import UNKNOWN, Outcome
 
 OTHER = "other"
@@ -95,7 +95,25 @@ class CollectorMetrics(Collector):
             registrations.add_metric([value], count)
         yield registrations
         stats = self._pipeline.dialogs.stats
+        events = CounterMetricFamily(
+            "surgecast_calls", "Calls that began, were answered and ended.", labels=["event"]
+        )
+        calls = self._pipeline.calls.stats
+        for event, count in (("began", calls.started), ("answered", calls.answered), ("ended", calls.ended)):
+            events.add_metric([event], count)
+        yield events
         yield CounterMetricFamily("surgecast_sip_messages", "SIP messages taken.", value=stats.messages)
+        requests = CounterMetricFamily("surgecast_sip_requests", "SIP requests taken.", labels=["method"])
+        for method, count in stats.requests_by_method().items():
+            requests.add_metric([method], count)
+        yield requests
+        responses = CounterMetricFamily("surgecast_sip_responses", "SIP responses taken.", labels=["status_class"])
+        for status_class, count in stats.responses_by_class().items():
+            responses.add_metric([status_class], count)
+        yield responses
+        yield CounterMetricFamily(
+            "surgecast_sdp_bad_lines", "Lines of SDP bodies that cannot be read.", value=stats.bad_sdp_lines
+        )
         rejected = CounterMetricFamily(
             "surgecast_sip_rejected", "Messages that are not SIP we can read.", labels=["reason"]
         )
@@ -115,10 +133,10 @@ class CollectorMetrics(Collector):
         yield set_aside
         active = GaugeMetricFamily("surgecast_active_calls", "Answered calls up now.", labels=["node"])
         by_node: dict[str, int] = {}
-        for (_, _, _, node), calls in list(self._pipeline.calls.concurrency.current().items()):
-            by_node[node] = by_node.get(node, 0) + calls
-        for node, calls in sorted(by_node.items()):
-            active.add_metric([node], calls)
+        for (_, _, _, node), up in list(self._pipeline.calls.concurrency.current().items()):
+            by_node[node] = by_node.get(node, 0) + up
+        for node, up in sorted(by_node.items()):
+            active.add_metric([node], up)
         yield active
 
     def _media(self) -> Iterator[Metric]:
@@ -150,6 +168,16 @@ class CollectorMetrics(Collector):
         for reason, count in sorted(dict(counters.rtcp_rejected).items()):
             rejected.add_metric([reason], count)
         yield rejected
+        reports = self._pipeline.reports
+        yield CounterMetricFamily(
+            "surgecast_rtcp_report_blocks", "Report blocks that were new.", value=reports.stats.reports
+        )
+        set_aside = CounterMetricFamily(
+            "surgecast_rtcp_set_aside", "Report blocks whose packets count for nothing.", labels=["reason"]
+        )
+        for reason, count in (*reports.stats.set_aside().items(), ("wild_sender", reports.implausible_senders)):
+            set_aside.add_metric([reason], count)
+        yield set_aside
         yield CounterMetricFamily(
             "surgecast_reports_unmatched", "Reports that no call was found for.", value=counters.reports_unmatched
         )
@@ -170,6 +198,21 @@ class CollectorMetrics(Collector):
             "surgecast_hep_duplicates",
             "Messages seen again by another agent.",
             value=pipeline.duplicates.duplicates,
+        )
+        yield CounterMetricFamily(
+            "surgecast_received_bytes", "Bytes of datagrams and frames.", value=capture.bytes
+        )
+        yield CounterMetricFamily(
+            "surgecast_receive_stalls", "Times that receiving waited for the consumer.", value=capture.stalls
+        )
+        yield GaugeMetricFamily(
+            "surgecast_receive_buffer_bytes", "What the kernel granted.", value=capture.receive_buffer_bytes
+        )
+        yield GaugeMetricFamily(
+            "surgecast_connections", "Connections of agents that are open.", value=capture.connections_open
+        )
+        yield CounterMetricFamily(
+            "surgecast_connections_accepted", "Connections of agents.", value=capture.connections_accepted
         )
         drops = CounterMetricFamily("surgecast_queue_dropped", "What was shed, by queue.", labels=["queue"])
         drops.add_metric(["kernel"], capture.kernel_drops)
@@ -228,6 +271,12 @@ class CollectorMetrics(Collector):
         for table, count in sorted(self._pipeline.sizes().items()):
             sizes.add_metric([table], count)
         yield sizes
+        findings = CounterMetricFamily(
+            "surgecast_findings", "What could not be joined or believed, or is wrong with media.", labels=["kind"]
+        )
+        for kind, count in sorted(self._pipeline.findings.totals.copy().items()):
+            findings.add_metric([kind], count)
+        yield findings
 
     def _packet_buffer(self) -> Iterator[Metric]:
         kept = self._kept()
@@ -238,6 +287,9 @@ class CollectorMetrics(Collector):
             "surgecast_packet_buffer_dropped",
             "Packets left out of the packet buffer because the disk was too slow or full.",
             value=kept.dropped,
+        )
+        yield CounterMetricFamily(
+            "surgecast_packet_buffer_write_failures", "Writes that the disk refused.", value=kept.write_failures
         )
         yield GaugeMetricFamily(
             "surgecast_packet_buffer_bytes", "Bytes of kept packets on disk.", value=kept.bytes
@@ -262,46 +314,7 @@ class CollectorMetrics(Collector):
         write = HistogramMetricFamily("surgecast_store_write_seconds", "Time to make a batch durable.")
         write.add_metric([], [("+Inf", float(sink.flushes))], sink.flush_seconds_sum)
         yield write
-        yield from self._server()
-
-    def _server(self) -> Iterator[Metric]:
-        health = self._store_health()
-        requests = CounterMetricFamily(
-            "surgecast_store_requests", "Write requests to the store's server, by outcome.", labels=["outcome"]
-        )
-        for outcome, count in sorted(health.requests.items()):
-            requests.add_metric([outcome], count)
-        yield requests
-        rejected = CounterMetricFamily(
-            "surgecast_store_rows_rejected", "Rows that the server will never take.", labels=["outcome"]
-        )
-        for outcome, count in sorted(health.rows_rejected.items()):
-            rejected.add_metric([outcome], count)
-        yield rejected
-        yield CounterMetricFamily(
-            "surgecast_store_values_not_finite", "NaN and infinite values.", value=health.values_not_finite
-        )
-        yield GaugeMetricFamily(
-            "surgecast_store_held_bytes", "What waits in memory for server or spool.", value=health.held_bytes
-        )
-        yield GaugeMetricFamily("surgecast_spool_rows", "Rows waiting on disk.", value=health.spool_rows)
-        yield GaugeMetricFamily("surgecast_spool_bytes", "Bytes of the spool on disk.", value=health.spool_bytes)
-        yield GaugeMetricFamily(
-            "surgecast_spool_oldest_timestamp_seconds",
-            "When the oldest row waiting on disk was taken.",
-            value=(health.spool_oldest_ns or 0) / 1e9,
-        )
-        yield CounterMetricFamily(
-            "surgecast_spool_rows_replayed", "Rows of the spool that the server took.", value=health.rows_replayed
-        )
-        yield CounterMetricFamily(
-            "surgecast_spool_rows_shed",
-            "Rows refused because server, spool and memory were all full.",
-            value=health.rows_shed,
-        )
-        yield CounterMetricFamily(
-            "surgecast_spool_damaged", "Records of the spool that could not be read.", value=health.spool_damaged
-        )
+        yield from server_metrics(self._store_health())
 
 
 def _by_trunk(counts: Iterable[tuple[tuple[str, ...], int]]) -> list[tuple[tuple[str, ...], int]]:

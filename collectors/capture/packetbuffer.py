@@ -18,9 +18,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from collectors.capture.base import CaptureError, FrameReader, PacketBufferStats, Sink, Source, SourceStats
+from collectors.capture.base import CaptureError, PacketBufferStats, Sink, Source, SourceStats
 from collectors.capture.pcapfile import INTERFACE, SECTION
-from collectors.facts import DATAGRAM, DatagramBatch, FramesTaken
+from collectors.facts import DATAGRAM, DatagramBatch
 from collectors.kernels.memory import U
 from collectors.kernels.packets import (
     BLOCK_OVERHEAD,
@@ -257,20 +257,6 @@ class PacketBuffer:
             oldest, size = self._kept.popleft()
             oldest.path.unlink(missing_ok=True)
             self._stats.bytes -= size
-
-
-class BufferedReader:
-    """A reader of frames whose frames are kept too."""
-
-    def __init__(self, reader: FrameReader, buffer: PacketBuffer) -> None:
-        self._reader = reader
-        self._buffer = buffer
-
-    def take(self, memory: npt.NDArray[np.uint8], frames: npt.NDArray[np.void], *, waiting: bool) -> FramesTaken:
-        """Take frames (`collectors.capture.base.FrameReader`)."""
-        taken = self._reader.take(memory, frames, waiting=waiting)
-        self._buffer.take_frames(memory, frames[: taken.frames])
-        return taken
 
 
 class BufferedSource:

@@ -104,6 +104,10 @@ class DialogStats:
         """Return the requests seen, by method."""
         return {m.name: n for m, n in zip(Method, self.requests, strict=True) if n}
 
+    def responses_by_class(self) -> Mapping[str, int]:
+        """Return the responses seen, by status class (`2xx`)."""
+        return {f"{status_class}xx": n for status_class, n in enumerate(self.responses) if n}
+
     def rejected_by_reason(self) -> Mapping[str, int]:
         """Return what was not taken for SIP, by reason."""
         return {r.name.lower(): n for r, n in zip(Reject, self.rejected, strict=True) if n}

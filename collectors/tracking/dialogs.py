@@ -93,6 +93,11 @@ class DialogTracker:
         return len(self._calls)
 
     @property
+    def names_held(self) -> int:
+        """Hops and texts that are remembered, decoded."""
+        return len(self._names)
+
+    @property
     def live_calls(self) -> int:
         """Answered calls that were not released."""
         return self._in_state[_ANSWERED]
@@ -123,7 +128,7 @@ class DialogTracker:
         self._now_ns = self._now_ns or earliest_ns
         clock_limit_ns = max(self._now_ns + self.settings.max_clock_step_ns, earliest_ns)
         self._feed(Messages(rows, batch, self._names), clock_limit_ns)
-        self._names.release()
+        self._names.release(self._now_ns)
 
     def advance(self, now_ns: int) -> None:
         """Let time pass."""

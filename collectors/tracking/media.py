@@ -84,6 +84,7 @@ class MediaIndex:
     def __init__(self, *, max_addresses: int = 400_000) -> None:
         self._sides: OrderedDict[Endpoint, MediaSide] = OrderedDict()
         self._limit = max_addresses
+        self._released: list[Endpoint] = []
         self.evicted = 0
 
     def __len__(self) -> int:
@@ -116,6 +117,13 @@ class MediaIndex:
         for address in {side.rtp, side.rtcp}:
             if self._sides.get(address) is side:
                 del self._sides[address]
+                if address == side.rtp:
+                    self._released.append(address)
+
+    def take_released(self) -> list[Endpoint]:
+        """Return the RTP addresses that no call uses any more, since the last call."""
+        released, self._released = self._released, []
+        return released
 
     def find(self, address: Endpoint) -> MediaSide | None:
         """Return the side that listens at this RTP or RTCP address."""

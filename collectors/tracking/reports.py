@@ -16,6 +16,7 @@ It reads no clock; all state is bounded and counted.
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from collectors.facts import (
@@ -69,7 +70,6 @@ _RR, _XR, _VQ = Observer.RTCP_RR.value, Observer.RTCP_XR.value, Observer.VQ_REPO
 class ReportStats:
     """What the tracker took and what it did not count, since its start."""
 
-    messages: int = 0
     reports: int = 0
     """Report blocks that were new."""
     duplicates: int = 0
@@ -91,8 +91,20 @@ class ReportStats:
     """First reports before which nobody told how much was sent."""
     evicted: int = 0
     """Streams given up because the table was full."""
-    expired: int = 0
-    """Streams forgotten because nothing came any more."""
+
+    def set_aside(self) -> Mapping[str, int]:
+        """Return the blocks that add nothing, or whose packets could not be counted, by reason."""
+        return {
+            "duplicate": self.duplicates,
+            "forwarded": self.forwarded,
+            "stale": self.stale,
+            "null_ssrc": self.null_ssrc,
+            "self_report": self.self_reports,
+            "nothing_received": self.nothing_received,
+            "first_unknown": self.first_unknown,
+            "counter_reset": self.counter_resets,
+            "implausible": self.implausible,
+        }
 
 
 class ReportTracker:
@@ -130,7 +142,6 @@ class ReportTracker:
 
     def feed(self, message: RtcpMessage) -> None:
         """Take all facts of a message."""
-        self.stats.messages += 1
         goodbye = None
         senders: list[SenderInfo] = []
         has_blocks = False
@@ -513,7 +524,6 @@ class ReportTracker:
                 break
         for stream in idle:
             self._forget(stream)
-        self.stats.expired += len(idle)
         self._senders.expire(before_ns, now_ns)
 
     def finish(self) -> None:

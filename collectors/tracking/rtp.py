@@ -132,6 +132,13 @@ class RtpTracker:
                     with table.lock:
                         table.announce(packed_ip(event.endpoint.ip), event.endpoint.port, dict(event.codecs))
 
+    def forget(self, addresses: Iterable[Endpoint]) -> None:
+        """Take back what SDP announced of addresses whose calls are over."""
+        for address in addresses:
+            for table in self.tables:
+                with table.lock:
+                    table.forget(packed_ip(address.ip), address.port)
+
     def take_intervals(self) -> list[StreamInterval]:
         """Return the intervals closed since the last call, rated."""
         rated: list[StreamInterval] = []
@@ -303,6 +310,11 @@ class RtpTracker:
     def __len__(self) -> int:
         return sum(len(table) for table in self.tables)
 
+    @property
+    def announcements(self) -> int:
+        """Media addresses that SDP announced and whose calls live; each table has them all."""
+        return self.tables[0].announcements
+
     def frames_by_kind(self) -> Counter[str]:
         """Return how many frames were what, since the start."""
         return sum((table.frames_by_kind() for table in self.tables), Counter())
@@ -470,7 +482,7 @@ def _drop(known: dict[Any, list[_Stream]], key: Any, stream: _Stream) -> None:
             del known[key]
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def packed_ip(text: str) -> bytes:
     """Return an address as 16 bytes, IPv4 as v4-mapped; unspecified where it is a name."""
     try:

@@ -93,12 +93,14 @@ _KINDS = {"CN": COMFORT_NOISE, "TELEPHONE-EVENT": DTMF}
 class Announced:
     """Announced media addresses with their profiles, in the open-addressed table that the kernel reads.
 
-    Bounded: the one not announced for longest goes first. A port that is used again is announced again.
+    Bounded: the one not announced for longest goes first (`evicted` counts). A port that is used again is
+    announced again.
     """
 
     def __init__(self, seed: int, max_addresses: int = 200_000) -> None:
         self._seed = U(seed)
         self._max_addresses = max_addresses
+        self.evicted = 0
         self._profiles: OrderedDict[tuple[bytes, int], int] = OrderedDict()
         self._slots = np.zeros(1 << 10, ANNOUNCEMENT)
         self._filled = 0
@@ -115,10 +117,19 @@ class Announced:
         if len(self._profiles) > self._max_addresses:
             oldest, _ = self._profiles.popitem(last=False)
             self._put(*oldest, UNANNOUNCED)
+            self.evicted += 1
         if 2 * (self._filled + 1) > len(self._slots):
             self._rebuild()
         else:
             self._put(ip, port, profile)
+
+    def forget(self, ip: bytes, port: int) -> None:
+        """Let go of an address that no call uses any more."""
+        if self._profiles.pop((ip, port), None) is not None:
+            self._put(ip, port, UNANNOUNCED)
+
+    def __len__(self) -> int:
+        return len(self._profiles)
 
     def profile(self, ip: bytes, port: int) -> int:
         """Return the profile announced for an address."""

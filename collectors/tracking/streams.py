@@ -155,6 +155,10 @@ class StreamTable:
         for row in self._by_target.get((ip, port), ()):
             self._explain(row, profile)
 
+    def forget(self, ip: bytes, port: int) -> None:
+        """Take an announcement back, for streams to come: those that flow keep what was said of theirs."""
+        self._memory.announced.forget(ip, port)
+
     def codecs_of(self, profile: int) -> dict[int, Codec]:
         """Return the payload types of an announcement, by its number in `MEASURED`."""
         return self._memory.profiles.codecs[profile]
@@ -164,6 +168,11 @@ class StreamTable:
         if record["profile"][0] == UNANNOUNCED or record["flags"][0] & CLOCK_UNKNOWN:
             record["payload_type"] = NO_PAYLOAD_TYPE  # to be looked up with the next packet
         record["profile"] = profile
+
+    @property
+    def announcements(self) -> int:
+        """Addresses that are announced now."""
+        return len(self._memory.announced)
 
     # -- frames ------------------------------------------------------------------------------------------
 
@@ -384,6 +393,7 @@ class StreamTable:
             "rtp_candidates_unadmitted": self._memory.counter("unadmitted"),
             "rtp_candidates_displaced": self._memory.counter("displaced"),
             "rtp_profiles": self._memory.profiles.refused,
+            "rtp_announcements": self._memory.announced.evicted,
         }
 
     @property

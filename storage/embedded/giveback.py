@@ -1,7 +1,7 @@
 """Gives memory back to the system after heavy work that comes seldom.
 
-Merging segments takes tens of megabytes for a second. Allocators keep what was freed for the next time, and a
-process that collects for months would look as if it grew.
+Sealing and merging segments take some times what their rows take, for a second. Allocators keep what was freed for
+the next time, and a process that collects for months would look as if it grew.
 """
 
 import ctypes

@@ -204,7 +204,6 @@ class Database:
         condition = _condition(scope, measurement, where)
         if window.since_ns >= window.until_ns or (scope.tenants is not None and not scope.tenants):
             window = Window(0, 0)
-        self._stats.queries += 1
         for attempt in range(_ATTEMPTS):
             files = snapshot(self._layout, self._tails, measurement, window, self._damaged)
             with self._cursor() as cursor:
@@ -224,7 +223,6 @@ class Database:
                         )
                     ):
                         raise StoreUnavailable(f"store {self._layout.root}: {str(error)[:200]}") from error
-                    self._stats.queries_retried += 1
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def days(self, measurement: Measurement) -> list[str]:

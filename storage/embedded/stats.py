@@ -7,8 +7,6 @@ from dataclasses import dataclass
 class StoreStats:
     """Counters of one process since it opened the store."""
 
-    rows_written: int = 0
-    flushes: int = 0
     segments_sealed: int = 0
     seal_failures: int = 0
     """Seals that failed (disk full, ...); the log stays and the seal is tried again."""
@@ -25,6 +23,3 @@ class StoreStats:
     segments_compacted: int = 0
     rollups_made: int = 0
     """Spans (hours, days) whose sums were made or made anew."""
-    queries: int = 0
-    queries_retried: int = 0
-    """Queries asked again because a file went away under them (retention, compaction)."""

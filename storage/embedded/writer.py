@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import pyarrow as pa
 
+from storage.embedded.giveback import give_back
 from storage.embedded.layout import END_NS, Layout, Log
 from storage.embedded.lock import WriterLock
 from storage.embedded.log import LogBatch, LogFile, LogTail
@@ -107,7 +108,6 @@ class EmbeddedWriter:
                 self._append(pending, now_ns)
             if pending.log is not None and self._is_due(pending.log, now_ns):
                 self._rotate(pending)
-        self._stats.flushes += 1
 
     def close(self) -> None:
         """Flush, seal and release; see `storage.seam.Writer`."""
@@ -180,7 +180,6 @@ class EmbeddedWriter:
                 self._rotate(pending)
             raise StoreUnavailable(f"store {self._layout.root}: {name}: {error}") from error
         pending.batches, pending.bytes = [], 0
-        self._stats.rows_written += batch.num_rows
 
     def _is_due(self, log: LogFile, now_ns: int) -> bool:
         settings = self._settings
@@ -202,7 +201,10 @@ class EmbeddedWriter:
 
     def _seal(self, measurement: str, log: Log) -> int:
         self._sealer.add(measurement, log)
-        return self._sealer.seal_waiting(measurement)
+        try:
+            return self._sealer.seal_waiting(measurement)
+        finally:
+            give_back()
 
 
 def check_rows(measurement: Measurement, rows: pa.RecordBatch) -> None:

@@ -12,7 +12,6 @@ from influxdb_client.rest import ApiException
 from storage.influx.address import Address, address_of
 from storage.influx.querier import Querier, quoted
 from storage.influx.sender import Sender, Server
-from storage.influx.stats import ReaderStats
 from storage.influx.targets import Databases, Policy, Target, age_of
 from storage.seam import StoreError, StoreUnavailable
 from storage.settings import StorageSettings
@@ -35,7 +34,7 @@ def init(settings: StorageSettings) -> Initialised:
     Raises StoreUnavailable where the server cannot be reached, StoreError where it refuses.
     """
     address = address_of(settings.url, settings.influx)
-    querier = Querier(address, settings.influx, ReaderStats())
+    querier = Querier(address, settings.influx)
     sender = Sender(address, settings.influx)
     try:
         server = detected(sender, address)

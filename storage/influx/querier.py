@@ -14,7 +14,6 @@ import msgspec
 
 from storage.influx.address import Address
 from storage.influx.settings import InfluxSettings
-from storage.influx.stats import ReaderStats
 from storage.influx.targets import Target
 from storage.seam import StoreError, StoreUnavailable
 
@@ -73,9 +72,8 @@ class DatabaseMissing(StoreError):
 class Querier:
     """The reading connection of one store; safe for several threads."""
 
-    def __init__(self, address: Address, settings: InfluxSettings, stats: ReaderStats) -> None:
+    def __init__(self, address: Address, settings: InfluxSettings) -> None:
         self._address = address
-        self._stats = stats
         verify: str | bool = str(settings.ca_file) if settings.ca_file else settings.verify_tls
         self._client = httpx.Client(
             base_url=address.url,
@@ -90,7 +88,6 @@ class Querier:
 
         Raises DatabaseMissing, StoreUnavailable where the server cannot answer, StoreError for what it refuses.
         """
-        self._stats.queries += 1
         form = {
             "q": question,
             "db": target.database,
@@ -108,7 +105,6 @@ class Querier:
                 for line in _lines(response):
                     yield from self._series(line)
         except (httpx.HTTPError, OSError) as error:
-            self._stats.queries_failed += 1
             why = str(error) or type(error).__name__
             raise StoreUnavailable(f"store {self._address.label}: {why[:_SHOWN]}") from error
 
@@ -141,7 +137,6 @@ class Querier:
         try:
             answer = _DECODER.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            self._stats.queries_failed += 1
             raise StoreUnavailable(f"store {self._address.label}: its answer is cut short: {error}") from error
         message = answer.error or next((s.error for s in answer.results if s.error), "")
         if message:
@@ -150,7 +145,6 @@ class Querier:
             yield from statement.series
 
     def _refused(self, status: int, text: str) -> StoreError:
-        self._stats.queries_failed += 1
         message = f"store {self._address.label}: {_reason(text)}"
         if "not found" in message and ("database" in message or "retention policy" in message):
             return DatabaseMissing(f"{message}; `surgecast store init` makes what is missing")

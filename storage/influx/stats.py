@@ -5,14 +5,6 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class ReaderStats:
-    """Counters of one process since it opened the store."""
-
-    queries: int = 0
-    queries_failed: int = 0
-
-
-@dataclass(slots=True)
 class WriterStats:
     """Counters of one writer since it was opened."""
 

@@ -15,7 +15,6 @@ from storage.influx.querier import Querier
 from storage.influx.reader import InfluxReader
 from storage.influx.sender import Sender
 from storage.influx.source import Source
-from storage.influx.stats import ReaderStats
 from storage.influx.targets import Databases
 from storage.influx.writer import InfluxWriter
 from storage.seam import BadQuery, Scope, StoreError
@@ -30,14 +29,13 @@ class InfluxStore:
     ) -> None:
         """Take the address; the server need not be there yet. Raises StoreError for a wrong URL or secret."""
         settings = settings or StorageSettings()
-        self.stats = ReaderStats()
         self._influx = settings.influx
         self._spool = settings.spool
         self._clock_ns = clock_ns
         self._address = address_of(url, settings.influx)
         self._databases = Databases(self._address.database, settings.influx.tenant_classes)
         self._sender = Sender(self._address, settings.influx)
-        self._querier = Querier(self._address, settings.influx, self.stats)
+        self._querier = Querier(self._address, settings.influx)
         self._root = duckdb.connect(
             ":memory:",
             config={

@@ -143,7 +143,10 @@ class InfluxWriter:
         return WriterHealth(
             requests=dict(stats.requests),
             rows_rejected=dict(stats.rows_rejected),
+            rows_sent=stats.rows_sent,
+            bytes_sent=stats.bytes_sent,
             rows_shed=stats.rows_shed,
+            rows_spooled=stats.rows_spooled,
             rows_replayed=stats.rows_replayed,
             values_not_finite=stats.values_not_finite,
             held_bytes=self._held,
@@ -151,6 +154,9 @@ class InfluxWriter:
             spool_bytes=self.spool.size_bytes,
             spool_oldest_ns=self.spool.oldest_ns,
             spool_damaged=self.spool.stats.damaged,
+            spool_torn=self.spool.stats.torn,
+            spool_refused=self.spool.stats.refused,
+            spool_fsyncs=self.spool.stats.fsyncs,
         )
 
     def write(self, measurement: str, rows: pa.RecordBatch) -> None:

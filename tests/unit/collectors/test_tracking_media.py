@@ -81,6 +81,16 @@ def test_a_call_forgets_only_what_is_still_its_own() -> None:
     assert "c2" == side.call_id
 
 
+def test_addresses_that_no_call_uses_any_more_are_told_once() -> None:
+    index = MediaIndex()
+    old = index.announce(described(CALLER, from_caller=True))
+    new = index.announce(described(CALLER, from_caller=True, call_id="c2"))
+    index.forget(old)
+    assert [] == index.take_released()
+    index.forget(new)
+    assert ([CALLER], []) == (index.take_released(), index.take_released())
+
+
 def test_addresses_in_no_sdp_match_nothing() -> None:
     assert relayed_call().match(Endpoint("1.1.1.1", 1), Endpoint("2.2.2.2", 2)) is None
 

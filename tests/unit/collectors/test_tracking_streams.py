@@ -12,6 +12,7 @@ from collectors.facts import Codec
 from collectors.kernels.memory import U
 from collectors.kernels.ring import RING
 from collectors.kernels.rtp import take_frames
+from collectors.tracking.stream_memory import UNANNOUNCED, Announced
 from collectors.tracking.streams import StreamSettings, StreamTable
 
 S_NS = 1_000_000_000
@@ -141,6 +142,40 @@ def test_late_announcement_explains_a_running_stream() -> None:
     assert 48_000 == round(1e6 / total["tick_us"])
     assert total["jitter_max_us"] < 1
     assert {96: Codec("opus", 48000, 2)} == table.codecs_of(int(total["profile"]))
+
+
+def test_an_announcement_that_is_taken_back_holds_for_the_streams_that_flow() -> None:
+    table = StreamTable(StreamSettings(), seed=1)
+    table.announce(TARGET, 5000, {96: Codec("opus", 48000, 2)})
+    feed(table, voice(10, payload_type=96))
+    table.forget(TARGET, 5000)
+    assert 0 == table.announcements
+    feed(table, voice(10, payload_type=96), ssrc=0x9999)
+    codecs = {int(row["ssrc"]): table.codecs_of(int(row["profile"])) for row in ended(table)}
+    assert {0x1234: {96: Codec("opus", 48000, 2)}, 0x9999: {}} == codecs
+
+
+def test_announcements_come_and_go_in_memory_for_those_that_stay() -> None:
+    announced = Announced(seed=1)
+    for port in range(1, 60_000):
+        announced.set(TARGET, port, 2)
+        if port > 100:
+            announced.forget(TARGET, port - 100)
+    assert (100, True) == (len(announced), len(announced.slots) <= 4096)
+    assert {2} == {announced.profile(TARGET, port) for port in range(59_900, 60_000)}
+    assert UNANNOUNCED == announced.profile(TARGET, 1)
+
+
+def test_announcements_are_bounded_and_what_goes_is_counted() -> None:
+    announced = Announced(seed=1, max_addresses=10)
+    for port in range(25):
+        announced.set(TARGET, port, 2)
+    assert (10, 15, UNANNOUNCED, 2) == (
+        len(announced),
+        announced.evicted,
+        announced.profile(TARGET, 14),
+        announced.profile(TARGET, 15),
+    )
 
 
 def ring_block(packets: list[Sent], ssrc: int, *, outgoing: bool = False) -> npt.NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hep_traffic import CALLEE, CALLER, START_NS, HepTraffic, batch_of, pipeline_of, run, sip
+from hep_traffic import CALLEE, CALLER, START_NS, HepTraffic, batch_of, pipeline_of, report, run, sip
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -24,7 +24,7 @@ from storage.embedded.status import Sizes, StoreFigures
 from storage.seam import WriterHealth
 from surgecast.config import MetricsSettings
 from surgecast.exporter import CollectorMetrics, ExporterServer, exporting
-from telephony.model import Outcome
+from telephony.model import Endpoint, Outcome
 
 DOCUMENTED = Path(__file__).parents[3] / "docs" / "metrics.md"
 UNBOUNDED = {"call_id", "ssrc", "ip", "address", "number", "uri", "user_agent"}
@@ -63,6 +63,7 @@ def everything() -> CollectorMetrics:
     traffic = HepTraffic({"node_id": 1}).answered_call(loss=5)
     traffic.send(40, CALLER, CALLEE, b"nonsense", payload_type=Payload.RTCP_JSON)
     traffic.send(40, CALLER, CALLEE, b"neither a request nor a response")
+    traffic.rtcp(40, report(250, 0, of=1, by=2), src=Endpoint("10.9.9.9", 4000), dst=Endpoint("10.9.9.8", 4000))
     for start in ("REGISTER sip:a.example SIP/2.0", "SIP/2.0 200 OK"):
         traffic.send(41, CALLER, CALLEE, _register(start))
     return metrics_of(
@@ -181,7 +182,7 @@ def test_counters_say_what_happened() -> None:
     assert 1.0 == value(metrics, "surgecast_sip_session_attempts_total", outcome="answered", trunk="other")
     assert 1.0 == value(metrics, "surgecast_sip_registrations_total", outcome="registered")
     assert 1.0 == value(metrics, "surgecast_rtcp_rejected_total", reason="not_json")
-    assert 5.0 == value(metrics, "surgecast_rtcp_messages_total")
+    assert 6.0 == value(metrics, "surgecast_rtcp_messages_total")
     assert 2.0 == value(metrics, "surgecast_hep_parse_errors_total", reason="bad_magic")
     assert 3.0 == value(metrics, "surgecast_queue_dropped_total", queue="kernel")
     assert 4.0 == value(metrics, "surgecast_queue_dropped_total", queue="ring")
@@ -282,6 +283,33 @@ def test_a_scrape_reads_while_the_collector_writes() -> None:
     finally:
         stop.set()
         thread.join()
+
+
+def test_reports_that_count_for_nothing_are_told_by_reason() -> None:
+    traffic = HepTraffic().answered_call()
+    told = report(250, 0, of=0xA1, by=0xB2)
+    traffic.rtcp(40, told, correlation_id="c1").rtcp(40.2, told, correlation_id="c1")
+    traffic.rtcp(41, report(250, 0, of=0, by=0xB2), correlation_id="c1")
+    traffic.rtcp(42, report(250, 0, of=0xB2, by=0xB2), correlation_id="c1")
+    metrics = metrics_of(traffic)
+    assert (1.0, 1.0, 1.0, 0.0) == tuple(
+        value(metrics, "surgecast_rtcp_set_aside_total", reason=reason)
+        for reason in ("duplicate", "null_ssrc", "self_report", "implausible")
+    )
+
+
+def test_lines_of_sdp_that_cannot_be_read_are_counted() -> None:
+    body = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\nnonsense\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n"
+    message = sip("INVITE sip:b SIP/2.0", "1 INVITE", call_id="c1", body=body)
+    metrics = metrics_of(HepTraffic().send(0, CALLER, CALLEE, message))
+    assert 1.0 == value(metrics, "surgecast_sdp_bad_lines_total")
+
+
+def test_requests_and_responses_are_told_by_what_they_are() -> None:
+    metrics = metrics_of(HepTraffic().answered_call())
+    told = [value(metrics, "surgecast_sip_requests_total", method=method) for method in ("INVITE", "BYE")]
+    told += [value(metrics, "surgecast_sip_responses_total", status_class=c) for c in ("1xx", "2xx")]
+    assert [1.0, 1.0, 1.0, 2.0] == told
 
 
 def test_a_taken_port_ends_the_role_with_its_address(served: tuple[str, list[str]]) -> None:
