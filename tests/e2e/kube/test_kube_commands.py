@@ -31,14 +31,7 @@ def ask(cluster: Cluster, namespace: str, tmp_path: Path) -> Ask:
             "collect": {"listeners": []},
             "metrics": {"enabled": False},
             "scale": {
-                "pools": [
-                    {
-                        "name": "relay",
-                        "pod": {"sessions": 100},
-                        "target": {"namespace": namespace, "name": "relay"},
-                    }
-                    | pool
-                ],
+                "pools": [{"name": "relay", "pod": {"sessions": 100}, "target": target} | pool],
                 "cluster": {"kubeconfig": str(kubeconfig or cluster.kubeconfig(user)), "namespace": namespace},
             },
         }
