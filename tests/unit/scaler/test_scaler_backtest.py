@@ -1,5 +1,6 @@
 """The policy on a past series: the future unseen, rivals as they are known, figures that add up."""
 
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -49,6 +50,15 @@ def test_what_comes_later_changes_no_earlier_decision() -> None:
     upto = known - before + 1  # the decision at the first changed slot was made before it
     assert runs[0][:upto].tolist() == runs[1][:upto].tolist()
     assert runs[0].tolist() != runs[1].tolist()
+
+
+def test_a_lead_within_a_slot_is_provided_for_as_a_whole_slot() -> None:
+    """Pods asked for at the start of a slot are first judged in the next: the policy has to know."""
+    runs = [
+        backtest(weekly(), replace(SETUP, lead_s=lead_s), {"surgecast"}).run.supplies["surgecast"].asked
+        for lead_s in (600, 1800)
+    ]
+    assert runs[0].tolist() == runs[1].tolist()
 
 
 def test_slots_that_were_not_measured_are_not_judged() -> None:
