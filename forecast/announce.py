@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from forecast.events import BadEvents, event_of
 from forecast.masks import mask_of
 from forecast.settings import EventSettings, ForecastSettings
-from forecast.stored import EVERYONE, Announced, announced, announced_batch
+from forecast.stored import EVERYONE, Announced, announced, record_announced
 from storage.schema import ActionKind
 from storage.seam import OutOfScope, Reader, Scope, Writer
 
@@ -65,13 +65,11 @@ def announce(
         event.kind,
         event.decay_s,
         author,
-        recorded_ns=now_ns,
     )
     records = [
         replace(base, id=f"{base.id}/{tenant}", tenant=tenant) for tenant in dict.fromkeys(asked.tenants)
     ] or [base]
-    writer.write("operator_action", announced_batch(records))
-    writer.flush()
+    record_announced(writer, records, now_ns)
     return _grouped(records)[0]
 
 
@@ -120,9 +118,7 @@ def withdraw(reader: Reader, writer: Writer, id_: str, *, author: str, now_ns: i
     mine = [record for record in announced(reader, now_ns) if _group(record) == id_]
     if not mine:
         raise OutOfScope(f"no event {id_[:60]!r}")
-    gone = [replace(record, withdrawn=True, author=author, recorded_ns=now_ns) for record in mine]
-    writer.write("operator_action", announced_batch(gone))
-    writer.flush()
+    record_announced(writer, [replace(record, withdrawn=True, author=author) for record in mine], now_ns)
     return _grouped(mine)[0]
 
 

@@ -4,7 +4,7 @@ The only place of the forecast that knows columns of `storage.schema`; nothing i
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +18,10 @@ from forecast.localtime import Ints
 from forecast.masks import Mask
 from forecast.signals import SECOND_NS
 from forecast.targets import Kind, SeriesId, Signal
-from storage.rows import batch, forecast_time_ns, shard_of
+from storage.actions import NO_END_NS, Action, actions, record_all
+from storage.rows import forecast_time_ns
 from storage.schema import FORECAST, QUANTILES, ActionKind
-from storage.seam import Reader, Window
+from storage.seam import Reader, Window, Writer
 from telephony.model import UNASSIGNED
 
 QUANTILE_COLUMNS = tuple(f"q{round(100 * level)}" for level in QUANTILES)
@@ -29,6 +30,8 @@ _FAR_NS = 29 * 86_400 * SECOND_NS
 _MOST_ACTIONS = 10_000
 EVERYONE = UNASSIGNED
 """The tenant of what concerns everyone."""
+SERVICE = "surgecast"
+"""The author of what the service records by itself."""
 
 
 def tenant_of(key: SeriesId) -> str:
@@ -156,65 +159,59 @@ class Announced:
         tenant = "" if self.tenant == EVERYONE else self.tenant
         return Mask(self.start_s, self.end_s, tenant, self.name)
 
+    @property
+    def action(self) -> Action:
+        """The record as the store keeps it."""
+        return Action(
+            self.kind,
+            "tenant",
+            self.tenant,
+            self.author,
+            self.name,
+            self.start_s * SECOND_NS,
+            self.end_s * SECOND_NS,
+            None if self.uplift is None else 1 + self.uplift,
+            json.dumps({"similar": self.similar, "decay_s": self.decay_s}, separators=(",", ":")),
+            self.tenant,
+            self.id,
+            self.withdrawn,
+        )
 
-def announced_batch(records: Iterable[Announced]) -> pa.RecordBatch:
-    """Return records as rows of `operator_action`; the newest row of an id holds."""
-    return batch("operator_action", [_action_row(record) for record in records])
 
-
-def _action_row(record: Announced) -> Mapping[str, object]:
-    return {
-        "time": record.recorded_ns,
-        "tenant": record.tenant,
-        "kind": record.kind.value,
-        "shard": shard_of(record.id),
-        "action_id": record.id,
-        "target_kind": "tenant",
-        "target": record.tenant,
-        "author": record.author,
-        "reason": record.name,
-        "starts_at": record.start_s * SECOND_NS,
-        "until": record.end_s * SECOND_NS,
-        "value": None if record.uplift is None else 1 + record.uplift,
-        "details": json.dumps({"similar": record.similar, "decay_s": record.decay_s}, separators=(",", ":")),
-        "withdrawn": record.withdrawn,
-    }
+def record_announced(writer: Writer, records: Iterable[Announced], now_ns: int) -> None:
+    """Write records; the newest one of an id holds."""
+    record_all(writer, [record.action for record in records], now_ns)
 
 
 def announced(reader: Reader, now_ns: int, *, withdrawn: bool = False) -> list[Announced]:
     """Return the events and masks in force within the reader's scope, by start; `withdrawn` ones too if asked."""
-    kinds = (ActionKind.EVENT.value, ActionKind.MASK.value)
-    window = Window(0, now_ns + 1)
-    table = reader.latest("operator_action", window, by=("action_id",), where={"kind": kinds})
-    times = {name: table[name].cast(pa.int64()).to_pylist() for name in ("time", "starts_at", "until")}
-    columns = ["tenant", "kind", "action_id", "author", "reason", "value", "details", "withdrawn"]
-    found = []
-    for place, row in enumerate(table.select(columns).to_pylist()[:_MOST_ACTIONS]):
-        start_ns, end_ns = times["starts_at"][place], times["until"][place]
-        if start_ns is None or end_ns is None or end_ns <= start_ns or (row["withdrawn"] and not withdrawn):
-            continue
-        found.append(_announced(row, times["time"][place], start_ns // SECOND_NS, end_ns // SECOND_NS))
+    found = [
+        _announced(action)
+        for action in actions(reader, (ActionKind.EVENT, ActionKind.MASK), now_ns)[-_MOST_ACTIONS:]
+        if 0 < action.starts_ns < action.until_ns < NO_END_NS and (withdrawn or not action.withdrawn)
+    ]
     return sorted(found, key=lambda record: (record.start_s, record.id))
 
 
-def _announced(row: Mapping[str, object], recorded_ns: int, start_s: int, end_s: int) -> Announced:
-    value = row["value"]
+def _announced(action: Action) -> Announced:
     try:
-        details = json.loads(str(row["details"] or "{}"))
+        details = json.loads(action.details or "{}")
     except ValueError:
         details = {}
     details = details if isinstance(details, dict) else {}
+    decay_s = details.get("decay_s", 0.0)
+    uplift = None if action.value is None else round(action.value - 1, 9)
     return Announced(
-        str(row["action_id"]),
-        ActionKind(str(row["kind"])),
-        str(row["reason"] or row["action_id"]),
-        str(row["tenant"]),
-        start_s,
-        end_s,
-        round(value - 1, 9) if isinstance(value, float) and -1 < value - 1 <= 100 else None,
+        action.id,
+        action.kind,
+        action.reason or action.id,
+        action.tenant,
+        action.starts_ns // SECOND_NS,
+        action.until_ns // SECOND_NS,
+        uplift if uplift is not None and -1 < uplift <= 100 else None,
         str(details.get("similar", "")),
-        float(details.get("decay_s", 0.0)) if isinstance(details.get("decay_s", 0.0), int | float) else 0.0,
-        str(row["author"] or ""),
-        bool(row["withdrawn"]),
-        recorded_ns,
+        float(decay_s) if isinstance(decay_s, int | float) else 0.0,
+        action.author,
+        action.withdrawn,
+        action.recorded_ns,
     )

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
-from forecast.stored import Announced, announced_batch
+from forecast.stored import Announced, record_announced
 from storage.open import open_store
 from storage.schema import ActionKind
 from surgecast.config import Settings, settings_from
@@ -150,7 +150,6 @@ def _announced(incidents: Iterable[Incident], now_ns: int, when: str) -> list[An
             CAMPAIGN_UPLIFT if incident.start_ns > now_ns else None,
             similar="campaign",
             author="demo",
-            recorded_ns=now_ns,
         )
         for number, incident in enumerate(campaigns, 1)
     ]
@@ -163,8 +162,7 @@ def write_history(settings: Settings, *, weeks: int, calls: int, seed: int, unti
         writer = store.writer(HISTORY_WRITER)
         try:
             summary = write_simulated_history(writer, weeks=weeks, calls=calls, seed=seed, until_ns=until_ns)
-            writer.write("operator_action", announced_batch(_announced(summary.incidents, until_ns, "past")))
-            writer.flush()
+            record_announced(writer, _announced(summary.incidents, until_ns, "past"), until_ns)
             return sum(summary.rows.values())
         finally:
             writer.close()
@@ -179,8 +177,7 @@ def announce_campaign(settings: Settings, story_ns: int) -> int:
         writer = store.writer(HISTORY_WRITER)
         try:
             coming = _announced(live_incidents(story_ns).incidents, story_ns, "coming")
-            writer.write("operator_action", announced_batch(coming))
-            writer.flush()
+            record_announced(writer, coming, story_ns)
             return campaign_start_ns(story_ns)
         finally:
             writer.close()

@@ -21,7 +21,8 @@ import pyarrow as pa
 from storage.embedded.digests import digest_path
 from storage.embedded.layout import DAY_NS, END_NS, Layout, Segment, day_of
 from storage.embedded.log import LogBatch, LogTails
-from storage.embedded.points import stored_schema, times_of
+from storage.embedded.points import Int64s, stored_schema, times_of
+from storage.embedded.repeats import NO_REPEATS, NO_TIMES, NOWHERE, Repeats
 from storage.schema import Measurement
 from storage.seam import Window
 
@@ -33,10 +34,12 @@ class Snapshot:
     segments: list[Segment]
     tail: pa.Table
     """Rows that are in logs only, with the stored schema."""
-    repeats_since_ns: int
-    """From this time on a point may be found more than once; END_NS where none may."""
-    shared: bool
-    """Several writers wrote in the same span of time: any row may overwrite another's, marked or not."""
+    tail_marks: Int64s = field(default_factory=lambda: NO_TIMES)
+    """Times of the log rows that may overwrite others."""
+    shared: Window = NOWHERE
+    """Several writers wrote in this span of time: any row may overwrite another's, marked or not."""
+    repeats: Repeats = NO_REPEATS
+    """Where a point may be found more than once."""
     unsealed: list[Window] = field(default_factory=list)
     """The spans of the log rows, batch by batch."""
 
@@ -66,7 +69,7 @@ def snapshot(
         spans.setdefault(segment.writer, []).append((segment.min_ns, segment.max_ns))
     kept: list[pa.RecordBatch] = []
     unsealed: list[Window] = []
-    marked = [segment.min_ns for segment in segments if segment.rewrites]
+    marked = [NO_TIMES]
     for log, batches in read:
         sealed = {s.day for s in days if s.writer == log.writer and s.first <= log.generation <= s.last}
         for batch in batches:
@@ -76,11 +79,10 @@ def snapshot(
             if rows is not None:
                 kept.append(rows)
                 unsealed.append(Window(batch.min_ns, batch.max_ns + 1))
-                marked += [] if batch.marked_ns is None else [batch.marked_ns]
+                marked.append(batch.marked)
                 spans.setdefault(log.writer, []).append((batch.min_ns, batch.max_ns))
-    shared_ns = _shared_since(spans)
-    repeats_ns = min([*marked, shared_ns])
-    return Snapshot(segments, pa.Table.from_batches(kept, schema), repeats_ns, shared_ns < END_NS, unsealed)
+    tail = pa.Table.from_batches(kept, schema)
+    return Snapshot(segments, tail, np.unique(np.concatenate(marked)), _shared(spans), unsealed=unsealed)
 
 
 def _without_days(batch: LogBatch, sealed: set[str]) -> pa.RecordBatch | None:
@@ -94,13 +96,15 @@ def _without_days(batch: LogBatch, sealed: set[str]) -> pa.RecordBatch | None:
     return batch.rows.filter(pa.array(keep)) if keep.any() else None
 
 
-def _shared_since(spans: dict[str, list[tuple[int, int]]]) -> int:
-    """Return since when several writers wrote in a common span of time; END_NS where none did."""
+def _shared(spans: dict[str, list[tuple[int, int]]]) -> Window:
+    """Return the span of time that holds all that several writers wrote in common."""
     if len(spans) < 2:
-        return END_NS
+        return NOWHERE
+    since_ns, until_ns = END_NS, 0
     reach: dict[str, int] = {}
     for low, high, writer in sorted((low, high, writer) for writer, own in spans.items() for low, high in own):
-        if any(other != writer and end >= low for other, end in reach.items()):
-            return low
+        others = max((end for other, end in reach.items() if other != writer), default=-1)
+        if others >= low:
+            since_ns, until_ns = min(since_ns, low), max(until_ns, min(others, high) + 1)
         reach[writer] = max(reach.get(writer, low), high)
-    return END_NS
+    return Window(since_ns, until_ns) if since_ns < until_ns else NOWHERE

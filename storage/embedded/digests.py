@@ -1,21 +1,27 @@
-"""The digest of a segment of intervals: one row per call, beside it, so that ranking calls need not read
-intervals.
+"""The digest of a segment of intervals: one row per call, beside it, so that ranking calls, or finding one, need
+not read intervals.
 
-`<segment>.calls.parquet` lies beside `<segment>.parquet` and goes with it. It is made when the segment is
+`<segment>.calls.arrow` lies beside `<segment>.parquet` and goes with it. It is made when the segment is
 written, and by upkeep where it is missing; a query reads the intervals themselves where there is none. A digest
 holds every interval of its segment, so it stands for the segment only where a query wants all of them: wholly
 inside the window, and none of them overwritten elsewhere.
+
+It is an Arrow file that is mapped into memory, worst calls first: the worst are its head, a call is found by the
+CRC-32 of its Call-ID, and of a row only the pages it is on are read. Decoding Parquet would cost more than asking.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
+from zlib import crc32
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from storage.embedded.layout import TEMPORARY, digest_name
+from storage.embedded.layout import DIGEST_SUFFIX, OLD_DIGEST_SUFFIX, TEMPORARY, digest_name
 from storage.embedded.points import STORED_TIME, Int64s
 from storage.schema import STREAM_INTERVAL
 from telephony.bands import R_DIVISOR, Band
@@ -24,6 +30,8 @@ from telephony.model import Scale
 TAGS = ("tenant", "trunk", "region", "node", "codec")
 """The tags that a digest keeps; a question about others needs the intervals."""
 _MOST_WORDS = 62
+_FEW = (*TAGS, "observers", "verdicts")
+"""Columns of few different values."""
 SCHEMA = pa.schema(
     [
         ("call_id", pa.string()),
@@ -43,11 +51,33 @@ SCHEMA = pa.schema(
         ("verdicts", pa.string()),
     ]
 )
+UInt32s = npt.NDArray[np.uint32]
+_CRC = "call_crc"
+_MOST_MAPPED = 256
+_FEW_CALLS = 8
+_NARROW: dict[str, pa.DataType] = {
+    **{name: pa.dictionary(pa.int16(), pa.string()) for name in _FEW},
+    **{name: pa.int32() for name in ("mos_count", "intervals", "degraded_intervals")},
+}
+_MOST_DIFFERENT = 1 << 15
+_STORED = pa.schema(
+    [*(pa.field(f.name, _NARROW.get(f.name, f.type)) for f in SCHEMA), pa.field(_CRC, pa.uint32())]
+)
 
 
 def digest_path(segment: Path) -> Path:
     """Return where the digest of a segment lies."""
     return segment.with_name(digest_name(segment.name))
+
+
+def old_digest_path(segment: Path) -> Path:
+    """Return where the digest of a segment lay in format 2."""
+    return segment.with_name(segment.name.removesuffix(".parquet") + OLD_DIGEST_SUFFIX)
+
+
+def is_digest(path: Path) -> bool:
+    """Tell whether a file is a digest, not a segment."""
+    return path.name.endswith(DIGEST_SUFFIX)
 
 
 def is_digested(measurement_name: str) -> bool:
@@ -60,16 +90,117 @@ def write_digest(segment: Path, rows: pa.Table) -> None:
     path, table = digest_path(segment), digest(rows)
     if table is None:
         return
+    few = {name: table[name].combine_chunks().dictionary_encode() for name in _FEW}
+    if any(len(column.dictionary) > _MOST_DIFFERENT for column in few.values()):
+        return
+    crcs = pa.array(_crcs(table["call_id"].to_pylist()))
+    columns = [few.get(name, table[name]).cast(_STORED.field(name).type) for name in SCHEMA.names]
+    stored = pa.table([*columns, crcs], schema=_STORED).combine_chunks()
     temporary = path.with_name(path.name + TEMPORARY)
     try:
         with temporary.open("wb") as file:
-            pq.write_table(table, file, compression="zstd", compression_level=1, write_statistics=["r_min"])
+            with pa.ipc.new_file(file, _STORED) as writer:
+                writer.write_table(stored)
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(path)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+    old_digest_path(segment).unlink(missing_ok=True)
+
+
+def read_digest(path: Path) -> pa.Table:
+    """Return a digest as it is stored, mapped; raises FileNotFoundError, OSError, pyarrow.ArrowException."""
+    with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
+        table = reader.read_all()
+    if table.schema != _STORED:
+        raise pa.ArrowInvalid("no digest of this version")
+    table.validate()
+    return table
+
+
+class Digests:
+    """The digests that the readers of one process have open."""
+
+    def __init__(self) -> None:
+        self._mapped: dict[Path, pa.Table] = {}
+        self._checked: set[Path] = set()
+        self._lock = Lock()
+
+    def heads(self, segments: Sequence[Path], depth: int) -> tuple[pa.Table, float | None]:
+        """Return so many of the worst calls of each segment, and the least R of those left out.
+
+        None where no call with an R is left out. Raises as `read_digest`.
+        """
+        tables, rest = [SCHEMA.empty_table()], []
+        for table in map(self._of, map(digest_path, segments)):
+            head = table.slice(0, depth)
+            head.validate(full=True)  # as in `_check`, of what is read
+            tables.append(_told(head))
+            if table.num_rows > depth and (r_min := table["r_min"][depth].as_py()) is not None:
+                rest.append(r_min)
+        return pa.concat_tables(tables), min(rest, default=None)
+
+    def calls(self, segments: Sequence[Path], call_ids: Sequence[str]) -> pa.Table:
+        """Return the rows of some calls (and now and then another); raises as `read_digest`."""
+        wanted = _crcs(call_ids)
+        tables = [SCHEMA.empty_table()]
+        for path in map(digest_path, segments):
+            table = self._of(path)
+            places = np.flatnonzero(_are_among(table[_CRC], wanted))
+            if len(places):
+                self._check(path, table)
+                tables.append(_told(table.take(pa.array(places))))
+        return pa.concat_tables(tables)
+
+    def held(self, segment: Path, call_ids: Sequence[str]) -> list[str]:
+        """Return those of the calls that a segment may have rows of; raises as `read_digest`."""
+        wanted = _crcs(call_ids)
+        crcs = self._of(digest_path(segment))[_CRC]
+        held = set(crcs.to_numpy()[_are_among(crcs, wanted)].tolist())
+        return [call_id for call_id, crc in zip(call_ids, wanted.tolist(), strict=True) if crc in held]
+
+    def _of(self, path: Path) -> pa.Table:
+        with self._lock:
+            table = self._mapped.pop(path, None)
+            if table is not None:
+                self._mapped[path] = table
+                return table
+        table = read_digest(path)
+        with self._lock:
+            self._mapped[path] = table
+            while len(self._mapped) > _MOST_MAPPED:
+                oldest = next(iter(self._mapped))
+                del self._mapped[oldest]
+                self._checked.discard(oldest)
+        return table
+
+    def _check(self, path: Path, table: pa.Table) -> None:
+        """Look through a digest once: what points beyond the file would end the process."""
+        if path not in self._checked:
+            table.validate(full=True)
+            with self._lock:
+                self._checked.add(path)
+
+
+def _are_among(crcs: pa.ChunkedArray, wanted: UInt32s) -> npt.NDArray[np.bool_]:
+    if len(wanted) > _FEW_CALLS:
+        found: npt.NDArray[np.bool_] = pc.is_in(crcs, pa.array(wanted)).to_numpy()
+        return found
+    held = crcs.to_numpy()
+    found = np.zeros(len(held), dtype=np.bool_)
+    for crc in wanted:
+        found |= held == crc
+    return found
+
+
+def _crcs(call_ids: Sequence[str]) -> UInt32s:
+    return np.array([crc32(call_id.encode("utf-8", "surrogatepass")) for call_id in call_ids], dtype=np.uint32)
+
+
+def _told(stored: pa.Table) -> pa.Table:
+    return stored.select(SCHEMA.names).cast(SCHEMA)
 
 
 def digest(rows: pa.Table) -> pa.Table | None:

@@ -2,9 +2,10 @@
 
     1  no `format` file; logs are plain Arrow streams (`.arrows`)
     2  logs are framed with checksums (`.frames`); segments have aggregates of their calls beside them
+    3  those aggregates (digests) are Arrow files, to be mapped, no longer Parquet
 
-Migrating from 1 needs no rewriting: old logs are read, and sealed, as they are; aggregates that are missing are
-made by upkeep, and until then queries read the rows.
+Migrating needs no rewriting: old logs are read, and sealed, as they are; digests that are missing are made by
+upkeep, and until then queries read the rows.
 """
 
 import json
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from storage.seam import StoreError
 
-FORMAT = 2
+FORMAT = 3
 _NAME = "format"
 
 

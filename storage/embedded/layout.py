@@ -1,7 +1,7 @@
 """Where files lie and what their names say. Names carry all that a reader needs to choose files.
 
     <root>/data/<measurement>/<day>/<min>-<max>.<writer>.<first>-<last>.<rows>.<new|rewrites>.parquet
-    (beside it, of `stream_interval`: its digest, `.calls.parquet`)
+    (beside it, of `stream_interval`: its digest, `.calls.arrow`)
     <root>/log/<measurement>/<writer>.<generation>.frames
     <root>/quarantine/<measurement>/<name>
     <root>/rollup/<measurement>/<day>/   see `rollups`
@@ -23,6 +23,9 @@ DAY_NS = 86_400_000_000_000
 END_NS = 1 << 62
 """The end of time (the year 2116): DuckDB takes the last nanoseconds of 64 bits for infinity."""
 TEMPORARY = ".tmp"
+DIGEST_SUFFIX = ".calls.arrow"
+OLD_DIGEST_SUFFIX = ".calls.parquet"
+"""Of stores of format 2."""
 _SEGMENT = re.compile(
     r"^(?P<min>\d+)-(?P<max>\d+)\.(?P<writer>[a-z0-9_-]+)\.(?P<first>\d+)-(?P<last>\d+)"
     r"\.(?P<rows>\d+)\.(?P<kind>new|rewrites)\.parquet$"
@@ -186,9 +189,9 @@ def digest_name(segment_name: str) -> str:
     """Return the name of the digest of a segment.
 
     >>> digest_name("1-2.collect.7-7.3.new.parquet")
-    '1-2.collect.7-7.3.new.calls.parquet'
+    '1-2.collect.7-7.3.new.calls.arrow'
     """
-    return segment_name.removesuffix(".parquet") + ".calls.parquet"
+    return segment_name.removesuffix(".parquet") + DIGEST_SUFFIX
 
 
 def without_superseded(segments: list[Segment]) -> list[Segment]:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+import numpy as np
 import pyarrow as pa
 
 from storage.embedded.frames import framed, whole_frames
 from storage.embedded.layout import PLAIN_LOG, Log
-from storage.embedded.points import SEQUENCE, conformed, times_of
+from storage.embedded.points import SEQUENCE, Int64s, conformed, times_of
 
 _SMALL_ROWS = 65_536
 _MANY_BATCHES = 32
@@ -60,15 +61,15 @@ class LogBatch:
     rows: pa.RecordBatch
     min_ns: int
     max_ns: int
-    marked_ns: int | None
-    """The earliest time of a row that may overwrite another."""
+    marked: Int64s
+    """The times of rows that may overwrite others."""
 
     @classmethod
     def of(cls, rows: pa.RecordBatch) -> "LogBatch":
         """Look through the rows once."""
         times = times_of(rows["time"])
         marked = times[rows[SEQUENCE].to_numpy() & 1 == 1]
-        return cls(rows, int(times.min()), int(times.max()), int(marked.min()) if len(marked) else None)
+        return cls(rows, int(times.min()), int(times.max()), np.unique(marked))
 
 
 class LogTail:

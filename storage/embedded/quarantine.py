@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storage.embedded.digests import is_digest, read_digest
 from storage.embedded.layout import Layout
 from storage.embedded.stats import StoreStats
 
@@ -18,11 +19,14 @@ _ROWS_AT_ONCE = 65_536
 
 
 def damage_of(path: Path, connection: "duckdb.DuckDBPyConnection") -> str:
-    """Return why a Parquet file cannot be read, empty where it can; raises FileNotFoundError, OSError.
+    """Return why a file cannot be read, empty where it can; raises FileNotFoundError, OSError.
 
-    Reads the whole file, with its checksums, then as queries do.
+    Reads the whole file, Parquet with its checksums, then as queries do.
     """
     try:
+        if is_digest(path):
+            read_digest(path)
+            return ""
         with path.open("rb") as file, pq.ParquetFile(file, page_checksum_verification=True) as parquet:
             for _ in parquet.iter_batches(_ROWS_AT_ONCE):
                 pass

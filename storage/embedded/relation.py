@@ -18,10 +18,13 @@ import pyarrow as pa
 
 from storage.checks import Where, check_tags
 from storage.embedded.catalog import Snapshot, clamp, snapshot
-from storage.embedded.layout import Layout
+from storage.embedded.digests import Digests, digest_path
+from storage.embedded.layout import Layout, Segment
 from storage.embedded.log import LogTails
-from storage.embedded.points import SEQUENCE
+from storage.embedded.points import SEQUENCE, times_of
 from storage.embedded.quarantine import damage_of, put_aside
+from storage.embedded.repeats import TABLE as REPEATS
+from storage.embedded.repeats import Marks
 from storage.embedded.stats import StoreStats
 from storage.schema import Measurement
 from storage.seam import Scope, StoreUnavailable, Window
@@ -79,39 +82,51 @@ class ScopedRows:
     connection: "duckdb.DuckDBPyConnection"
     layout: Layout | None = None
     """Where rollups lie, for those of the embedded store."""
+    digests: Digests = field(default_factory=Digests)
     others: list[str] = field(default_factory=list)
     """Files beside the segments that were asked for."""
     parameters: Parameters = field(default_factory=Parameters)
 
     def sql(self, columns: Sequence[str], *, dedup: bool = True) -> str:
         """Return a SELECT of these columns over the last write of each point (or over all writes)."""
-        repeats_ns = self.files.repeats_since_ns
-        if not dedup or repeats_ns >= self.window.until_ns:
-            return self._raw(columns, self.window)
-        selects = []
-        if repeats_ns > self.window.since_ns:
-            selects.append(self._raw(columns, Window(self.window.since_ns, repeats_ns)))
-        since = Window(max(repeats_ns, self.window.since_ns), self.window.until_ns)
-        point = ("time", *self.measurement.tags)
-        every = list(dict.fromkeys((*columns, *point, SEQUENCE)))
-        rows, identities = self._raw(every, since), self._raw([*point, SEQUENCE], since)
-        if not self.files.shared and "shard" in self.measurement.tags:
-            # Times of sharded measurements are nearly unique: only rows at a marked time can be equal points.
-            marked = self._marked_times(since)
-            selects.append(f"SELECT {listed(columns)} FROM ({rows}) WHERE time NOT IN ({marked})")
-            rows = f"SELECT * FROM ({rows}) WHERE time IN ({marked})"
-            identities = f"SELECT * FROM ({identities}) WHERE time IN ({marked})"
-        selects.append(
-            f"SELECT {listed(columns)} FROM ({rows}) SEMI JOIN "
-            f"(SELECT {listed(point)}, max({SEQUENCE}) AS {SEQUENCE} FROM ({identities}) "
-            f"GROUP BY {listed(point)}) USING ({listed([*point, SEQUENCE])})"
-        )
-        return " UNION ALL ".join(selects)
+        every = self.files.repeats.every
+        before = Window(self.window.since_ns, min(every.since_ns, self.window.until_ns))
+        within = Window(max(every.since_ns, self.window.since_ns), min(every.until_ns, self.window.until_ns))
+        after = Window(max(every.until_ns, self.window.since_ns), self.window.until_ns)
+        if not dedup or within.since_ns >= within.until_ns:
+            return self._marked_apart(columns, self.window, dedup=dedup)
+        selects = [self._marked_apart(columns, part) for part in (before, after) if part.since_ns < part.until_ns]
+        return " UNION ALL ".join([*selects, self._last_writes(columns, within)])
 
     def beside(self, paths: Sequence[str], columns: Sequence[str]) -> str:
         """Return a SELECT over Parquet files that were made of segments and keep the tags that are asked for."""
         self.others.extend(paths)
         return self._select(columns, f"read_parquet({self.parameters.bind(list(paths))})", None)
+
+    def among(self, name: str, table: pa.Table, columns: Sequence[str]) -> str:
+        """Return a SELECT over rows at hand that were made of segments and keep the tags that are asked for."""
+        self.connection.register(name, table)
+        return self._select(columns, name, None)
+
+    def of_call(self, call_id: str) -> "ScopedRows":
+        """Return the same rows without files that have none of a call."""
+        repeats = self.files.repeats
+        kept = [
+            s
+            for s in self.files.segments
+            if not (s.digested and call_id)
+            or repeats.touch(s.min_ns, s.max_ns)  # a later write of a point may be of another call
+            or self.digests.held(s.path, [call_id])
+        ]
+        return replace(self, files=replace(self.files, segments=kept))
+
+    def calls_among(self, call_ids: Sequence[str]) -> Sequence[str]:
+        """Return those of the calls that these rows may have rows of."""
+        segments = self.files.segments
+        if self.files.tail.num_rows or not all(s.digested for s in segments):
+            return call_ids
+        held = {call_id for s in segments for call_id in self.digests.held(s.path, call_ids)}
+        return [call_id for call_id in call_ids if call_id in held]
 
     def within(self, window: Window) -> "ScopedRows":
         """Return the same rows in the part of the window that is within another."""
@@ -126,9 +141,41 @@ class ScopedRows:
         """Run a query and yield its answer in batches of so many rows."""
         yield from self.connection.sql(sql, params=self.parameters.take()).to_arrow_reader(rows)
 
-    def _raw(self, columns: Sequence[str], window: Window) -> str:
+    def _marked_apart(self, columns: Sequence[str], window: Window, *, dedup: bool = True) -> str:
+        """Select where only rows at some times may be equal points: the files that hold such are read apart."""
+        segments, repeats = self.files.segments, self.files.repeats
+        times = times_of(self.files.tail["time"])
+        in_tail = dedup and times.size > 0 and repeats.touch(int(times.min()), int(times.max()))
+        doubted = [s for s in segments if dedup and repeats.touch(s.min_ns, s.max_ns)]
+        if not doubted and not in_tail:
+            return self._raw(columns, window, segments, tail=True)
+        clean = [s for s in segments if s not in doubted]
+        selects = [] if in_tail and not clean else [self._raw(columns, window, clean, tail=not in_tail)]
+        point = ("time", *self.measurement.tags, SEQUENCE)
+        rows = self._raw(list(dict.fromkeys((*columns, *point))), window, doubted, tail=in_tail)
+        identities = self._raw(point, window, doubted, tail=in_tail)
+        overwritten = (
+            f"SELECT * FROM (SELECT * FROM ({identities}) SEMI JOIN {REPEATS} USING (time)) "
+            f"QUALIFY {SEQUENCE} < max({SEQUENCE}) OVER (PARTITION BY {listed(point[:-1])})"
+        )
+        selects.append(f"SELECT {listed(columns)} FROM ({rows}) ANTI JOIN ({overwritten}) USING ({listed(point)})")
+        return " UNION ALL ".join(selects)
+
+    def _last_writes(self, columns: Sequence[str], window: Window) -> str:
+        """Select where any row may equal another."""
+        point = ("time", *self.measurement.tags)
+        segments = self.files.segments
+        rows = self._raw(list(dict.fromkeys((*columns, *point, SEQUENCE))), window, segments, tail=True)
+        identities = self._raw([*point, SEQUENCE], window, segments, tail=True)
+        return (
+            f"SELECT {listed(columns)} FROM ({rows}) SEMI JOIN "
+            f"(SELECT {listed(point)}, max({SEQUENCE}) AS {SEQUENCE} FROM ({identities}) "
+            f"GROUP BY {listed(point)}) USING ({listed([*point, SEQUENCE])})"
+        )
+
+    def _raw(self, columns: Sequence[str], window: Window, among: Sequence[Segment], *, tail: bool) -> str:
         inside, across = [], []
-        for segment in self.files.segments:
+        for segment in among:
             if segment.min_ns >= window.since_ns and segment.max_ns < window.until_ns:
                 inside.append(segment)  # no need to decode its times
             elif segment.max_ns >= window.since_ns and segment.min_ns < window.until_ns:
@@ -139,7 +186,7 @@ class ScopedRows:
                 files = self.parameters.bind([str(s.path) for s in segments])
                 source = _ALL_COLUMNS.format(f"read_parquet({files}, union_by_name = true)")
                 selects.append(self._select(columns, source, window if timed else None))
-        if self.files.tail.num_rows:
+        if tail and self.files.tail.num_rows:
             selects.append(self._select(columns, "tail", window))
         if not selects:  # an empty relation with the right columns
             return f"SELECT {listed(columns)} FROM tail WHERE false"
@@ -152,9 +199,6 @@ class ScopedRows:
             conditions.append(f"time >= make_timestamp_ns({self.parameters.bind(window.since_ns)})")
             conditions.append(f"time < make_timestamp_ns({self.parameters.bind(window.until_ns)})")
         return f"SELECT {listed(columns)} FROM {source} WHERE {' AND '.join(conditions)}"
-
-    def _marked_times(self, window: Window) -> str:
-        return f"SELECT time FROM ({self._raw(['time', SEQUENCE], window)}) WHERE {SEQUENCE} & 1 = 1"
 
 
 class RowSource(Protocol):
@@ -181,6 +225,8 @@ class Database:
         self._layout = layout
         self._stats = stats
         self._tails = LogTails()
+        self._marks = Marks()
+        self._digests = Digests()
         self._damaged: frozenset[str] = frozenset()
         self._lock = Lock()
         self._settings = settings
@@ -208,19 +254,18 @@ class Database:
             files = snapshot(self._layout, self._tails, measurement, window, self._damaged)
             with self._cursor() as cursor:
                 cursor.register("tail", files.tail)
-                rows = ScopedRows(measurement, window, files, condition, cursor, self._layout)
+                rows = ScopedRows(measurement, window, files, condition, cursor, self._layout, self._digests)
                 try:
+                    rows.files = self._resolved(measurement, files, cursor)
                     return question(rows)
-                except duckdb.Error as error:
+                except (duckdb.Error, pa.ArrowException, OSError) as error:
                     if isinstance(error, duckdb.InternalException | duckdb.FatalException):
                         self._reopen()  # such an error makes a database refuse every query from then on
                     memory = isinstance(error, duckdb.OutOfMemoryException)
                     if (
                         memory
                         or attempt == _ATTEMPTS - 1
-                        or not self._explained(
-                            measurement, [*(s.path for s in files.segments), *map(Path, rows.others)]
-                        )
+                        or not self._explained(measurement, [*_paths(files.segments), *map(Path, rows.others)])
                     ):
                         raise StoreUnavailable(f"store {self._layout.root}: {str(error)[:200]}") from error
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -232,6 +277,16 @@ class Database:
     def close(self) -> None:
         """Let go of everything."""
         self._root.close()
+
+    def _resolved(
+        self, measurement: Measurement, files: Snapshot, cursor: "duckdb.DuckDBPyConnection"
+    ) -> Snapshot:
+        """Return a snapshot that knows where its points may be found more than once."""
+        repeats = self._marks.repeats(
+            measurement, files.segments, files.tail, files.tail_marks, files.shared, cursor
+        )
+        cursor.register(REPEATS, repeats.table())
+        return replace(files, repeats=repeats)
 
     def _connect(self) -> "duckdb.DuckDBPyConnection":
         connection = duckdb.connect(
@@ -275,6 +330,14 @@ class Database:
                     with self._lock:
                         self._damaged |= {str(path)}
         return explained
+
+
+def _paths(segments: Sequence[Segment]) -> Iterator[Path]:
+    """Yield what a question may read of segments."""
+    for segment in segments:
+        yield segment.path
+        if segment.digested:
+            yield digest_path(segment.path)
 
 
 def _condition(scope: Scope, measurement: Measurement, where: Where) -> Callable[[Parameters], str]:

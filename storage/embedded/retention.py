@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.embedded.digests import digest_path
+from storage.embedded.digests import digest_path, old_digest_path
 from storage.embedded.layout import END_NS, Layout, Segment
 from storage.embedded.stats import StoreStats
 from storage.schema import (
@@ -126,6 +126,7 @@ def delete(segment: Segment) -> None:
     # A query that misses the digest must find the segment gone too, and so ask again.
     segment.path.unlink(missing_ok=True)
     digest_path(segment.path).unlink(missing_ok=True)
+    old_digest_path(segment.path).unlink(missing_ok=True)
     try:
         segment.path.parent.rmdir()
     except OSError:

@@ -30,7 +30,7 @@ def search_calls(
     first, count = max(offset, 0), max(limit, 0)
 
     def question(rows: ScopedRows) -> CallPage:
-        total, times = _count(rows, match), _times(rows, match, first + count)
+        total, times = _found(rows, match, first + count)
         if times.size <= first or not count:
             return CallPage(CALL.schema.empty_table(), total)
         newest, oldest = int(times[first]), int(times[-1])
@@ -45,21 +45,14 @@ def search_calls(
     return database.ask(scope, CALL, window, where, question)
 
 
-def _count(rows: ScopedRows, match: CallMatch) -> int:
+def _found(rows: ScopedRows, match: CallMatch, count: int) -> tuple[int, Int64s]:
+    """Return how many calls match, and the times of the newest, newest first."""
     source = rows.sql(["time", *_columns_of(match)])
-    found = rows.fetch(f"SELECT count(*) AS n FROM ({source}) WHERE {_condition(rows.parameters, match)}")
-    total: int = found["n"][0].as_py()
-    return total
-
-
-def _times(rows: ScopedRows, match: CallMatch, count: int) -> Int64s:
-    """Return the times of the newest calls that match."""
-    source = rows.sql(["time", *_columns_of(match)])
-    found = rows.fetch(
-        f"SELECT time FROM ({source}) WHERE {_condition(rows.parameters, match)} "
-        f"ORDER BY time DESC LIMIT {rows.parameters.bind(count)}"
-    )
-    return times_of(found["time"])
+    most = rows.parameters.bind(max(count, 1))
+    condition = _condition(rows.parameters, match)
+    found = rows.fetch(f"SELECT count(*) AS total, max(time, {most}) AS times FROM ({source}) WHERE {condition}")
+    times = found["times"].combine_chunks().flatten()
+    return found["total"][0].as_py(), times_of(times)[:count]
 
 
 def _columns_of(match: CallMatch) -> list[str]:

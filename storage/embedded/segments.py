@@ -2,8 +2,9 @@
 
 A segment is whole or absent: it appears by rename(2) after fsync(2), and is never changed. Rows of the
 measurements of `_BY_CALL` are sorted by shard and call, so that the rows of one call lie together: row-group
-statistics lead to its shard, a bloom filter of Call-IDs tells whether the call is there at all. The others are
-sorted by time.
+statistics lead to its shard, a bloom filter of Call-IDs tells whether the call is there at all. Those with
+histograms are sorted by tenant: of a tenant's page the histograms of others are not decoded. The others are sorted
+by time.
 """
 
 import os
@@ -100,6 +101,8 @@ def _order(measurement: Measurement, rows: pa.Table) -> Int64s:
     """Return the order of rows in a segment."""
     times, sequence = times_of(rows["time"]), rows[SEQUENCE].to_numpy()
     if measurement.name not in _BY_CALL:
+        if measurement.histograms and "tenant" in measurement.tags:
+            return np.lexsort((sequence, times, _numbers(rows["tenant"])))
         return np.lexsort((sequence, times))
     # Numbers sort several times faster than texts; which call of a shard comes first does not matter.
     calls = rows["call_id"].fill_null("").combine_chunks().dictionary_encode()

@@ -14,6 +14,7 @@ from storage.embedded.rollups import HOUR_NS, Cover, cover
 from storage.schema import TIME
 
 _NANOS = 1_000_000_000
+_LONG_RUN = 8
 _BATCH_ROWS = 32_768
 """Rows that are in memory at once with their histograms (some hundred bytes to a kilobyte each)."""
 
@@ -67,38 +68,53 @@ def _summed(table: pa.Table, schema: pa.Schema, by: Sequence[str]) -> pa.Table:
     for tag in by:
         encoded = table[tag].combine_chunks().dictionary_encode()
         codes = np.unique(codes * len(encoded.dictionary) + encoded.indices.to_numpy(), return_inverse=True)[1]
+    starts = _starts(codes)
+    if len(starts) * _LONG_RUN <= len(codes):  # rows of a group lie together: no need to move them all
+        table, codes = _reduced(table, schema, by, None, starts), codes[starts]
+        if len(np.unique(codes)) == len(codes):
+            return table
     order = np.argsort(codes, kind="stable")
-    ordered = codes[order]
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    firsts = pa.array(order[starts])
+    return _reduced(table, schema, by, order, _starts(codes[order]))
+
+
+def _starts(codes: Int64s) -> Int64s:
+    return np.flatnonzero(np.concatenate(([True], codes[1:] != codes[:-1])))
+
+
+def _reduced(
+    table: pa.Table, schema: pa.Schema, by: Sequence[str], order: Int64s | None, starts: Int64s
+) -> pa.Table:
+    """Sum runs of rows, in this order."""
+    firsts = pa.array(starts if order is None else order[starts])
     columns = {name: table[name].take(firsts) for name in ("time", *by)}
-    in_order = bool(np.all(order[1:] > order[:-1]))
     for f in list(schema)[len(columns) :]:
         column = table[f.name].combine_chunks()
-        columns[f.name] = (
-            _histograms(column, f.type, order, starts, in_order)
-            if pa.types.is_fixed_size_list(f.type)
-            else _scalars(column, f.type, order, starts)
-        )
+        summed = _histograms if pa.types.is_fixed_size_list(f.type) else _scalars
+        columns[f.name] = summed(column, f.type, order, starts)
     return pa.table(columns)
 
 
-def _scalars(column: pa.Array, type_: pa.DataType, order: Int64s, starts: Int64s) -> pa.Array:
+def _scalars(column: pa.Array, type_: pa.DataType, order: Int64s | None, starts: Int64s) -> pa.Array:
     """Sum a column per group; a group without any value has none, rather than 0."""
     values = column.cast(type_).fill_null(0).to_numpy()
-    sums = np.add.reduceat(values[order], starts)
+    sums = np.add.reduceat(values if order is None else values[order], starts)
     if not column.null_count:
         return pa.array(sums, type_)
     valid = column.is_valid().to_numpy(zero_copy_only=False)
-    return pa.array(sums, type_, mask=~np.logical_or.reduceat(valid[order], starts))
+    return pa.array(sums, type_, mask=~np.logical_or.reduceat(valid if order is None else valid[order], starts))
 
 
-def _histograms(
-    column: pa.Array, type_: pa.FixedSizeListType, order: Int64s, starts: Int64s, in_order: bool
-) -> pa.Array:
+def _histograms(column: pa.Array, type_: pa.FixedSizeListType, order: Int64s | None, starts: Int64s) -> pa.Array:
     """Sum a column of histograms per group, bucket by bucket; a missing histogram counts nothing."""
     if column.null_count:
         column = column.fill_null(pa.scalar([0] * type_.list_size, column.type))
     counts = column.flatten().to_numpy().reshape(-1, type_.list_size)
-    sums = np.add.reduceat(counts if in_order else counts[order], starts, axis=0, dtype=np.int64)
+    if order is not None:
+        counts = counts[order]
+    if len(starts) * _LONG_RUN <= len(counts):  # `reduceat` takes some times longer for long runs
+        ends = np.append(starts[1:], len(counts))
+        runs = zip(starts.tolist(), ends.tolist(), strict=True)
+        sums = np.array([counts[start:end].sum(axis=0, dtype=np.int64) for start, end in runs])
+    else:
+        sums = np.add.reduceat(counts, starts, axis=0, dtype=np.int64)
     return pa.FixedSizeListArray.from_arrays(pa.array(sums.ravel()), type=type_)

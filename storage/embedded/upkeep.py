@@ -1,4 +1,5 @@
-"""Compaction: small segments of closed days are merged, and digests that are missing are made.
+"""Compaction: small segments of closed days, and of closed parts of the open day, are merged; digests that are
+missing are made.
 
 It needs no lock against readers: a query whose file went away asks again. Only the owner of a writer's name
 compacts its segments. Segments that compaction replaced stay for a while: a reader that lists the directory while
@@ -25,7 +26,11 @@ logger = logging.getLogger(__name__)
 REPLACED_STAY_SECONDS = 60.0
 _DIGESTS_A_TURN = 20
 _CLOSED_AFTER_NS = 3_600_000_000_000
-"""A day is closed an hour after its end; rows may still come, into their own segments."""
+"""A day, or a part of it, is closed so long after its end; rows may still come, into their own segments."""
+_QUARTER_NS = DAY_NS // 4
+_HOUR_NS = DAY_NS // 24
+_HOUR_CLOSED_AFTER_NS = _CLOSED_AFTER_NS // 4
+"""Quarters and hours of the open day: a day of minutes would else be a hundred files."""
 
 
 class Upkeep:
@@ -47,16 +52,16 @@ class Upkeep:
                 start = day_start_ns(day)
                 present = self._layout.list_segments(name, start, start + DAY_NS, superseded=True)
                 self._drop_replaced(present)
-                if start + DAY_NS + _CLOSED_AFTER_NS > now_ns:
-                    continue
+                closed = start + DAY_NS + _CLOSED_AFTER_NS <= now_ns
                 kept = without_superseded(present)
                 for writer in owned:
                     own = sorted((s for s in kept if s.writer == writer), key=lambda s: s.first)
-                    for group in self._groups(own):
-                        self._merge(measurement, group, oldest=group[0] is own[0])
+                    for part in [own] if closed else _closed_parts(own, now_ns):
+                        for group in self._groups(part):
+                            self._merge(measurement, group, oldest=group[0] is own[0])
 
     def digest(self) -> None:
-        """Make the digests that are missing, some a turn: those of a store of format 1. Raises OSError."""
+        """Make the digests that are missing, some a turn: those of an older format. Raises OSError."""
         left = _DIGESTS_A_TURN
         for measurement in filter(is_digested, MEASUREMENTS):
             for day in reversed(self._layout.days(measurement)):
@@ -107,6 +112,29 @@ class Upkeep:
             covering = [s for s in present if s.covers(segment)]
             if covering and min(map(_age_seconds, covering)) > REPLACED_STAY_SECONDS:
                 delete(segment)
+
+
+def _closed_parts(segments: list[Segment], now_ns: int) -> list[list[Segment]]:
+    """Return runs of neighbouring generations that end in the same closed quarter, or hour, of a day."""
+    runs: list[list[Segment]] = []
+    last = None
+    for segment in segments:
+        part = _closed_part(segment.max_ns, now_ns)
+        if part is None:
+            break
+        if part != last:
+            runs.append([])
+            last = part
+        runs[-1].append(segment)
+    return runs
+
+
+def _closed_part(time_ns: int, now_ns: int) -> tuple[int, int] | None:
+    for length_ns, after_ns in ((_QUARTER_NS, _CLOSED_AFTER_NS), (_HOUR_NS, _HOUR_CLOSED_AFTER_NS)):
+        number = time_ns // length_ns
+        if (number + 1) * length_ns + after_ns <= now_ns:
+            return length_ns, number
+    return None
 
 
 def _age_seconds(segment: Segment) -> float:

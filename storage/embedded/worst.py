@@ -8,15 +8,17 @@ and a third looks up how those ended. Both read the digests of segments where th
 
 # ruff: noqa: S608 - SQL text holds names of the schema only; every value is a bound parameter
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from storage.checks import Where
 from storage.embedded.digests import SCHEMA as DIGEST
-from storage.embedded.digests import TAGS, digest_path
+from storage.embedded.digests import TAGS
 from storage.embedded.layout import END_NS
 from storage.embedded.relation import Parameters, RowSource, ScopedRows
 from storage.rows import shard_of
@@ -49,8 +51,11 @@ _COLUMNS: dict[str, pa.DataType] = {
 }
 _FIRST_LOOK = 64
 """Rows to look at for each call wanted: a call has dozens of intervals, in a window of minutes."""
+_FIRST_DEPTH = 1_024
+"""Calls to look at of each digest."""
 _LOOK_FURTHER = 16
 _LAST_LOOK = 1_000_000
+_ALL = 1 << 31
 _LOSS = "CAST(sum(lost) AS DOUBLE) / nullif(sum(expected), 0)"
 _WORST_FIRST = "r_min ASC NULLS LAST, loss_ratio DESC NULLS LAST, call_id"
 
@@ -90,56 +95,81 @@ class _Parts(NamedTuple):
     """The rows of a question: digests of some segments, and the intervals of everything else."""
 
     rows: ScopedRows
-    digests: list[str]
+    digested: list[Path]
 
-    def sql(self, from_digests: Sequence[str], from_rows: str, columns: Sequence[str]) -> str:
-        """Return a SELECT over both: these columns of digests, and this list of expressions over `columns`."""
-        selects = [f"SELECT {from_rows} FROM ({self.rows.sql(columns)})"]
-        if self.digests:
-            selects.append(self.rows.beside(self.digests, from_digests))
+    def sql(
+        self,
+        digests: pa.Table,
+        from_digests: Sequence[str],
+        from_rows: str,
+        columns: Sequence[str],
+        condition: str = "true",
+    ) -> str:
+        """Return a SELECT over both: these columns of digests, and this list of expressions over `columns`.
+
+        The condition is on the intervals only.
+        """
+        selects = [f"SELECT {from_rows} FROM ({self.rows.sql(columns)}) WHERE {condition}"]
+        if digests.num_rows:
+            selects.append(self.rows.among("digests", digests, from_digests))
         return " UNION ALL ".join(selects)
 
 
 def _parts(rows: ScopedRows, asked: set[str]) -> _Parts:
-    files = rows.files
-    until_ns = min(rows.window.until_ns, files.repeats_since_ns)
+    files, window = rows.files, rows.window
     digested = [
         s
         for s in files.segments
-        if s.digested and s.min_ns >= rows.window.since_ns and s.max_ns < until_ns and asked <= set(TAGS)
+        if s.digested
+        and s.min_ns >= window.since_ns
+        and s.max_ns < window.until_ns
+        and not files.repeats.touch(s.min_ns, s.max_ns)
+        and asked <= set(TAGS)
     ]
     rest = [s for s in files.segments if s not in digested]
-    return _Parts(replace(rows, files=replace(files, segments=rest)), [str(digest_path(s.path)) for s in digested])
+    return _Parts(replace(rows, files=replace(files, segments=rest)), [s.path for s in digested])
 
 
 def _lowest(parts: _Parts, limit: int) -> list[str]:
     """Return the calls of the lowest R, so many and all that tie with the last; none if there are fewer."""
     parameters = parts.rows.parameters
-    wanted = _FIRST_LOOK * limit
+    wanted, depth = _FIRST_LOOK * limit, max(_FIRST_DEPTH, limit)
     while 0 < wanted < _LAST_LOOK:
+        heads, left_out = parts.rows.digests.heads(parts.digested, depth)
         both = parts.sql(
-            ["call_id", "r_min"], f"call_id, {_rating(parameters)} AS r_min", ["call_id", "r_factor", "mos_scale"]
+            heads,
+            ["call_id", "r_min"],
+            f"call_id, {_rating(parameters)} AS r_min",
+            ["call_id", "r_factor", "mos_scale"],
         )
         found = parts.rows.fetch(
             f"SELECT call_id, r_min FROM ({both}) WHERE r_min IS NOT NULL AND call_id <> '' "
             f"ORDER BY r_min LIMIT {parameters.bind(wanted)}"
         )
+        seen_to = math.inf if left_out is None else left_out
         lowest: dict[str, None] = {}
-        last = 0.0
+        last = -math.inf
         for call_id, r_min in zip(found["call_id"].to_pylist(), found["r_min"].to_pylist(), strict=True):
-            if len(lowest) >= limit and r_min > last:
-                return list(lowest)
+            if r_min >= seen_to or (len(lowest) >= limit and r_min > last):
+                break
             lowest[call_id], last = None, r_min
-        if found.num_rows < wanted:  # these are all that have an R
-            return list(lowest) if len(lowest) >= limit else []
+        else:
+            if found.num_rows < wanted and left_out is None:  # these are all that have an R
+                return list(lowest) if len(lowest) >= limit else []
+            r_min = math.inf if found.num_rows < wanted else last
+        if len(lowest) >= limit and r_min > last:
+            return list(lowest)
         wanted *= _LOOK_FURTHER
+        depth *= _LOOK_FURTHER
     return []
 
 
 def _candidates(parts: _Parts, limit: int) -> list[str]:
     """Return the worst calls by grouping all of them: for calls without R, which rank by their loss."""
     parameters = parts.rows.parameters
+    every, _ = parts.rows.digests.heads(parts.digested, _ALL)
     both = parts.sql(
+        every,
         ["call_id", "r_min", "lost", "expected"],
         f"call_id, {_rating(parameters)} AS r_min, lost, expected",
         ["call_id", "r_factor", "mos_scale", "lost", "expected"],
@@ -157,6 +187,7 @@ def _aggregates(parts: _Parts, call_ids: list[str], limit: int) -> pa.Table:
     rating = _rating(parameters)
     degraded = f"CAST({rating} < {parameters.bind(Band.SOME_DISSATISFIED.r_min)} AS BIGINT)"
     both = parts.sql(
+        parts.rows.digests.calls(parts.digested, call_ids),
         DIGEST.names,
         f"call_id, tenant, trunk, region, node, codec, {rating} AS r_min, mos AS mos_min, mos AS mos_sum, "
         "CAST(mos IS NOT NULL AS BIGINT) AS mos_count, lost, expected, "
@@ -166,6 +197,7 @@ def _aggregates(parts: _Parts, call_ids: list[str], limit: int) -> pa.Table:
             "time", *STREAM_INTERVAL.tags, "call_id", "r_factor", "mos", "mos_scale", "lost", "expected",
             "jitter_ms", "jitter_max_ms", "rtt_ms", "verdict",
         ],
+        _among(parameters, parts.rows.calls_among(call_ids)),
     )  # fmt: skip
     latest = ", ".join(f"arg_max({tag}, last_seen) AS {tag}" for tag in ("trunk", "region", "node", "codec"))
     return parts.rows.fetch(
@@ -188,7 +220,7 @@ def _ends(rows: ScopedRows, call_ids: list[str]) -> pa.Table:
     )
 
 
-def _among(parameters: Parameters, call_ids: list[str]) -> str:
+def _among(parameters: Parameters, call_ids: Sequence[str]) -> str:
     """Rows of these calls; their shards skip whole row groups."""
     shards = sorted({shard_of(call_id) for call_id in call_ids})
     return f"{parameters.any_of('shard', shards)} AND {parameters.any_of('call_id', call_ids)}"

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 
 from storage.checks import Where, check_tags
 from storage.embedded.catalog import Snapshot, clamp
-from storage.embedded.layout import END_NS
 from storage.embedded.points import SEQUENCE, stored_schema, stored_type
 from storage.embedded.relation import ScopedRows, listed
 from storage.influx.admin import map_bucket
@@ -162,7 +161,7 @@ class Source:
         with self._root.cursor() as cursor:
             tail = stored_schema(measurement).empty_table()
             cursor.register("tail", tail)
-            files = Snapshot([], tail, END_NS, shared=False)
+            files = Snapshot([], tail)
             try:
                 return question(
                     InfluxRows(
@@ -299,6 +298,10 @@ class InfluxRows(ScopedRows):
         name = f"rows_{id(table)}"
         self.connection.register(name, table)
         return f"SELECT {listed(columns)} FROM {name}"  # noqa: S608 - names of the schema only
+
+    def calls_among(self, call_ids: Sequence[str]) -> Sequence[str]:
+        """Return all of the calls: the server looks."""
+        return call_ids
 
 
 def _stored_field(measurement: Measurement, name: str) -> pa.Field:

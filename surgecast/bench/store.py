@@ -1,7 +1,8 @@
 """The embedded store under load: a writer at full speed, a reader in another process, then the pages' queries.
 
-The traffic is that of 30,000 calls (see `store_traffic`). Queries are timed cold, in a store that was opened for
-them and whose files are not in memory, and warm; beside the time their CPU time, which others disturb less.
+The traffic is that of 30,000 calls (see `store_traffic`), in its own time: logs are sealed, and minutes merged and
+rolled up, as in operation. Queries are timed cold, in a store that was opened for them and whose files are not in
+memory, and warm; beside the time their CPU time, which others disturb less.
 """
 
 import multiprocessing
@@ -38,6 +39,7 @@ from telephony.model import INTERVAL_NS, MINUTE_NS, Direction, Endpoint, Labels,
 
 ROWS = 3_000_000
 _MINUTES = 1440
+_UPKEEP_MINUTES = 5
 _REPEATS = 5
 _PACED_TICKS = 100
 _PACE_SECONDS = 0.05
@@ -46,30 +48,70 @@ _ROUNDING_NS = 12_345_678
 """Windows begin inside an interval, as those of pages do: nothing lies as it would be convenient."""
 
 
-def run(rows: int = ROWS) -> dict[str, Any]:
-    """Return rates, latencies (ms) and sizes; 3 million rows take a minute, 50 million ten and 2 GB on disk."""
-    with tempfile.TemporaryDirectory(prefix="surgecast-bench-") as directory:
-        root = Path(directory)
-        writing = _write(root, rows)
+def run(rows: int = ROWS, directory: Path | None = None) -> dict[str, Any]:
+    """Return rates, latencies (ms) and sizes; 3 million rows take two minutes, 50 million ten and 3 GB on disk.
+
+    The store of an earlier run with as many rows in `directory` is measured as it is, else one is made there.
+    """
+    with tempfile.TemporaryDirectory(prefix="surgecast-bench-") as temporary:
+        root = directory or Path(temporary)
+        built = root / f"built-{rows}"
+        if not built.exists() and root.exists() and any(root.iterdir()):
+            raise StoreError(f"{root} is not empty and holds no store of this benchmark with {rows} rows")
+        writing = {} if built.exists() else _build(root, rows)
+        built.touch()
         sizes = {
-            name: sum(f.stat().st_size for f in (root / "data" / name).rglob("*.parquet"))
+            name: sum(f.stat().st_size for f in (root / "data" / name).rglob("*") if f.is_file())
             for name in (STREAM_INTERVAL.name, CALL.name, QUALITY_MINUTE.name)
         }
         return {
             "rows": rows,
-            "build_rows_per_second": _build_rate(),
             "write": writing,
-            "query_ms": _queries(root, rows),
+            "load_average": [round(load, 1) for load in os.getloadavg()],
+            "queries": _queries(root, rows),
             "megabytes_per_million_rows": round(sizes[STREAM_INTERVAL.name] / rows, 1),
             "megabytes": {name: round(size / 1e6, 1) for name, size in sizes.items()},
         }
+
+
+class _Clock:
+    """The time of the traffic, so that logs become segments as often as they do in operation."""
+
+    def __init__(self) -> None:
+        self.now_ns = START_NS
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+def _build(root: Path, rows: int) -> dict[str, Any]:
+    rate = _build_rate()
+    _write_minutes(root, START_NS + rows // TICK_ROWS * 1_000_000_000)
+    return {"build_rows_per_second": rate} | _write(root, rows)
+
+
+def _write_minutes(root: Path, end_ns: int) -> None:
+    """Write a day of minutes as a collector does: each again every 10 s while it lasts, with upkeep between."""
+    clock = _Clock()
+    store = EmbeddedStore(root, clock_ns=clock)
+    writer = store.writer("collect")
+    for number, batch in enumerate(quality_minutes(end_ns, _MINUTES)):
+        minute_ns = (end_ns // MINUTE_NS - _MINUTES + number) * MINUTE_NS
+        for tenth in range(1, 7):
+            clock.now_ns = minute_ns + tenth * INTERVAL_NS
+            writer.write(QUALITY_MINUTE.name, batch)
+            writer.flush()
+        if number % _UPKEEP_MINUTES == 0:
+            store.maintain(clock.now_ns)
+    store.close()
 
 
 def _write(root: Path, rows: int) -> dict[str, Any]:
     context = multiprocessing.get_context("spawn")
     stop, newest, answered = context.Event(), context.Value("q", START_NS), context.Queue()
     reader = context.Process(target=_read_until, args=(str(root), stop, newest, answered))
-    store = EmbeddedStore(root)
+    clock = _Clock()
+    store = EmbeddedStore(root, clock_ns=clock)
     writer = store.writer("collect")
     flat_out: list[float] = []
     paced: list[float] = []
@@ -83,6 +125,7 @@ def _write(root: Path, rows: int) -> dict[str, Any]:
             last = ticks - number <= _PACED_TICKS
             if last:
                 time.sleep(_PACE_SECONDS)
+            clock.now_ns = START_NS + number * 1_000_000_000
             at, cpu_at = time.perf_counter(), time.process_time()
             writer.write(STREAM_INTERVAL.name, tick)
             for name, batch in others.items():
@@ -97,8 +140,6 @@ def _write(root: Path, rows: int) -> dict[str, Any]:
         stop.set()
         queries, failures, median_ms = answered.get()
         reader.join()
-    for batch in quality_minutes(START_NS + ticks * 1_000_000_000, _MINUTES):
-        writer.write(QUALITY_MINUTE.name, batch)
     store.close()
     return {
         "rows_per_second": round(len(flat_out) * TICK_ROWS / sum(flat_out)),
@@ -163,24 +204,27 @@ def _queries(root: Path, rows: int) -> dict[str, dict[str, float]]:
         "quality_by_trunk_24h": (engineer, lambda q: q.sums(quality, day, step_seconds=0, by=["trunk"], fields=r)),
     }  # fmt: skip
     EmbeddedStore(root).maintain(end)  # as the collector does every few minutes: rollups
-    figures = {}
-    for name, (scope, ask) in asked.items():
-        _forget_files(root)
-        store = EmbeddedStore(root)
-        reader = store.reader(scope)
-        times, cpu = [], []
-        for _ in range(1 + _REPEATS):
-            at, cpu_at = time.perf_counter(), time.process_time()
-            ask(reader)
-            times.append((time.perf_counter() - at) * 1e3)
-            cpu.append((time.process_time() - cpu_at) * 1e3)
-        figures[name] = {
-            "cold": round(times[0], 1),
-            "warm_p50": round(statistics.median(times[1:]), 1),
-            "warm_cpu_p50": round(statistics.median(cpu[1:]), 1),
-        }
-        store.close()
-    return figures
+    return {name: _timed(root, scope, ask) for name, (scope, ask) in asked.items()}
+
+
+def _timed(root: Path, scope: Scope, ask: Callable[[Reader], object]) -> dict[str, float]:
+    """Return wall and CPU time (all threads) of the first question to a store, from the disk, and of the next."""
+    _forget_files(root)
+    store = EmbeddedStore(root)
+    reader = store.reader(scope)
+    wall, cpu = [], []
+    for _ in range(1 + _REPEATS):
+        at, cpu_at = time.perf_counter(), time.process_time()
+        ask(reader)
+        wall.append((time.perf_counter() - at) * 1e3)
+        cpu.append((time.process_time() - cpu_at) * 1e3)
+    store.close()
+    return {
+        "cold_ms": round(wall[0], 1),
+        "cold_cpu_ms": round(cpu[0], 1),
+        "warm_ms": round(statistics.median(wall[1:]), 1),
+        "warm_cpu_ms": round(statistics.median(cpu[1:]), 1),
+    }
 
 
 def _newest_call(rows: int) -> int:
@@ -203,7 +247,7 @@ def _unknown_call(reader: Reader) -> None:
 
 def _forget_files(root: Path) -> None:
     """Have the system drop the store's files from memory: the next query reads the disk."""
-    for path in root.rglob("*.parquet"):
+    for path in (p for p in root.rglob("*") if p.suffix in (".parquet", ".arrow")):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

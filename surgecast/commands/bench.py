@@ -1,5 +1,6 @@
 """`surgecast bench`: our hot paths beside their peers, in one run."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -54,9 +55,12 @@ def rtp(as_json: AsJson = False) -> None:
 @app.command("store")
 def store(
     rows: Annotated[
-        int, typer.Option(min=1_000_000, help="Interval rows; 50 million take 2 GB.")
+        int, typer.Option(min=1_000_000, help="Interval rows; 50 million take 3 GB.")
     ] = store_bench.ROWS,
     seconds: Seconds = 20.0,
+    directory: Annotated[
+        Path | None, typer.Option(help="Keep the store here; one that is here already is measured again.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write interval rows while a second process reads, and time the queries of the pages, cold and warm.
@@ -65,7 +69,7 @@ def store(
 
     Example: surgecast bench store --rows 50000000 --json
     """
-    _print({**store_bench.run(rows), "influxdb": influx_bench.run(seconds)}, as_json)
+    _print({**store_bench.run(rows, directory), "influxdb": influx_bench.run(seconds)}, as_json)
 
 
 def _print(figures: dict[str, Any], as_json: bool) -> None:

@@ -65,8 +65,7 @@ def attempts(store: EmbeddedStore) -> list[tuple[int, int]]:
 
 
 def segments(root: Path, measurement: str) -> list[Path]:
-    files = (root / "data" / measurement).rglob("*.parquet")
-    return sorted(path for path in files if not path.name.endswith(".calls.parquet"))
+    return sorted((root / "data" / measurement).rglob("*.parquet"))
 
 
 def logs(root: Path, measurement: str) -> list[Path]:

@@ -133,7 +133,7 @@ def test_a_store_of_format_1_is_migrated(tmp_path: Path) -> None:
     assert [3, 3] == minutes["attempts"].to_pylist()
     store.maintain(NOW)
     assert list(range(60)) == ssrcs(store)
-    assert 2 == len(list((root / "data").rglob("*.calls.parquet")))
+    assert 2 == len(list((root / "data").rglob("*.calls.arrow")))
     assert not list(root.rglob("*.arrows"))
     store.close()
 
@@ -148,7 +148,7 @@ def test_a_new_store_says_its_format(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('{"format": 3}', "has format 3; this version reads formats up to 2: use the newer surgecast"),
+        ('{"format": 4}', "has format 4; this version reads formats up to 3: use the newer surgecast"),
         ("three", "does not say the store's format"),
         ("[]", "does not say the store's format"),
         ('{"format": "2"}', "does not say the store's format"),

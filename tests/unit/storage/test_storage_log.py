@@ -88,10 +88,10 @@ def test_many_small_batches_are_merged(tmp_path: Path) -> None:
     assert 1 == len(LogTail(path, _SCHEMA).read())
 
 
-def test_a_batch_knows_its_span_and_its_first_mark() -> None:
+def test_a_batch_knows_its_span_and_its_marks() -> None:
     marked = _batch(5).set_column(2, SEQUENCE, pa.array([10, 11, 11]))
     found = LogBatch.of(marked)
-    assert (500, 502, 501) == (found.min_ns, found.max_ns, found.marked_ns)
+    assert (500, 502, [501, 502]) == (found.min_ns, found.max_ns, found.marked.tolist())
 
 
 def test_a_dropped_log_is_not_there(tmp_path: Path) -> None:

@@ -106,6 +106,20 @@ def test_an_open_day_is_not_compacted(store: EmbeddedStore, tmp_path: Path) -> N
     assert 3 == len(segments(tmp_path, "stream_interval"))
 
 
+@pytest.mark.parametrize(("length_ns", "after_ns"), [(3600 * 10**9, 900 * 10**9), (DAY_NS // 4, 3600 * 10**9)])
+def test_a_closed_part_of_the_open_day_becomes_one(
+    store: EmbeddedStore, tmp_path: Path, length_ns: int, after_ns: int
+) -> None:
+    _write_sealed(store, 2)
+    writer = store.writer("collect")
+    closed = (NOW // length_ns + 1) * length_ns + after_ns
+    store.maintain(closed - 1)
+    store.maintain(closed)
+    writer.close()
+    assert closed < (NOW // DAY_NS + 1) * DAY_NS
+    assert 1 == len(store._layout.list_segments("stream_interval", NOW, NOW + DAY_NS))
+
+
 def test_segments_of_a_writer_that_is_open_elsewhere_are_not_compacted(
     store: EmbeddedStore, tmp_path: Path
 ) -> None:

@@ -28,7 +28,7 @@ def _json(*arguments: str) -> dict[str, object]:
 
 def test_status(url: str) -> None:
     found = _json("status", "--store", url)
-    assert 2 == found["format"]
+    assert 3 == found["format"]
     assert _ROWS == {m["measurement"]: m["rows"] for m in found["measurements"]}  # type: ignore[attr-defined]
     keys = {"bytes", "oldest", "newest", "segments", "quarantined", "next_at", "next_why", "keep_seconds"}
     assert keys <= set(found["measurements"][0])  # type: ignore[index]
