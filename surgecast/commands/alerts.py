@@ -293,7 +293,7 @@ def _incident_row(one: Incident, notified: str) -> dict[str, Any]:
     return {
         "id": one.id,
         "rule": one.rule,
-        "title": rule.title if rule else one.rule,
+        "title": rule.counted.title if rule else one.rule,
         "scope_kind": one.scope.kind,
         "scope": one.scope.name,
         "tenant": one.scope.tenant,
