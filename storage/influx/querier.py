@@ -5,7 +5,6 @@ in by the server's parser as literals, so no value can become syntax.
 """
 
 import json
-import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -15,6 +14,7 @@ import msgspec
 from storage.influx.address import Address
 from storage.influx.settings import InfluxSettings
 from storage.influx.targets import Target
+from storage.influx.tls import WANTS_TLS, speaks_tls, tls_context, tls_fault
 from storage.seam import StoreError, StoreUnavailable
 
 _CHUNK_ROWS = 20_000
@@ -74,12 +74,11 @@ class Querier:
 
     def __init__(self, address: Address, settings: InfluxSettings) -> None:
         self._address = address
-        verify: str | bool = str(settings.ca_file) if settings.ca_file else settings.verify_tls
         self._client = httpx.Client(
             base_url=address.url,
             headers={"Authorization": address.authorization} if address.authorization else {},
             timeout=httpx.Timeout(settings.query_timeout, connect=settings.connect_timeout),
-            verify=_context(verify),
+            verify=tls_context(settings),
             trust_env=False,
         )
 
@@ -105,8 +104,7 @@ class Querier:
                 for line in _lines(response):
                     yield from self._series(line)
         except (httpx.HTTPError, OSError) as error:
-            why = str(error) or type(error).__name__
-            raise StoreUnavailable(f"store {self._address.label}: {why[:_SHOWN]}") from error
+            raise self._unreachable(error) from error
 
     def maps_buckets(self) -> bool:
         """Tell whether the server is a 2.x, where InfluxQL finds only buckets that are mapped."""
@@ -117,7 +115,7 @@ class Querier:
         try:
             response = self._client.post("/query", data={"q": statement})
         except (httpx.HTTPError, OSError) as error:
-            raise StoreUnavailable(f"store {self._address.label}: {error}") from error
+            raise self._unreachable(error) from error
         if response.status_code != 200:
             raise self._refused(response.status_code, response.text)
         list(self._series(response.content))
@@ -127,7 +125,7 @@ class Querier:
         try:
             return self._client.request(method, path, **arguments)  # type: ignore[arg-type]
         except (httpx.HTTPError, OSError) as error:
-            raise StoreUnavailable(f"store {self._address.label}: {error}") from error
+            raise self._unreachable(error) from error
 
     def close(self) -> None:
         """Let the connections go."""
@@ -144,8 +142,14 @@ class Querier:
         for statement in answer.results:
             yield from statement.series
 
+    def _unreachable(self, error: Exception) -> StoreUnavailable:
+        why = tls_fault(error) or str(error) or type(error).__name__
+        return StoreUnavailable(f"store {self._address.label}: {why[:_SHOWN]}")
+
     def _refused(self, status: int, text: str) -> StoreError:
         message = f"store {self._address.label}: {_reason(text)}"
+        if speaks_tls(message):
+            return StoreUnavailable(f"store {self._address.label}: {WANTS_TLS}")
         if "not found" in message and ("database" in message or "retention policy" in message):
             return DatabaseMissing(f"{message}; `surgecast store init` makes what is missing")
         if status in (401, 403):
@@ -176,7 +180,3 @@ def _lines(response: httpx.Response) -> Iterator[bytes]:
         rest.append(last)
     if text := b"".join(rest).strip():
         yield text
-
-
-def _context(verify: str | bool) -> ssl.SSLContext | bool:
-    return ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify
