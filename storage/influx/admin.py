@@ -11,7 +11,8 @@ from influxdb_client.rest import ApiException
 
 from storage.influx.address import Address, address_of
 from storage.influx.querier import Querier, quoted
-from storage.influx.sender import Sender, Server
+from storage.influx.sender import Sender
+from storage.influx.server import Server
 from storage.influx.targets import Databases, Policy, Target, age_of
 from storage.influx.tls import WANTS_TLS, speaks_tls, tls_fault
 from storage.seam import StoreError, StoreUnavailable

@@ -15,13 +15,13 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.rest import ApiException
 
 from storage.influx.address import Address
+from storage.influx.server import VERSION_HEADER, Server
 from storage.influx.settings import InfluxSettings
 from storage.influx.targets import Target
 from storage.influx.tls import WANTS_TLS, speaks_tls, tls_fault
 
 logger = logging.getLogger(__name__)
 
-_VERSION = re.compile(r"v?(\d+)\.(\d+)")
 _DROPPED = re.compile(r"dropped=(\d+)")
 _SHOWN = 200
 _PATIENCE = 12
@@ -76,27 +76,6 @@ class Sent:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """What answers at the address."""
-
-    version: str
-    """As it says it; empty where it says none (VictoriaMetrics)."""
-    major: int
-    """0 where it is not known."""
-    minor: int = 0
-
-    @property
-    def has_v2_write(self) -> bool:
-        """Whether it takes `/api/v2/write`: all but InfluxDB before 1.8."""
-        return self.major != 1 or self.minor >= 8
-
-    @property
-    def name(self) -> str:
-        """What to call it."""
-        return f"InfluxDB {self.version}" if self.version else "a server that speaks InfluxDB's write protocol"
-
-
 class Sender:
     """The writing connection of one store; safe for several threads."""
 
@@ -127,11 +106,9 @@ class Sender:
         with self._lock:
             if self._server is None:
                 _, _, headers = self._call("GET", "/ping", [], {}, None)
-                found = next((v for k, v in headers.items() if k.lower() == "x-influxdb-version"), "")
-                match = _VERSION.match(found)
-                # A server built from source says "dev": the first that did has the API of 2.x.
-                major, minor = (int(match[1]), int(match[2])) if match else ((2, 0) if found else (0, 0))
-                self._server = Server(found, major, minor)
+                self._server = Server.told(
+                    next((v for k, v in headers.items() if k.lower() == VERSION_HEADER), "")
+                )
                 path = "/api/v2/write" if self._server.has_v2_write else "/write"
                 logger.info("%s at %s: writing to %s", self._server.name, self._address.label, path)
             return self._server
