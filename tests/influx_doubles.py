@@ -1,9 +1,9 @@
 """Stand-ins for versions of InfluxDB that cannot run here: they answer as those do, over a real 1.6.
 
-1.8: the version it says, `/api/v2/write` with a bucket `DATABASE/POLICY` and a token `USER:PASSWORD`. 3.x: as well;
-`/query` without bound parameters; `/api/v3/query_influxql`, whose rows are objects without what is null, with times
-as text; databases that the first write makes; no mappings of buckets. A double shows that the requests are those
-that such a server takes, by its documents and sources; not that the server does.
+1.8: the version it says, `/api/v2/write` with a bucket `DATABASE/POLICY`. 3.x: that as well; `/query` without
+bound parameters; `/api/v3/query_influxql`, whose rows are objects without what is null, with times as text;
+databases that the first write makes; no mappings of buckets. A double shows that our requests are those that such
+a server takes by its documents and sources, not that the server does.
 """
 
 import gzip
