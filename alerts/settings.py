@@ -1,18 +1,15 @@
 """Settings of the alert role."""
 
-from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from alerts.catalog import Rule, watched
 from alerts.incidents import Severity
 from alerts.limits import BUILT_IN, Limit
 from alerts.signals import Direction
-from telephony.durations import parse_duration
+from storage.setting_types import Duration
 
-Duration = Annotated[float, BeforeValidator(parse_duration)]
-"""Seconds, written as `10s`, `15m`, `4h` or `7d`."""
 _DAY_S = 86_400
 
 

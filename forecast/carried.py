@@ -20,6 +20,7 @@ from forecast.issue import Issue, Known, Outcome, panel_of, prepared
 from forecast.leads import lead_bins
 from forecast.live_calls import (
     CARRIERS,
+    REHEARSED_DAYS,
     Carrier,
     HoldingTimes,
     Listing,
@@ -27,22 +28,19 @@ from forecast.live_calls import (
     PastCalls,
     list_calls,
     past_calls,
-    places_of,
 )
 from forecast.livepath import LivePath
 from forecast.localtime import DAY_S, Floats, Ints, utc_offset_s
 from forecast.rolling import Rolling
 from forecast.series import BadSeries, Series
 from forecast.service_settings import ForecastServiceSettings
-from forecast.signals import SECOND_NS
-from forecast.targets import Kind, SeriesId, Signal
-from storage.seam import Reader, Window
+from forecast.targets import SeriesId, Signal
+from storage.seam import Reader
 
 MODEL = "live-calls"
 CARRIED = (Signal.CONCURRENT_MAX, Signal.CONCURRENT)
-REHEARSED_DAYS = 7
 _MOST_REHEARSED = 10
-"""Series that rehearse in one step; the others wait for the next ones."""
+"""New series whose forecasts wait for a rehearsal; those of the others are the ladder's for one more slot."""
 LEARNED_DAYS = 3
 """Days of errors before the quantiles are worth more than the ladder's."""
 
@@ -71,17 +69,22 @@ class CarriedForecasts:
         """Forecasts by what became of them: `carried`, or why the ladder's stayed."""
         self._reader = reader
         self._settings = settings
-        self._holding = HoldingTimes()
+        self._holding = HoldingTimes(lambda carrier: settings.zone_of(SeriesId(*carrier, Signal.ARRIVALS)))
         self._listings: dict[int, Listing] = {}
         self._followed: dict[SeriesId, _Followed] = {}
         self._arrivals: dict[Carrier, Issue] = {}
         """Near forecasts of arrivals of this step."""
         self._room = 0
+        self._waiting: list[tuple[SeriesId, int, LiveCalls, Survival]] = []
 
-    def begin(self, known_s: int) -> None:
-        """Read who is live at the end of the last slot before an instant (UTC second). Raises StoreError."""
-        self._room = _MOST_REHEARSED
+    def begin(self, known_s: int, room: int = _MOST_REHEARSED) -> None:
+        """Read who is live at the end of the last slot before an instant (UTC second). Raises StoreError.
+
+        At most `room` new series rehearse before their forecasts are yielded.
+        """
+        self._room = room
         self._arrivals.clear()
+        self._waiting.clear()
         wanted = {
             known_s // slot_s * slot_s
             for kind in CARRIERS
@@ -116,8 +119,13 @@ class CarriedForecasts:
         if np.isfinite(amount):
             followed.path.came(followed.slot - 1, amount)
 
-    def carried(self, outcomes: Iterator[Outcome], series_of: SeriesOf) -> Iterator[Outcome]:
-        """Yield outcomes, the near forecasts of calls in progress last: they need those of the arrivals."""
+    def carried(
+        self, outcomes: Iterator[Outcome], series_of: SeriesOf, stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[Outcome]:
+        """Yield outcomes, the near forecasts of calls in progress last: they need those of the arrivals.
+
+        New series for which there was no room rehearse afterwards, until `stopped`.
+        """
         waiting: dict[Signal, list[Outcome]] = defaultdict(list)
         for outcome in outcomes:
             key = outcome.key
@@ -133,12 +141,15 @@ class CarriedForecasts:
                 yield replace(outcome, issues=rest)
         for signal in CARRIED:
             for outcome in waiting[signal]:
-                coming = self._arrivals.get((outcome.key.kind, outcome.key.name))
-                yield self._carry(outcome, outcome.issues[0], coming, series_of)
+                yield self._carry(outcome, outcome.issues[0], series_of)
+        while self._waiting and not stopped():
+            key, at_s, live, survival = self._waiting.pop()
+            self._followed[key] = self._rehearsed(key, at_s, live, survival, series_of)
 
-    def _carry(self, outcome: Outcome, near: Issue, arrivals: Issue | None, series_of: SeriesOf) -> Outcome:
+    def _carry(self, outcome: Outcome, near: Issue, series_of: SeriesOf) -> Outcome:
         key, slot_s = outcome.key, self._settings.slot_of(outcome.key.kind)
         carrier, listing = (key.kind, key.name), self._listings.get(near.first_s, Listing({}))
+        arrivals = self._arrivals.get(carrier)
         live, survival = listing.calls.get(carrier), self._holding.survival(carrier, near.first_s)
         if live is None:
             return self._kept(outcome, listing.why_not or "no call is listed")
@@ -149,6 +160,7 @@ class CarriedForecasts:
         followed = self._followed.get(key)
         if followed is None:
             if not self._room:
+                self._waiting.append((key, near.first_s, live, survival))
                 return self._kept(outcome, "waiting for its turn")
             self._room -= 1
             followed = self._followed[key] = self._rehearsed(key, near.first_s, live, survival, series_of)
@@ -178,9 +190,7 @@ class CarriedForecasts:
         slots = Horizon.SHORT.reach_s // slot_s
         new = _Followed(LivePath(slots, DAY_S // slot_s), at_s // slot_s, (at_s + offset_s) // DAY_S)
         carrier = key.kind, key.name
-        window = Window((at_s - REHEARSED_DAYS * DAY_S) * SECOND_NS, at_s * SECOND_NS)
-        places = places_of(self._reader, key.name, window) if key.kind is Kind.POOL else ()
-        past = past_calls(self._reader, carrier, window, places)
+        past = past_calls(self._reader, carrier, at_s)
         if past is None:
             return new
         try:
@@ -229,7 +239,7 @@ def rehearse(
     path = LivePath(slots, concerned.slots_per_day)
     until_s = concerned.start_s + len(concerned) * slot_s
     first = max(
-        int(past.since_s - concerned.start_s) // slot_s + 1, len(concerned) - REHEARSED_DAYS * DAY_S // slot_s
+        int(past.since_s - concerned.start_s) // slot_s + 1, len(concerned) - REHEARSED_DAYS[0] * DAY_S // slot_s
     )
     first = max(first, 0, first + (arrivals[0].start_s - concerned.start_s) // slot_s)
     own, coming = (walked_medians(*each, count=len(concerned) - first, slots=slots) for each in (series, arrivals))

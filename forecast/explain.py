@@ -12,12 +12,12 @@ from forecast.events import EventEffect
 from forecast.issue import Task, ahead_slots, panel_of, prepared, walk
 from forecast.ladder import PROFILE
 from forecast.localtime import DAY_S
-from forecast.masks import Mask
+from forecast.masks import Mask, MaskReason, masks_of_slots
 from forecast.members import members
 from forecast.panel import from_root
 from forecast.rolling import Rolling
 from forecast.series import BadSeries, State
-from forecast.targets import Kind, SeriesId
+from forecast.targets import SeriesId
 
 _LEADS_S = (0, 3600, 4 * 3600, DAY_S, 7 * DAY_S)
 _MOST_SPANS = 20
@@ -89,7 +89,8 @@ def explain(task: Task) -> Explanation:
     rungs = tuple(
         Rung(member.name, member.needs_days, member.needs_days <= days) for member in members() if member.rung >= 0
     )
-    mine = [mask for mask in task.known.masks if mask.concerns(task.key.name if _is_tenant(task.key) else None)]
+    outages = masks_of_slots(panel.outage, series.start_s, series.slot_s, MaskReason.NOT_BELIEVED)
+    masks = (*task.known.masks, *task.known.automatic, *outages)
     states = {state.name.lower(): int((series.state == state).sum()) for state in State}
     return Explanation(
         key=task.key,
@@ -104,13 +105,9 @@ def explain(task: Task) -> Explanation:
         country=task.known.country,
         parts=_parts(rolling),
         events=panel.events.effects(today),
-        masks=tuple(sorted(mine, key=lambda mask: -mask.start_s)[:_MOST_SPANS]),
+        masks=tuple(sorted(masks, key=lambda mask: -mask.start_s)[:_MOST_SPANS]),
         notes=series.notes,
     )
-
-
-def _is_tenant(key: SeriesId) -> bool:
-    return key.kind is Kind.TENANT
 
 
 def _why(model: str, rungs: tuple[Rung, ...], days: int) -> str:

@@ -5,13 +5,14 @@ no longer holds (a slot that was corrected later, traffic in closed hours) is no
 midnight, it is built anew.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from forecast.horizons import Horizon
 from forecast.ladder import PROFILE
 from forecast.localtime import Bools, Floats
+from forecast.masks import Mask
 from forecast.panel import Panel
 from forecast.rolling import Night
 from forecast.series import Series, State
@@ -43,6 +44,10 @@ class Followed:
     """End of the last slot that was measured, UTC seconds."""
     digest: str
     """Of everything taken in so far."""
+    masked: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
+    """Slots of today that a mask touched when they were taken in; one that comes later needs a new start."""
+    not_believed: tuple[Mask, ...] = ()
+    """The newest spans of earlier days."""
 
     @property
     def end_s(self) -> int:

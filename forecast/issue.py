@@ -19,8 +19,8 @@ from forecast.followed import Followed, follow
 from forecast.horizons import Horizon
 from forecast.intervals import WINDOW_DAYS
 from forecast.leads import lead_bins
-from forecast.localtime import DAY_S, Floats
-from forecast.masks import Mask, masked_by
+from forecast.localtime import DAY_S, Bools, Floats
+from forecast.masks import Mask, MaskReason, masked_by, masks_of_slots, masks_of_spans, touched
 from forecast.panel import Panel
 from forecast.rehearsal import Group, Rehearsal
 from forecast.rolling import Night, Rolling, Told
@@ -28,6 +28,8 @@ from forecast.series import BadSeries, Series, State
 from forecast.targets import Kind, SeriesId
 
 _DIGEST_BYTES = 8
+_MOST_SPANS = 8
+"""The newest spans that are not believed, told beside a forecast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,16 @@ class Known:
     country: str = ""
     events: tuple[Event, ...] = ()
     masks: tuple[Mask, ...] = ()
+    automatic: tuple[Mask, ...] = ()
+    """Masks that nobody wrote: incidents, capture loss."""
 
     @property
     def digest(self) -> str:
-        """Changes when anything of it does."""
+        """Changes when people tell something else.
+
+        Not with masks that come by themselves: the slot and the levels leave them out at once, the rest with the
+        next nightly fit, and none of them makes thousands of series be fitted anew within the day.
+        """
         return _digest(repr((self.country, self.events, self.masks)).encode())
 
 
@@ -100,7 +108,16 @@ class Outcome:
 
 def prepared(key: SeriesId, series: Series, known: Known) -> Series:
     """Return the series with what must not be learned from masked."""
-    return masked_by(series, known.masks, key.name if key.kind is Kind.TENANT else None)
+    return masked_by(series, (*known.masks, *known.automatic), _tenant(key))
+
+
+def masked_slots(key: SeriesId, known: Known, start_s: int, slot_s: int, count: int) -> Bools:
+    """Return which slots any of its masks touches."""
+    return touched((*known.masks, *known.automatic), _tenant(key), start_s, slot_s, count)
+
+
+def _tenant(key: SeriesId) -> str | None:
+    return key.name if key.kind is Kind.TENANT else None
 
 
 def panel_of(series: Series, known: Known, ahead: int) -> Panel:
@@ -152,6 +169,11 @@ def _perform(task: Task) -> Outcome:
         night = walk(panel, rehearsal if task.rehearsal_days else None).night()
         seconds = process_time() - began
     digest = _digest(series.y.tobytes(), series.state.tobytes(), task.known.digest.encode())
+    not_believed = _not_believed(panel)
+    followed = follow(panel, series, night, digest)
+    if followed is not None:
+        followed.masked = _masked_today(task, followed)
+        followed.not_believed = not_believed
     states: Sequence[int] = np.bincount(series.state, minlength=len(State)).tolist()
     days = len(series) * series.slot_s / DAY_S
     return Outcome(
@@ -161,16 +183,17 @@ def _perform(task: Task) -> Outcome:
         night.chosen.name,
         _benched(night),
         series.start_s + (int(measured[-1]) + 1) * series.slot_s,
-        _inputs(digest, task.known, days, states, int(panel.outage.sum())),
+        _inputs(digest, task.known, days, states, int(panel.outage.sum()), not_believed),
         seconds,
         rehearsal.days(),
-        followed=follow(panel, series, night, digest),
+        followed=followed,
     )
 
 
 def _go_on(task: Task, followed: Followed, night: Night) -> Outcome:
     series = prepared(task.key, task.series, task.known)
     followed.take(series)
+    followed.masked = _masked_today(task, followed)
     followed.digest = _digest(followed.digest.encode(), series.y.tobytes(), series.state.tobytes())
     days = followed.slots * series.slot_s / DAY_S
     return Outcome(
@@ -180,9 +203,26 @@ def _go_on(task: Task, followed: Followed, night: Night) -> Outcome:
         night.chosen.name,
         _benched(night),
         followed.measured_s,
-        _inputs(followed.digest, task.known, days, followed.states, followed.outage),
+        _inputs(
+            followed.digest,
+            task.known,
+            days,
+            followed.states,
+            followed.outage,
+            (*followed.not_believed, *_not_believed(followed.today)),
+        ),
         followed=followed,
     )
+
+
+def _masked_today(task: Task, followed: Followed) -> Bools:
+    today = followed.today
+    return masked_slots(task.key, task.known, today.series.start_s, today.series.slot_s, today.known)
+
+
+def _not_believed(panel: Panel) -> tuple[Mask, ...]:
+    series = panel.series
+    return masks_of_slots(panel.outage, series.start_s, series.slot_s, MaskReason.NOT_BELIEVED)[-_MOST_SPANS:]
 
 
 def _benched(night: Night) -> tuple[int, ...]:
@@ -198,8 +238,11 @@ def _issue(panel: Panel, night: Night, horizon: Horizon) -> Issue:
     return Issue(horizon, series.start_s + panel.known * series.slot_s, quantiles)
 
 
-def _inputs(digest: str, known: Known, days: float, states: Sequence[int], outage: int) -> str:
+def _inputs(
+    digest: str, known: Known, days: float, states: Sequence[int], outage: int, not_believed: Sequence[Mask]
+) -> str:
     """Return what a forecast stands on, short enough to be stored beside it."""
+    spans = masks_of_spans(((mask.start_s, mask.end_s) for mask in not_believed), MaskReason.NOT_BELIEVED)
     return json.dumps(
         {
             "digest": digest,
@@ -207,6 +250,7 @@ def _inputs(digest: str, known: Known, days: float, states: Sequence[int], outag
             "history_days": round(days, 1),
             **{state.name.lower(): states[state] for state in State if state is not State.OPEN},
             "outage": outage,
+            **({"not_believed": [(m.start_s, m.end_s) for m in spans[-_MOST_SPANS:]]} if spans else {}),
             "events": len(known.events),
         },
         separators=(",", ":"),

@@ -4,6 +4,7 @@ Brings together the configuration, what operators recorded in the store and what
 what concerns it. An event of some tenants moves the pools that carry them by their share of the load there.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,10 +13,10 @@ import pyarrow as pa
 
 from forecast.events import Event, event_of
 from forecast.issue import Known
-from forecast.masks import Mask, MaskReason, mask_of
+from forecast.masks import Mask, MaskReason, mask_of, masks_of_spans
 from forecast.service_settings import ForecastServiceSettings
 from forecast.signals import SECOND_NS
-from forecast.stored import EVERYONE, Announced, announced
+from forecast.stored import EVERYONE, SERVICE, Announced, announced
 from forecast.targets import Kind, SeriesId
 from storage.schema import ActionKind
 from storage.seam import Reader, Window
@@ -25,6 +26,12 @@ _SHARE_DAYS = 28
 _LEAST_SHARE = 0.01
 _LONGEST_INCIDENT_S = 2 * 86_400
 """What lasts longer is how things are now, and must be learned."""
+_LOAD_SIGNALS = ("attempts", "answer_ratio", "network_effectiveness", "call_duration")
+"""What the load is not as usual with; an incident of poor media quality changes no count of calls."""
+_PLATFORM = "platform", ""
+_KINDS = frozenset(kind.value for kind in Kind)
+Incidents = Mapping[tuple[str, str], tuple[Mask, ...]]
+"""By kind and name of what they befell."""
 Shares = Mapping[tuple[Kind, str], Mapping[str, float]]
 """By pool or region: the share of each tenant in its arrivals."""
 
@@ -35,12 +42,22 @@ class Knowledge:
 
     settings: ForecastServiceSettings
     recorded: tuple[Announced, ...] = ()
-    incidents: tuple[Mask, ...] = ()
+    incidents: Incidents = field(default_factory=dict)
     shares: Shares = field(default_factory=dict)
 
     def of(self, key: SeriesId) -> Known:
         """Return what concerns a series."""
-        return Known(self.settings.country_of(key), self._events(key), self._masks(key))
+        recorded = [record for record in self.recorded if record.kind is ActionKind.MASK]
+        masks = [mask_of(each, self.settings.zone_of(key)) for each in self.settings.masks]
+        masks += [record.mask for record in recorded if record.author != SERVICE]
+        lost = [record.mask for record in recorded if record.author == SERVICE]
+        tenant = key.name if key.kind is Kind.TENANT else None
+        return Known(
+            self.settings.country_of(key),
+            self._events(key),
+            tuple(mask for mask in masks if mask.concerns(tenant)),
+            (*(mask for mask in lost if mask.concerns(tenant)), *incidents_of(self.incidents, key)),
+        )
 
     def _events(self, key: SeriesId) -> tuple[Event, ...]:
         zone = self.settings.zone_of(key)
@@ -61,18 +78,11 @@ class Knowledge:
         uplift = None if event.uplift is None else event.uplift * share
         return replace(event, tenants=(), uplift=uplift)
 
-    def _masks(self, key: SeriesId) -> tuple[Mask, ...]:
-        zone = self.settings.zone_of(key)
-        masks = [mask_of(each, zone) for each in self.settings.masks]
-        masks += [record.mask for record in self.recorded if record.kind is ActionKind.MASK]
-        masks += [mask for mask in self.incidents if not mask.tenant or mask.tenant == key.name]
-        tenant = key.name if key.kind is Kind.TENANT else None
-        return tuple(mask for mask in masks if mask.concerns(tenant) or mask in self.incidents)
-
 
 def gather(reader: Reader, settings: ForecastServiceSettings, now_ns: int, shares: Shares) -> Knowledge:
     """Return what is known now."""
-    return Knowledge(settings, tuple(announced(reader, now_ns)), _incidents(reader, settings, now_ns), shares)
+    window = Window(now_ns - round(settings.history * SECOND_NS), now_ns + 1)
+    return Knowledge(settings, tuple(announced(reader, now_ns)), incidents(reader, window), shares)
 
 
 def tenant_shares(reader: Reader, now_ns: int) -> Shares:
@@ -91,26 +101,36 @@ def tenant_shares(reader: Reader, now_ns: int) -> Shares:
     return found
 
 
-def _incidents(reader: Reader, settings: ForecastServiceSettings, now_ns: int) -> tuple[Mask, ...]:
-    """Return masks of the incidents that are over: the end of one that goes on moves, and every fit with it."""
-    window = Window(now_ns - round(settings.history * SECOND_NS), now_ns + 1)
+def incidents(reader: Reader, window: Window) -> Incidents:
+    """Return masks of the incidents of load that are over, as recorded in a window.
+
+    The end of one that goes on moves, and what is not over may be how things are from now on.
+    """
     table = reader.latest("alert_event", window, by=("tenant", "incident_id"))
-    starts = table["started_at"].cast(pa.int64()).to_pylist()
-    ends = table["ended_at"].cast(pa.int64()).to_pylist()
-    masks = []
-    rows = table.select(["tenant", "scope_kind", "scope"]).to_pylist()
-    for row, start_ns, end_ns in zip(rows, starts, ends, strict=True):
+    times = (table[name].cast(pa.int64()).to_pylist() for name in ("onset_at", "started_at", "ended_at"))
+    spans: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    rows = table.select(["tenant", "scope_kind", "scope", "signal"]).to_pylist()
+    for row, onset_ns, started_ns, end_ns in zip(rows, *times, strict=True):
+        start_ns = onset_ns or started_ns
         if start_ns is None or end_ns is None or not 0 < end_ns - start_ns <= _LONGEST_INCIDENT_S * SECOND_NS:
             continue
-        everyone = row["scope_kind"] == "platform"
-        whose = "" if everyone else row["scope"] if row["scope_kind"] in _SERIES_SCOPES else row["tenant"]
-        if not everyone and whose in ("", EVERYONE):
+        if row["signal"] not in _LOAD_SIGNALS:
             continue
-        masks.append(Mask(start_ns // SECOND_NS, -(-end_ns // SECOND_NS), whose, MaskReason.ALERT.value))
-    return tuple(sorted(set(masks), key=lambda mask: (mask.start_s, mask.end_s, mask.tenant)))
+        if row["scope_kind"] == _PLATFORM[0]:
+            whose = _PLATFORM
+        elif row["scope_kind"] in _KINDS:
+            whose = row["scope_kind"], row["scope"]
+        elif row["tenant"] not in ("", EVERYONE):
+            whose = Kind.TENANT.value, row["tenant"]
+        else:
+            continue
+        spans[whose].append((start_ns // SECOND_NS, -(-end_ns // SECOND_NS)))
+    return {whose: masks_of_spans(found, MaskReason.ALERT) for whose, found in spans.items()}
 
 
-_SERIES_SCOPES = ("pool", "region", "trunk", "tenant")
+def incidents_of(found: Incidents, key: SeriesId) -> tuple[Mask, ...]:
+    """Return the masks of incidents that concern a series."""
+    return (*found.get(_PLATFORM, ()), *found.get((key.kind.value, key.name), ()))
 
 
 def capture_loss(reader: Reader, since_s: int, until_s: int, limit: float) -> float | None:

@@ -5,14 +5,15 @@ Lists may hold more than one leg of a call; each listed one then stands for less
 they are as many as were counted. Everything read is bounded; what is too much is said, not cut.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 
 from forecast.concurrency import Survival, binned_survival, pooled
-from forecast.localtime import DAY_S, Floats
+from forecast.localtime import DAY_S, Bools, Floats, utc_offset_s
 from forecast.signals import CAPTURE_POOL, SECOND_NS
 from forecast.targets import Kind
 from storage.seam import Reader, Window
@@ -24,12 +25,15 @@ Carrier = tuple[Kind, str]
 CARRIERS = (Kind.POOL, Kind.TENANT)
 MOST_LISTED = 50_000
 """Rows of calls in progress that are read at once; with more, none are carried on."""
-MOST_PAST_CALLS = 400_000
-"""Calls of one pool or tenant that are read to rehearse on."""
+MOST_PAST_CALLS = 1_500_000
+"""Calls of one pool or tenant that are read to rehearse on; of those with more, fewer days."""
+REHEARSED_DAYS = (7, 5, 4)
+"""How many days are tried, one after the other."""
 _RESTATED_S = 35
 """A live call is stated every 30 s."""
 _PLACES_S = 3600
 _PARTS = 4
+_HOUR_S = 3600
 _KEEP_PER_DAY = 0.9
 HOLDING_DAYS = 14
 _NOISE = 1.5
@@ -109,9 +113,10 @@ def _worth(counted: float, listed: int) -> float:
 
 
 class HoldingTimes:
-    """How long the calls of each pool and tenant last, by part of the day; learned from one day after another."""
+    """How long the calls of each pool and tenant last, by quarter of its local day; learned day after day."""
 
-    def __init__(self) -> None:
+    def __init__(self, zone_of: Callable[[Carrier], ZoneInfo]) -> None:
+        self._zone_of = zone_of
         self._ended: dict[Carrier, Floats] = {}
         """[parts, buckets of holding times]"""
         self._attempts: dict[Carrier, float] = {}
@@ -130,23 +135,26 @@ class HoldingTimes:
     def _read_day(self, reader: Reader, kind: Kind, day_s: int) -> None:
         fields = ("arrivals", "holding_time_histogram")
         window = Window(day_s * SECOND_NS, (day_s + DAY_S) * SECOND_NS)
-        step_s = DAY_S // _PARTS
-        table = reader.sums("load_minute", window, step_seconds=step_s, by=(kind.value,), fields=fields)
-        parts = (table["time"].cast(pa.int64()).to_numpy() // SECOND_NS - day_s) // step_s
+        table = reader.sums("load_minute", window, step_seconds=_HOUR_S, by=(kind.value,), fields=fields)
+        hours_s = (table["time"].cast(pa.int64()).to_numpy() // SECOND_NS).tolist()
         names, attempts = table[kind.value].to_pylist(), table["arrivals"].to_pylist()
         for place, histogram in enumerate(table["holding_time_histogram"].to_pylist()):
             carrier = kind, names[place]
             held = self._ended.setdefault(carrier, np.zeros((_PARTS, HOLDING_S.count)))
             if histogram is not None:
-                held[parts[place]] += histogram
+                held[self._part(carrier, hours_s[place])] += histogram
             self._attempts[carrier] = self._attempts.get(carrier, 0.0) + float(attempts[place] or 0)
+
+    def _part(self, carrier: Carrier, at_s: int) -> int:
+        """Return the quarter of the local day that an instant is in."""
+        return (at_s + utc_offset_s(at_s, self._zone_of(carrier))) % DAY_S * _PARTS // DAY_S
 
     def survival(self, carrier: Carrier, at_s: int) -> Survival | None:
         """Return the survival of calls at an instant, drawn to the whole day's; None where none is known."""
         held = self._ended.get(carrier)
         if held is None or not held.any():
             return None
-        part = held[at_s % DAY_S // (DAY_S // _PARTS)]
+        part = held[self._part(carrier, at_s)]
         edges = np.array(HOLDING_S.edges)
         whole = binned_survival(held.sum(axis=0), edges)
         return pooled(binned_survival(part, edges), int(part.sum()), whole) if part.any() else whole
@@ -175,29 +183,33 @@ class PastCalls:
         return LiveCalls(np.r_[at_s - up, at_s - since[since <= at_s]], self.worth)
 
 
-def past_calls(
-    reader: Reader, carrier: Carrier, window: Window, places: Iterable[tuple[str, str]] = ()
-) -> PastCalls | None:
-    """Return the calls of a pool (of these regions and nodes) or tenant that ended in a window.
+def past_calls(reader: Reader, carrier: Carrier, until_s: int) -> PastCalls | None:
+    """Return the calls of a pool or tenant that ended in the days before an instant (UTC second).
 
-    None where none are stored, or more than `MOST_PAST_CALLS`.
+    As many days of `REHEARSED_DAYS` as have at most `MOST_PAST_CALLS`; None where none are stored, or too many.
     """
     kind, name = carrier
     where: dict[str, tuple[str, ...]] = {"outcome": (CallOutcome.ANSWERED.value,)}
-    held = set(places)
+    window = Window((until_s - REHEARSED_DAYS[0] * DAY_S) * SECOND_NS, until_s * SECOND_NS)
+    places = places_of(reader, name, window) if kind is Kind.POOL else frozenset()
     if kind is Kind.TENANT:
         where["tenant"] = (name,)
+    elif not places:
+        return None
     else:
-        where["node"] = tuple(sorted({node for _, node in held}))
+        where["node"] = tuple(sorted({node for _, node in places}))
     columns = ["time", "region", "node", "duration_s"]
-    rows = reader.select("call", window, columns=columns, where=where, limit=MOST_PAST_CALLS)
+    for days in REHEARSED_DAYS:
+        window = Window((until_s - days * DAY_S) * SECOND_NS, until_s * SECOND_NS)
+        rows = reader.select("call", window, columns=columns, where=where, limit=MOST_PAST_CALLS)
+        if rows.num_rows < MOST_PAST_CALLS:
+            break
     if not 0 < rows.num_rows < MOST_PAST_CALLS:
         return None
     ended = rows["time"].cast(pa.int64()).to_numpy() / SECOND_NS
     lasted = np.nan_to_num(np.asarray(rows["duration_s"].to_numpy(zero_copy_only=False), np.float64))
     if kind is Kind.POOL:
-        pairs = zip(_names(rows, "region"), _names(rows, "node"), strict=True)
-        mine = np.array([pair in held for pair in pairs], np.bool_)
+        mine = _within(rows, places)
         ended, lasted = ended[mine], lasted[mine]
     if not ended.size:
         return None
@@ -210,6 +222,14 @@ def past_calls(
     order = np.argsort(answered)
     worth = _worth(float(counted), ended.size) if counted else 1.0
     return PastCalls(answered[order], ended[order], float(ended.min()), worth)
+
+
+def _within(rows: pa.Table, places: frozenset[tuple[str, str]]) -> Bools:
+    """Return which rows are of one of the regions and nodes."""
+    regions, nodes = (rows[name].combine_chunks().dictionary_encode() for name in ("region", "node"))
+    names = nodes.dictionary.to_pylist()
+    allowed = np.array([[(region, n) in places for n in names] for region in regions.dictionary.to_pylist()])
+    return np.asarray(allowed[regions.indices.to_numpy(), nodes.indices.to_numpy()], np.bool_)
 
 
 def places_of(reader: Reader, pool: str, window: Window) -> frozenset[tuple[str, str]]:

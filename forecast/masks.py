@@ -1,7 +1,8 @@
 """Masks: times whose measurements are shown but not learned from, and where they come from.
 
-By hand from the configuration, from incidents (alerts, outages) and from capture loss, when what was counted is
-less than what came. Pure functions over spans; who raised an alert or lost frames is read elsewhere.
+By hand from the configuration or an operator; by themselves from incidents that are over, from capture loss, when
+what was counted is less than what came, and from slots that are not believed (`forecast.states`). Pure functions
+over spans; who raised an alert or lost frames is read elsewhere.
 """
 
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from forecast.events import instant_s
-from forecast.localtime import Floats, Ints
+from forecast.localtime import Bools
 from forecast.series import BadSeries, Series, State
 from forecast.settings import MaskSettings
 
@@ -21,12 +22,11 @@ LOSS_LIMIT = 0.02
 
 
 class MaskReason(StrEnum):
-    """Why masks that nobody wrote exist."""
+    """Why masks that nobody wrote exist. Where no collector watched there is none: that slot is missing."""
 
     ALERT = "alert"
-    OUTAGE = "outage"
     CAPTURE_LOSS = "capture loss"
-    NO_AGENT = "no capture agent"
+    NOT_BELIEVED = "outage or absurd spike"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +52,35 @@ def mask_of(settings: MaskSettings, zone: ZoneInfo) -> Mask:
     return Mask(instant_s(settings.start, zone), instant_s(settings.end, zone), settings.tenant, settings.reason)
 
 
-def masks_of_spans(
-    spans: Iterable[tuple[int, int]], reason: MaskReason, tenant: str = "", margin_s: int = 0
-) -> tuple[Mask, ...]:
-    """Return one mask for each stretch of incident spans (UTC seconds), widened by a margin and merged."""
+def masks_of_spans(spans: Iterable[tuple[int, int]], reason: MaskReason) -> tuple[Mask, ...]:
+    """Return one mask for each stretch of spans (UTC seconds) that overlap or touch."""
     merged: list[list[int]] = []
-    for start, end in sorted((start - margin_s, end + margin_s) for start, end in spans if end > start):
+    for start, end in sorted((start, end) for start, end in spans if end > start):
         if merged and start <= merged[-1][1]:
             merged[-1][1] = max(merged[-1][1], end)
         else:
             merged.append([start, end])
-    return tuple(Mask(start, end, tenant, reason.value) for start, end in merged)
+    return tuple(Mask(start, end, "", reason.value) for start, end in merged)
 
 
-def masks_of_loss(
-    times_s: Ints, step_s: int, captured: Floats, lost: Floats, tenant: str = "", limit: float = LOSS_LIMIT
-) -> tuple[Mask, ...]:
-    """Return masks where our own capture lost more than `limit` of what came; one row per step of time."""
-    came = captured + lost
-    bad = (came > 0) & (lost > limit * came)
-    return masks_of_spans(((int(t), int(t) + step_s) for t in times_s[bad]), MaskReason.CAPTURE_LOSS, tenant)
+def masks_of_slots(slots: Bools, start_s: int, slot_s: int, reason: MaskReason) -> tuple[Mask, ...]:
+    """Return one mask for each stretch of marked slots; the first starts at `start_s`."""
+    starts = start_s + slot_s * np.flatnonzero(slots)
+    return masks_of_spans(((int(start), int(start) + slot_s) for start in starts), reason)
+
+
+def touched(masks: Iterable[Mask], tenant: str | None, start_s: int, slot_s: int, count: int) -> Bools:
+    """Return which slots any mask that concerns a tenant (None: a whole pool) touches."""
+    slots = np.zeros(count, np.bool_)
+    for mask in masks:
+        if mask.concerns(tenant):
+            slots[_places(mask, start_s, slot_s)] = True
+    return slots
+
+
+def _places(mask: Mask, start_s: int, slot_s: int) -> slice:
+    first, last = (mask.start_s - start_s) // slot_s, -(-(mask.end_s - start_s) // slot_s)
+    return slice(max(first, 0), max(last, 0))
 
 
 def masked_by(series: Series, masks: Iterable[Mask], tenant: str | None = None) -> Series:
@@ -81,9 +90,7 @@ def masked_by(series: Series, masks: Iterable[Mask], tenant: str | None = None) 
     for mask in masks:
         if not mask.concerns(tenant):
             continue
-        first = (mask.start_s - series.start_s) // series.slot_s
-        last = -(-(mask.end_s - series.start_s) // series.slot_s)
-        span = state[max(first, 0) : max(last, 0)]
+        span = state[_places(mask, series.start_s, series.slot_s)]
         count = int((span == State.OPEN).sum())
         span[span == State.OPEN] = np.uint8(State.MASKED)
         if count:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 
 from forecast.accuracy import LEVELS
@@ -17,7 +18,7 @@ from forecast.carried import CarriedForecasts
 from forecast.coherent import ADDITIVE, coherent
 from forecast.followed import REREAD, Followed
 from forecast.horizons import Horizon, due_s, local_midnight_s
-from forecast.issue import Known, Outcome, Task, prepared
+from forecast.issue import Known, Outcome, Task, masked_slots, prepared
 from forecast.knowledge import Knowledge, Shares, capture_loss, gather, tenant_shares
 from forecast.localtime import DAY_S, utc_offset_s
 from forecast.masks import LOSS_LIMIT, MaskReason
@@ -27,6 +28,7 @@ from forecast.service_settings import ForecastServiceSettings
 from forecast.signals import SECOND_NS, Book, read_into
 from forecast.stored import (
     EVERYONE,
+    SERVICE,
     Announced,
     LastIssue,
     forecast_batch,
@@ -46,7 +48,6 @@ _REREAD_SLOTS = 2
 """Slots read again each time: late rows of a minute come within ten minutes."""
 _FLUSH_ROWS = 2_000
 """A long horizon is shown as soon as it is made; short ones come together."""
-_AUTHOR = "surgecast"
 _MOST_TOGETHER = 1_000
 """Series whose forecasts are held back to be made to add up: some hundred kilobytes each."""
 REHEARSAL_DAYS = 28
@@ -105,6 +106,8 @@ class Service:
         self._shares: Shares = {}
         self._shares_day = -1
         self._looked_for_loss_s = 0
+        self._loss: Announced | None = None
+        """The stretch of capture loss that goes on."""
         self._unflushed = 0
         self._carried = CarriedForecasts(reader, settings)
         self.stats.carried = self._carried.counts
@@ -138,10 +141,11 @@ class Service:
             self._scored = last_scored(self._reader, now_s, MOST_DAYS_SCORED)
         knowledge = self._knowledge(now_s)
         self._carried.begin(known_s)
+        series_of = partial(self._series_of, knowledge)
         issued = set()
         for tasks in (self._followed_on, self._fitted_anew):
             outcomes = self._run(tasks(knowledge, now_s, known_s, stopped))
-            for outcome in self._together(self._carried.carried(outcomes, partial(self._series_of, knowledge))):
+            for outcome in self._together(self._carried.carried(outcomes, series_of, stopped)):
                 self._took(outcome, knowledge, now_s)
                 if outcome.issues:
                     self._write(forecast_batch(outcome, self._settings.slot_of(outcome.key.kind), now_s))
@@ -225,13 +229,19 @@ class Service:
         self._looked_for_loss_s = until_s
         lost = capture_loss(self._reader, until_s - slot_s, until_s, LOSS_LIMIT)
         if lost is None:
+            self._loss = None
             return
         self.stats.masked_slots += 1
+        since_s = until_s - slot_s
+        if self._loss is not None and self._loss.end_s == since_s:
+            since_s = self._loss.start_s
         name = f"{MaskReason.CAPTURE_LOSS.value} {100 * lost:.1f} %"
-        mask = Announced(
-            f"loss-{until_s}", ActionKind.MASK, name, EVERYONE, until_s - slot_s, until_s, author=_AUTHOR
+        self._loss = Announced(
+            f"loss-{since_s}", ActionKind.MASK, name, EVERYONE, since_s, until_s, author=SERVICE
         )
-        record_announced(self._writer, [mask], now_s * SECOND_NS)
+        record_announced(self._writer, [self._loss], now_s * SECOND_NS)
+        # It is read back at once: the slot that ended now must not be learned from.
+        self._writer.flush()
 
     # --- what is due ---------------------------------------------------------------------------------
 
@@ -295,7 +305,11 @@ class Service:
         # Taken away until its outcome is there: a task that fails must not be gone on from.
         followed = self._followed.pop(key, None)
         if night is not None and followed is not None and Horizon.LONG not in horizons:
-            slots = followed.next(self._books[slot_s].newest(key, followed.end_s - REREAD * slot_s))
+            today = followed.today
+            masked = masked_slots(key, known, today.series.start_s, slot_s, today.known)
+            slots = None
+            if np.array_equal(masked, followed.masked):
+                slots = followed.next(self._books[slot_s].newest(key, followed.end_s - REREAD * slot_s))
             if slots is not None:
                 self._carried.came(key, slots, known)
                 return Task(key, slots, known, horizons, night, followed=followed)
@@ -416,7 +430,7 @@ class Service:
 
     def _find(self, key: SeriesId, kind: str, text: str, now_s: int) -> None:
         row = {
-            "time": now_s * SECOND_NS, "tenant": tenant_of(key), "node": _AUTHOR, "kind": kind,
+            "time": now_s * SECOND_NS, "tenant": tenant_of(key), "node": SERVICE, "kind": kind,
             "shard": shard_of(str(key)), "subject": str(key), "text": text, "count": 1, "call_id": "",
         }  # fmt: skip
         self._writer.write("finding", batch("finding", [row]))
@@ -424,25 +438,3 @@ class Service:
     def _remember(self, key: SeriesId, horizon: Horizon, now_s: int, digest: str) -> None:
         if self._last is not None:
             self._last[key, horizon] = LastIssue(now_s, digest)
-
-
-def one_shot(
-    reader: Reader,
-    settings: ForecastServiceSettings,
-    keys: Iterable[SeriesId],
-    now_s: int,
-    horizons: tuple[Horizon, ...],
-) -> Iterator[Task]:
-    """Yield the tasks of a forecast of some series as of now, fitted anew. Raises StoreError, BadSeries."""
-    knowledge = gather(reader, settings, now_s * SECOND_NS, tenant_shares(reader, now_s * SECOND_NS))
-    books: dict[tuple[Kind, Signal], Book] = {}
-    for key in keys:
-        slot_s = settings.slot_of(key.kind)
-        until_s = now_s // slot_s * slot_s
-        book = books.get((key.kind, key.signal))
-        if book is None:
-            book = Book.of(until_s - round(settings.history), slot_s, until_s, settings.max_series)
-            window = Window(book.start_s * SECOND_NS, until_s * SECOND_NS)
-            read_into(book, reader, window, {key.kind: (key.signal,)})
-            books[key.kind, key.signal] = book
-        yield Task(key, book.series(key, settings.zone_of(key)), knowledge.of(key), horizons, None)

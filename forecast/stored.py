@@ -30,6 +30,8 @@ _FAR_NS = 29 * 86_400 * SECOND_NS
 _MOST_ACTIONS = 10_000
 EVERYONE = UNASSIGNED
 """The tenant of what concerns everyone."""
+SERVICE = "surgecast"
+"""The author of what the service records by itself."""
 
 
 def tenant_of(key: SeriesId) -> str:

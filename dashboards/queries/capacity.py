@@ -29,6 +29,8 @@ from dashboards.queries.tables import floats, known, strings, times_ns
 from dashboards.views import READY, PanelState, Series, Status
 from forecast.announce import Announcement, listed, visible
 from forecast.horizons import LEAD_CLASSES, Horizon
+from forecast.knowledge import incidents, incidents_of
+from forecast.masks import MaskReason
 from forecast.rehearsal import REHEARSED
 from forecast.signals import CAPTURE_POOL
 from forecast.stored import QUANTILE_COLUMNS, where
@@ -106,14 +108,30 @@ def _outlook(reader: Reader, subject: Subject, announced: list[Announcement] | S
     if isinstance(found, Status):
         return Outlook(found)
     if isinstance(announced, Status):
-        return _with_spans(found, [], now_ns)
+        return _with_spans(found, [], now_ns, [])
     carried = asked(lambda: _carried(reader, key, now_ns))
     mine = (
         []
         if isinstance(carried, Status)
         else [each for each in announced if not each.tenants or carried.intersection(each.tenants)]
     )
-    return _with_spans(found, mine, now_ns)
+    return _with_spans(found, mine, now_ns, _automatic(reader, key, found, now_ns))
+
+
+def _automatic(reader: Reader, key: SeriesId, outlook: Outlook, now_ns: int) -> list[Span]:
+    """Return what the forecast left out by itself: incidents that are over, and slots that it did not believe."""
+    first_ns = outlook.actual_ns[0] if outlook.actual_ns else now_ns
+    # An incident is recorded as over after its end, and is no longer than two days.
+    found = asked(lambda: incidents(reader, Window(first_ns - 2 * DAY_NS, now_ns + 1)))
+    masks = () if isinstance(found, Status) else incidents_of(found, key)
+    spans = [Span(m.start_s * SECOND_NS, m.end_s * SECOND_NS, m.reason, "masked by itself") for m in masks]
+    told = outlook.inputs.get("not_believed", ())
+    for each in told if isinstance(told, list) else ():
+        start_s, end_s = each if isinstance(each, list) and len(each) == 2 else (0, 0)
+        spans.append(
+            Span(start_s * SECOND_NS, end_s * SECOND_NS, MaskReason.NOT_BELIEVED.value, "masked by itself")
+        )
+    return spans
 
 
 def _carried(reader: Reader, key: SeriesId, now_ns: int) -> frozenset[str]:
@@ -245,19 +263,25 @@ def _beliefs(reader: Reader, key: SeriesId, since_ns: int, until_ns: int, now_ns
     return tuple(found)
 
 
-def _with_spans(outlook: Outlook, announced: list[Announcement], now_ns: int) -> Outlook:
+def _with_spans(outlook: Outlook, announced: list[Announcement], now_ns: int, masked: list[Span]) -> Outlook:
+    """Return the outlook with the events and masks that lie in what it shows."""
     first_ns = outlook.actual_ns[0] if outlook.actual_ns else now_ns
     last_ns = outlook.ahead_ns[-1] + outlook.slot_seconds * SECOND_NS if outlook.ahead_ns else now_ns
     events: list[Span] = []
-    masks: list[Span] = []
+    masks = list(masked)
     for each in announced:
-        start_ns, end_ns = each.start_s * SECOND_NS, each.end_s * SECOND_NS
-        if end_ns <= first_ns or start_ns >= last_ns:
-            continue
         detail = "learned" if each.uplift is None else f"{each.uplift:+.0%}"
-        span = Span(max(start_ns, first_ns), min(end_ns, last_ns), each.name, detail)
+        span = Span(each.start_s * SECOND_NS, each.end_s * SECOND_NS, each.name, detail)
         (masks if each.kind.value == "mask" else events).append(span)
-    return _replaced(outlook, events=tuple(events), masks=tuple(masks), gaps=tuple(_gaps(outlook)))
+
+    def shown(spans: list[Span]) -> tuple[Span, ...]:
+        return tuple(
+            Span(max(span.start_ns, first_ns), min(span.end_ns, last_ns), span.name, span.detail)
+            for span in spans
+            if span.end_ns > first_ns and span.start_ns < last_ns
+        )
+
+    return _replaced(outlook, events=shown(events), masks=shown(masks), gaps=tuple(_gaps(outlook)))
 
 
 def _gaps(outlook: Outlook) -> list[Span]:

@@ -26,8 +26,9 @@ from collectors.settings import InterfaceSettings, ListenerSettings
 from scaler.settings import PoolSettings
 from scaler.target import ScaleTarget, TargetError
 from scaler.warnings import warnings_of
-from storage.open import is_server, open_store, shown_url
+from storage.open import open_store
 from storage.seam import Scope, StoreError, Window
+from storage.urls import is_server, shown_url
 from surgecast.commands.output import AsJson, print_json
 from surgecast.config import ConfigFile, Settings, load_settings
 from surgecast.errors import CommandError, Exit

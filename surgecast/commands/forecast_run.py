@@ -1,7 +1,7 @@
 """`surgecast forecast run` and `explain`: a forecast from the store as of now, and why it is what it is."""
 
+import json
 import time
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -11,9 +11,9 @@ from forecast.decomposition import decompose
 from forecast.explain import Explanation, explain
 from forecast.horizons import Horizon
 from forecast.issue import Outcome, prepared
+from forecast.once import Once
 from forecast.pool import Workers
 from forecast.series import BadSeries
-from forecast.service import one_shot
 from forecast.service_settings import ForecastServiceSettings
 from forecast.signals import CAPTURE_POOL, SECOND_NS
 from forecast.targets import KIND_SIGNALS, Kind, SeriesId, Signal
@@ -63,7 +63,7 @@ def run(
         now_s = parse_time(at, time.time_ns()) // SECOND_NS
         keys = _keys(reader, settings.forecast, now_s, _asked(pool, region, trunk, tenant), signal)
         with Workers(min(settings.forecast.workers, len(keys) - 1)) as workers:
-            outcomes = list(workers.run(_tasks(reader, settings.forecast, keys, now_s, horizon)))
+            outcomes = Once(reader, settings.forecast, now_s).outcomes(keys, horizon, workers.run)
     finally:
         opened.close()
     if as_json:
@@ -103,7 +103,7 @@ def explain_command(
         if asked is None:
             raise CommandError("name what to explain: --pool, --region, --trunk or --tenant", Exit.USAGE)
         keys = _keys(reader, settings.forecast, now_s, asked, signal)
-        (task,) = _tasks(reader, settings.forecast, keys, now_s, Horizon.LONG)
+        task = Once(reader, settings.forecast, now_s).task(keys[0], Horizon.LONG)
         found = explain(task)
         parts = None
         if decomposed:
@@ -160,14 +160,17 @@ def _keys(
     return [SeriesId(kind, asked[1], chosen)]
 
 
-def _tasks(
-    reader: Reader, settings: ForecastServiceSettings, keys: Sequence[SeriesId], now_s: int, horizon: Horizon
-) -> Any:
-    return one_shot(reader, settings, keys, now_s, (horizon,))
-
-
 def _iso(at_s: int) -> str | None:
     return iso_time(at_s * SECOND_NS)
+
+
+def _model(outcome: Outcome) -> str:
+    return next((issue.model for issue in outcome.issues if issue.model), outcome.model)
+
+
+def _live(outcome: Outcome) -> str:
+    """Return how many live calls it stands on, or why on none; empty where they do not matter."""
+    return str(json.loads(outcome.inputs or "{}").get("live", ""))
 
 
 def _as_json(outcome: Outcome, settings: ForecastServiceSettings, now_s: int) -> dict[str, Any]:
@@ -178,7 +181,8 @@ def _as_json(outcome: Outcome, settings: ForecastServiceSettings, now_s: int) ->
         "target": outcome.key.name,
         "signal": outcome.key.signal.value,
         "unit": outcome.key.signal.unit,
-        "model": outcome.model or None,
+        "model": _model(outcome) or None,
+        "live": _live(outcome) or None,
         "trouble": outcome.trouble or None,
         "issued_at": _iso(now_s),
         "watermark": _iso(outcome.watermark_s) if outcome.watermark_s else None,
@@ -210,9 +214,11 @@ def _print(outcome: Outcome, settings: ForecastServiceSettings) -> None:
     ]
     columns = ["slot", "ahead", *(f"q{round(100 * level)}" for level in LEVELS)]
     title = (
-        f"{outcome.key} ({outcome.key.signal.unit}) by {outcome.model}; known until {_iso(outcome.watermark_s)}"
+        f"{outcome.key} ({outcome.key.signal.unit}) by {_model(outcome)}; known until {_iso(outcome.watermark_s)}"
     )
     print_table(columns, rows, title)
+    if live := _live(outcome):
+        typer.echo(f"calls in progress: {live}")
 
 
 def _explained(found: Explanation) -> dict[str, Any]:

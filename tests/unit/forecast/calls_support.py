@@ -65,6 +65,13 @@ def load_rows(calls: Calls, since_s: int, until_s: int) -> pa.RecordBatch:
     return _batch(LOAD_MINUTE.schema, columns, count)
 
 
+def minute_rows(times_s: np.ndarray, holding: list[list[int]]) -> pa.RecordBatch:
+    """Return minutes in which calls ended, by buckets of holding times."""
+    return _batch(
+        LOAD_MINUTE.schema, {"time": times_s * SECOND_NS, "holding_time_histogram": holding}, times_s.size
+    )
+
+
 def call_rows(calls: Calls, since_s: int, until_s: int) -> pa.RecordBatch:
     held = np.flatnonzero((calls.ended_s >= since_s) & (calls.ended_s < until_s))
     columns = {

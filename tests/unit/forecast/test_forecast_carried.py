@@ -7,19 +7,22 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
-from calls_support import MEAN_S, call_rows, drawn, load_rows, now_rows, write_past
+from calls_support import MEAN_S, call_rows, drawn, load_rows, minute_rows, now_rows, write_past
 from load_support import DAY_S, ENGINEER, MONDAY_S, store_at
 
 from forecast.carried import MODEL, Rehearsed, rehearse
 from forecast.concurrency import binned_survival
+from forecast.horizons import Horizon
 from forecast.issue import Known, perform
 from forecast.live_calls import HoldingTimes, LiveCalls, PastCalls, list_calls, past_calls
+from forecast.once import Once
 from forecast.series import Series, State
 from forecast.service import Service
 from forecast.service_settings import ForecastServiceSettings
 from forecast.signals import SECOND_NS
-from forecast.targets import Kind, Signal
+from forecast.targets import Kind, SeriesId, Signal
 from storage.seam import Window
 from telephony.histogram import HOLDING_S
 
@@ -89,6 +92,18 @@ class Pool:
         rows = self.reader.forecasts(Window(0, 4 * 10**18), where={"horizon": ("short",)})
         return rows.select(["model", "q50", "inputs", "signal", "target_kind"]).to_pylist()
 
+    def issued(self, at_s: int) -> dict[str, object]:
+        """Return what was issued at a time for the pool's maxima, by column."""
+        rows = self.reader.select(
+            "forecast", Window(0, 4 * 10**18), limit=10**5,
+            where={"horizon": ("short",), "target_kind": ("pool",), "signal": ("concurrent_max",)},
+        ).sort_by("slot")  # fmt: skip
+        rows = rows.filter(pc.equal(rows["issued_at"].cast(pa.int64()), at_s * SECOND_NS))
+        return {
+            "q50": rows["q50"].to_numpy(), "model": rows["model"].to_pylist(),
+            "inputs": set(rows["inputs"].to_pylist()),
+        }  # fmt: skip
+
     def said(self) -> set[str]:
         return {json.loads(row["inputs"]).get("live") for row in self.near() if row["signal"] == "concurrent_max"}
 
@@ -131,7 +146,7 @@ def test_live_calls_of_a_pool_are_listed_with_their_ages(pool) -> None:
 
 
 def test_holding_times_are_learned_from_the_minutes(pool) -> None:
-    holding = HoldingTimes()
+    holding = HoldingTimes(lambda carrier: ZoneInfo("UTC"))
     holding.read(pool.reader, NOW_S)
     survival = holding.survival(POOL, NOW_S)
     assert survival is not None
@@ -139,9 +154,56 @@ def test_holding_times_are_learned_from_the_minutes(pool) -> None:
     assert 1.0 == pytest.approx(holding.answered(POOL), rel=0.02)
 
 
+def test_parts_of_the_day_are_those_of_the_local_clock(tmp_path) -> None:
+    zone = ZoneInfo("Asia/Kolkata")
+    store = store_at(tmp_path)
+    writer = store.writer("collect")
+    hours = MONDAY_S + 3600 * np.arange(48)
+    # Short calls from 6 to 12 o'clock there, long ones at other times.
+    local = (hours + 19_800) // 3600 % 24
+    buckets = np.searchsorted(HOLDING_S.edges, np.where((local >= 6) & (local < 12), 20.0, 900.0), "right") - 1
+    histograms = (2000 * np.eye(HOLDING_S.count, dtype=np.int64)[buckets]).tolist()
+    writer.write("load_minute", minute_rows(hours, histograms))
+    writer.flush()
+    holding = HoldingTimes(lambda carrier: zone)
+    holding.read(store.reader(ENGINEER), MONDAY_S + 2 * DAY_S)
+    means = [holding.survival(POOL, MONDAY_S + 3 * DAY_S + hour * 3600 - 19_800).mean_s for hour in (1, 7, 11, 13)]
+    assert [False, True, True, False] == [mean < 300 for mean in means]
+    store.close()
+
+
+def test_with_too_many_calls_fewer_days_are_read(pool, monkeypatch) -> None:
+    whole = past_calls(pool.reader, POOL, NOW_S)
+    monkeypatch.setattr("forecast.live_calls.MOST_PAST_CALLS", int(0.9 * whole.ended_s.size))
+    assert NOW_S - 4 * DAY_S - 60 < past_calls(pool.reader, POOL, NOW_S).since_s < NOW_S - 4 * DAY_S + 3600
+    monkeypatch.setattr("forecast.live_calls.MOST_PAST_CALLS", 5)
+    assert past_calls(pool.reader, POOL, NOW_S) is None
+
+
+def test_what_is_forecast_by_hand_is_what_the_service_issues(pool) -> None:
+    key = SeriesId(*POOL, Signal.CONCURRENT_MAX)
+    (said,) = Once(pool.reader, SETTINGS, NOW_S + 61).outcomes([key], Horizon.SHORT, lambda t: map(perform, t))
+    issued = pool.issued(NOW_S + 61)
+    assert (MODEL, issued["inputs"]) == (said.issues[0].model, {said.inputs})
+    np.testing.assert_allclose(said.issues[0].quantiles[:, 0], issued["q50"])
+
+
+def test_a_restart_goes_on_from_the_live_calls(tmp_path) -> None:
+    pool = Pool(tmp_path, call_days=5)
+    pool.state(NOW_S)
+    pool.service.step(NOW_S + 61)
+    later_s = NOW_S + 900
+    pool.collect.write("load_minute", load_rows(pool.calls, NOW_S, later_s))
+    pool.state(later_s)
+    restarted = Service(pool.reader, pool.store.writer("forecast-2"), SETTINGS, lambda tasks: map(perform, tasks))
+    restarted.step(later_s + 61)
+    assert {MODEL} == set(pool.issued(later_s + 61)["model"])
+    assert {"carried": 2} == dict(restarted.stats.carried)
+    pool.store.close()
+
+
 def test_who_was_live_at_an_earlier_time_is_known_from_ended_calls(pool) -> None:
-    window = Window((NOW_S - 4 * DAY_S) * SECOND_NS, NOW_S * SECOND_NS)
-    past = past_calls(pool.reader, POOL, window, {("eu", "sbc")})
+    past = past_calls(pool.reader, POOL, NOW_S)
     still = list_calls(pool.reader, NOW_S).calls[POOL]
     at_s = NOW_S - 600
     assert past is not None
@@ -192,7 +254,7 @@ def test_masked_slots_are_not_learned_from(pool) -> None:
 
 
 def test_calls_of_elsewhere_are_not_the_pools(pool) -> None:
-    assert past_calls(pool.reader, POOL, Window(0, NOW_S * SECOND_NS), {("us", "sbc")}) is None
+    assert past_calls(pool.reader, (Kind.POOL, "media-us"), NOW_S) is None
 
 
 def test_call_rows_hold_every_ended_call(pool) -> None:

@@ -3,7 +3,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from forecast.masks import Mask, MaskReason, mask_of, masked_by, masks_of_loss, masks_of_spans
+from forecast.masks import Mask, MaskReason, mask_of, masked_by, masks_of_slots, masks_of_spans, touched
 from forecast.series import BadSeries, Series, State
 from forecast.settings import MaskSettings
 
@@ -41,13 +41,20 @@ def test_the_reason_is_noted() -> None:
 
 
 def test_spans_that_touch_are_one_mask() -> None:
-    got = masks_of_spans([(50, 60), (0, 20), (10, 30), (5, 5)], MaskReason.ALERT, margin_s=5)
-    assert (Mask(-5, 35, "", "alert"), Mask(45, 65, "", "alert")) == got
+    got = masks_of_spans([(50, 60), (0, 20), (10, 30), (30, 35), (5, 5)], MaskReason.ALERT)
+    assert (Mask(0, 35, "", "alert"), Mask(50, 60, "", "alert")) == got
 
 
-def test_what_our_own_capture_lost_is_masked() -> None:
-    got = masks_of_loss(np.array([0, 60, 120]), 60, np.array([100.0, 97.0, 0.0]), np.array([1.0, 3.0, 0.0]))
-    assert (Mask(60, 120, "", "capture loss"),) == got
+def test_a_stretch_of_marked_slots_is_one_mask() -> None:
+    got = masks_of_slots(np.array([False, True, True, False, True]), 9000, 900, MaskReason.NOT_BELIEVED)
+    assert [(9900, 11_700), (12_600, 13_500)] == [(mask.start_s, mask.end_s) for mask in got]
+
+
+@pytest.mark.parametrize("tenant", ["acme", "other", None])
+def test_the_slots_that_masks_touch_are_those_that_get_masked(tenant: str | None) -> None:
+    masks = [Mask(9950, 10_000), Mask(11_800, 20_000, "acme")]
+    got = touched(masks, tenant, 9000, 900, 4) & np.isfinite(series().y)
+    assert (masked_by(series(), masks, tenant).state == MASKED).tolist() == got.tolist()
 
 
 def test_a_mask_of_the_configuration_is_local() -> None:
