@@ -44,6 +44,11 @@ class Outcomes:
     """Whether the actual lay at or under each quantile that was issued."""
 
 
+def half_life_days(lead_days: Floats) -> Floats:
+    """Return after how many days an error at a lead counts half."""
+    return _HALF_LIFE_DAYS + _HALF_LIFE_PER_DAY * lead_days
+
+
 class _Errors:
     """What one bin forecast and missed by over the last days, the oldest first."""
 
@@ -71,7 +76,7 @@ class Bands:
         self._offset = np.tile(NORMAL_SCORES, (bins, 1))
         self._level_variance = np.full(bins, _FIRST_LEVEL_VARIANCE)
         # The further the lead, the later its outcome tells: a full step each night would overshoot.
-        self._half_life = _HALF_LIFE_DAYS + _HALF_LIFE_PER_DAY * lead_days
+        self._half_life = half_life_days(lead_days)
         self._step = STEP / (1 + lead_days)
         self._shift = np.zeros((bins, len(LEVELS)))
 

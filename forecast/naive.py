@@ -5,10 +5,14 @@ from functools import cached_property
 
 import numpy as np
 
+from forecast.calendar import DayKind
 from forecast.localtime import Floats, Ints
 from forecast.members import Fitted, register
 from forecast.panel import OFFSET, Panel
 from forecast.profiles import WEEK
+
+_WEEKS_BACK = 3
+"""Weeks looked at for one in which the slot was measured, and no outage, event or holiday."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ class WeeklyProfile:
 
 @dataclass(frozen=True, slots=True)
 class SeasonalNaive:
-    """The same time of the week at its last known week: the yardstick of `skill_vs_seasonal_naive`."""
+    """The same time of the week at its last known week; the profile where none is known, and by holidays."""
 
     panel: Panel
 
@@ -87,11 +91,16 @@ class SeasonalNaive:
 
     def predict(self, origins: Ints, targets: Ints) -> Floats:
         """Return z; see `Fitted`."""
-        week = WEEK * self.panel.slots_per_day
+        panel, week = self.panel, WEEK * self.panel.slots_per_day
         back = targets - week * -(-(targets - origins) // week)
-        found = np.where(back >= 0, self.panel.z[np.maximum(back, 0)], np.nan)
-        last = np.nan_to_num(self.panel.last_known[origins], nan=np.sqrt(OFFSET))
-        return np.where(np.isfinite(found), found, last)
+        found = np.full(targets.size, np.nan)
+        for weeks in range(_WEEKS_BACK):
+            place = np.maximum(back - weeks * week, 0)
+            plain = (back >= weeks * week) & (panel.kinds[panel.day[place]] != DayKind.HOLIDAY)
+            found = np.where(np.isfinite(found) | ~plain, found, panel.z[place])
+        usual = panel.expected(panel.day[origins], targets)[1]
+        known = np.isfinite(found) & (panel.kinds[panel.day[targets]] != DayKind.HOLIDAY)
+        return np.where(known, found, usual)
 
     def on(self, panel: Panel) -> Fitted:
         """Return it over another panel."""

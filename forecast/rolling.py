@@ -30,7 +30,7 @@ class _Issued:
     targets: Ints
     bins: Ints
     own: Floats
-    profile: Floats
+    simple: Floats
     rivals: Floats
     forecast: Floats
     quantiles: Floats
@@ -127,18 +127,18 @@ class Rolling:
         if not origins.size:
             return
         own = chosen.own.predict(origins, targets)
-        profile = chosen.profile.predict(origins, targets)
+        simple = chosen.simple.predict(origins, targets)
         rivals = np.full((origins.size, self._challengers), np.nan)
-        forecast = own
+        model = own
         for rival in chosen.rivals:
             rivals[:, rival.place] = rival.fitted.predict(origins, targets)
-            forecast = np.where(rival.won[bins], rivals[:, rival.place], forecast)
-        forecast = np.where(chosen.benched[bins], profile, forecast)
+            model = np.where(rival.won[bins], rivals[:, rival.place], model)
+        forecast = chosen.mixed(bins, model, simple)
         quantiles = self.bands.quantiles(bins, forecast)
         # By the day on which each will have come.
         days = panel.day[targets]
         order = np.argsort(days, kind="stable")
-        issued = _Issued(origins, targets, bins, own, profile, rivals, forecast, quantiles)
+        issued = _Issued(origins, targets, bins, own, simple.T, rivals, forecast, quantiles)
         sorted_by_day = _Issued(*(getattr(issued, name)[order] for name in _Issued.__slots__))
         found, starts = np.unique(days[order], return_index=True)
         for day, first, last in zip(found.tolist(), starts, [*starts[1:], order.size], strict=True):
@@ -155,12 +155,12 @@ class Rolling:
         quantiles = np.concatenate([part.quantiles for part in issued])
         self.bands.learn(Outcomes(bins, forecast, came - forecast, came[:, None] <= quantiles))
         own = np.abs(came - np.concatenate([part.own for part in issued]))
-        usual = np.concatenate([part.profile for part in issued])
+        simple = np.concatenate([part.simple for part in issued]).T
         rivals = np.concatenate([part.rivals for part in issued])
-        self.ladder.learn(bins, own, np.abs(came - usual), np.abs(came[:, None] - rivals))
+        self.ladder.learn(bins, own, np.abs(came - simple), np.abs(came[:, None] - rivals))
         if self._told is not None:
             leads = targets - np.concatenate([part.origins for part in issued])
-            self._told(targets, leads, self.model, from_root(quantiles), from_root(usual))
+            self._told(targets, leads, self.model, from_root(quantiles), from_root(simple[0]))
 
 
 def _leads_of_bin(origins: int, first: int, last: int, day: int) -> Ints:
