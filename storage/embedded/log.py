@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from storage.embedded.frames import framed, whole_frames
+from storage.embedded.giveback import give_back
 from storage.embedded.layout import PLAIN_LOG, Log
 from storage.embedded.points import SEQUENCE, Int64s, conformed, times_of
 
@@ -34,7 +35,12 @@ class LogFile:
         self.bytes = 0
         log.path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(log.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        self._write(schema.serialize())
+        try:
+            self._write(schema.serialize())
+        except OSError:  # a full disk: each flush tries again, and must not leave a descriptor and a file behind
+            os.close(self._fd)
+            log.path.unlink(missing_ok=True)
+            raise
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Append one batch; raises OSError, after which the generation must be closed."""
@@ -167,5 +173,8 @@ class LogTails:
         """Let go of the tails of a directory that are not listed in it any more."""
         paths = {log.path for log in listed}
         with self._lock:
-            for path in [p for p in self._tails if p.parent == directory and p not in paths]:
+            gone = [p for p in self._tails if p.parent == directory and p not in paths]
+            for path in gone:
                 del self._tails[path]
+        if gone:
+            give_back()  # a log of thousands of rows, held since it was begun

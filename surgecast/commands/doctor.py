@@ -36,6 +36,8 @@ from surgecast.errors import CommandError, Exit
 RMEM_MAX = Path("/proc/sys/net/core/rmem_max")
 _PROBE_SECONDS = 2.0
 _FRESH_NS = 15_000_000_000
+_STORE_FIX = "start the collector, or set storage.url to where it writes"
+_SERVER_FIX = "start the server, or set storage.url and storage.influx to where and what it is"
 _WANTED_RMEM_BYTES = 4 << 20
 _WANTED_FREE_BYTES = 2 << 30
 
@@ -157,7 +159,7 @@ def _store(settings: Settings) -> Iterator[Check]:
     try:
         store = open_store(url, settings.storage, existing=True)
     except StoreError as error:
-        yield Check("store", False, str(error), "start the collector, or set storage.url to where it writes")
+        yield Check("store", False, str(error), _SERVER_FIX if is_server(url) else _STORE_FIX)
         return
     try:
         now_ns = time.time_ns()
