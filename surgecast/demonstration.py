@@ -97,7 +97,8 @@ def demo_settings(
                 "delay": "20s",
                 "zone": _ZONES[POOL_REGION],
                 "history": "15d",
-                "budget_per_week": 0.25,
+                # Minutes of watching must not meet the false alerts that would do for a week.
+                "budget_per_week": 0.01,
                 "warning_calls": max(2.0, calls / 50),
                 "critical_calls": max(10.0, calls / 10),
                 "routes": [{"name": "demo", "urls": [f"json://127.0.0.1:{sink_port}"]}],
