@@ -23,8 +23,6 @@ from surgecast.processes import Supervisor, stop_on_signals
 _READY_SECONDS = 120.0
 _EXPECTED_START_NS = 15_000_000_000
 """About how long writing the history and starting the processes takes: history ends where live traffic begins."""
-
-
 _EXPECTED_READY_NS = 8_000_000_000
 """About how long the collector takes until the network may start; the story begins then."""
 
