@@ -78,7 +78,9 @@ def backtest_command(
             {
                 "alerts": rows,
                 "slot_s": report.series.slot_s,
+                "status": report.status.value,
                 "train_days": report.train_days,
+                "history_days": report.history_days,
                 "test_weeks": report.test_weeks,
                 "alerts_per_week": len(rows) / report.test_weeks if report.test_weeks else None,
                 "threshold": report.threshold,
