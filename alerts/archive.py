@@ -111,14 +111,15 @@ class Archive:
             table = reader.load(window, step_seconds=self.slot_s, by=by, where=capture)
             minutes = _sum(table, ("minutes",))
             return table, minutes, np.full(minutes.size, self.slot_s / 60)
-        share = rule.share
-        fields = (share.field,) if share else (*rule.amount, *rule.base)
-        table = reader.sums(rule.measurement, window, step_seconds=self.slot_s, by=by, fields=fields)
+        share, counted = rule.share, rule.counted
+        fields = (share.field,) if share else (*counted.amount, *counted.base)
+        table = reader.sums(counted.measurement, window, step_seconds=self.slot_s, by=by, fields=fields)
         if share is None:
-            return table, rule.amount_unit * _sum(table, rule.amount), rule.base_unit * _sum(table, rule.base)
-        bound = self._bound(reader, rule, share)
-        beyond, everything = share_beyond(_histograms(table, share), share.buckets, bound, below=share.below)
-        return table, rule.amount_unit * beyond, rule.base_unit * everything
+            amount, base = _sum(table, counted.amount), _sum(table, counted.base)
+        else:
+            bound = self._bound(reader, rule, share)
+            amount, base = share_beyond(_histograms(table, share), share.buckets, bound, below=share.below)
+        return table, counted.amount_unit * amount, counted.base_unit * base
 
     def _bound(self, reader: Reader, rule: Watched, share: Share) -> float:
         """Return the bound of a rule's share: that of all history at the start, the same from then on."""
@@ -126,7 +127,7 @@ class Archive:
             return share.bound
         if rule.rule not in self._bounds:
             window = Window(self.start_s * SECOND_NS, self.until_s * SECOND_NS)
-            table = reader.sums(rule.measurement, window, step_seconds=0, fields=(share.field,))
+            table = reader.sums(rule.counted.measurement, window, step_seconds=0, fields=(share.field,))
             counts = [round(n) for n in _histograms(table, share).sum(axis=0)]
             enough = sum(counts) >= _LEAST_SAMPLES
             self._bounds[rule.rule] = (

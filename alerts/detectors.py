@@ -6,6 +6,7 @@ strays by itself is learned per part of the day, its tails per side, and the thr
 history would have been alerted on. This module keeps no state and knows no incidents.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 
@@ -38,10 +39,15 @@ _LEAST_SCALE = 0.7
 _LEAST_PART = 20
 _LEAST_THRESHOLD = 5.0
 _MANY, _MANY_TIMES = 10, 4
-_MARGIN = 0.7
-"""Share of the budget spent on the history: another time holds surprises of its own."""
+_SPENT_WEEKS, _SPENT_SHARE = (4.0, 12.0), (0.7, 1.0)
+"""Weeks of history, and the share of the budget that it may use: a short one has not seen what is to come."""
 REJOIN_S = 2 * 3600
 """An alert in the same direction within this time of the last one is the same one again."""
+_CROWD_HALF_LIFE_S = 2 * 86_400
+_CROWD_COUNTED_S = 14 * 86_400
+_CROWD_BELIEVED = 2.0
+"""Alerts, counted by half as much every half-life, that a scope may have before the next ones cost more."""
+_CROWD_POWER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +135,8 @@ def calibrate(
     weeks = float(train.sum()) / max(per_week, 1.0)
     if threshold is None:
         surprise = np.where(train, evidence(known, pools).surprise, -np.inf)
-        threshold = _threshold(surprise, train, budget_per_week * weeks * _MARGIN, REJOIN_S // slot_s)
+        spent = float(np.interp(weeks, _SPENT_WEEKS, _SPENT_SHARE))
+        threshold = _threshold(surprise, train, budget_per_week * weeks * spent, slot_s)
     return Calibration(pools, threshold, weeks)
 
 
@@ -292,38 +299,67 @@ def detectable_change(known: Baseline, calibration: Calibration, slot: int) -> f
     return float(least)
 
 
-def _threshold(surprise: Floats, train: Bools, allowed: float, rejoin: int) -> float:
+def crowding(starts: Sequence[int], slot: int, slot_s: int) -> float:
+    """Return what the threshold is multiplied with after alerts that began at slots `starts`, in order.
+
+    Two at once, or five in a week, are believed. Where they come thicker, the time is unlike the history that the
+    threshold stands on (a holiday, a new level), and only what stands out from that too is worth one more.
+
+    >>> crowding([0, 10], 20, 300), round(crowding([0, 10, 20, 30], 40, 300), 1)
+    (1.0, 3.8)
+    """
+    pressure = 0.0
+    for start in reversed(starts):
+        ago_s = (slot - start) * slot_s
+        if ago_s > _CROWD_COUNTED_S:
+            break
+        pressure += 0.5 ** (ago_s / _CROWD_HALF_LIFE_S)
+    return max(1.0, pressure / _CROWD_BELIEVED) ** _CROWD_POWER
+
+
+def _threshold(surprise: Floats, train: Bools, allowed: float, slot_s: int) -> float:
     """Return the threshold at which such a history has `allowed` alerts.
 
     The few that the budget allows are a poor sample; the rate at which alerts thin out with the threshold, seen at
     several times as many, says the same with less chance in it. The more careful of both holds.
     """
-    counted = _threshold_of(surprise, train, int(allowed), rejoin)
+    counted = _threshold_of(surprise, train, int(allowed), slot_s)
     many = max(_MANY, int(_MANY_TIMES * allowed))
     few = max(1, int(allowed))
-    low, high = _threshold_of(surprise, train, many, rejoin), _threshold_of(surprise, train, few, rejoin)
+    low, high = _threshold_of(surprise, train, many, slot_s), _threshold_of(surprise, train, few, slot_s)
     slope = max(high - low, 0.0) / log(many / few)
     return max(counted, low + slope * log(many / max(allowed, 0.5)), low + log(many / max(allowed, 0.5)))
 
 
-def _threshold_of(surprise: Floats, train: Bools, count: int, rejoin: int) -> float:
+def _threshold_of(surprise: Floats, train: Bools, count: int, slot_s: int) -> float:
     """Return the least threshold at which the history would have had no more than `count` alerts."""
     low, high = 0.0, max(_LEAST_THRESHOLD, float(surprise[np.isfinite(surprise)].max(initial=0.0))) + 1
     while high - low > 0.01:
         middle = (low + high) / 2
-        if _count(surprise, train, middle, rejoin) <= count:
-            high = middle
-        else:
+        if _exceeds(surprise, train, middle, slot_s, count):
             low = middle
+        else:
+            high = middle
     return max(high, _LEAST_THRESHOLD)
 
 
-def _count(surprise: Floats, train: Bools, threshold: float, rejoin: int) -> int:
-    """Return how many alerts there would have been: two slots in a row over the threshold on the same side."""
-    count = 0
+def _exceeds(surprise: Floats, train: Bools, threshold: float, slot_s: int, most: int) -> bool:
+    """Tell whether there would have been more alerts: two slots in a row over the threshold on the same side."""
     places = np.flatnonzero(train)
-    for side in range(len(BOTH)):
-        over = surprise[side][places] >= threshold
-        at = places[over & np.r_[False, over[:-1]]]
-        count += int((np.diff(at) > rejoin).sum()) + 1 if at.size else 0
-    return count
+    values = surprise[:, places]
+    # The lesser of two slots in a row is what both are over.
+    both = np.minimum(values[:, 1:], values[:, :-1])
+    sides, at = np.nonzero(both >= threshold)
+    order = np.argsort(at, kind="stable")
+    starts: list[int] = []
+    last = [-REJOIN_S // slot_s - 1] * len(BOTH)
+    for side, place in zip(sides[order].tolist(), at[order].tolist(), strict=True):
+        slot = int(places[place + 1])
+        if (slot - last[side]) * slot_s > REJOIN_S:
+            if both[side, place] < threshold * crowding(starts, slot, slot_s):
+                continue
+            starts.append(slot)
+            if len(starts) > most:
+                return True
+        last[side] = slot
+    return False

@@ -370,7 +370,7 @@ class Service:
     def message(self, one: Incident) -> Message:
         """Return what is sent of an incident."""
         rule, limit = watched(one.signal or one.rule), self._limits.get(one.rule)
-        title = limit.title if limit and not limit.explicit else rule.title if rule else one.rule
+        title = limit.title if limit and not limit.explicit else rule.counted.title if rule else one.rule
         if limit and limit.explicit:
             title = f"{limit.title} ({title})"
         return message_of(one, title, self._links(one), limit=limit is not None)

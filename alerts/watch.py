@@ -18,6 +18,7 @@ from alerts.detectors import (
     Evidence,
     Pool,
     calibrate,
+    crowding,
     detectable_change,
     evidence,
     level_before,
@@ -249,10 +250,11 @@ class Watch:
         surprise = float(seen.surprise[side, slot])
         pending, self._pending = self._pending, None
         self.status = Status.LEARNING if self._young(signal, slot) else Status.NORMAL
-        if direction not in self.sensitivity.directions or surprise < self.calibration.threshold:
+        threshold = self._threshold(slot, signal.series.slot_s)
+        if direction not in self.sensitivity.directions or surprise < threshold:
             return
         pool = self.calibration.pools[int(seen.pool[side, slot])]
-        alert = self._alert(slot, pool, direction, surprise, signal)
+        alert = self._alert(slot, pool, direction, surprise, threshold, signal)
         if alert is None:
             return
         self._pending = (slot, side)
@@ -264,12 +266,19 @@ class Watch:
     def _young(self, signal: Signal, slot: int) -> bool:
         return slot * signal.series.slot_s < LEAST_DAYS * DAY_S
 
-    def _alert(self, slot: int, pool: Pool, side: Direction, surprise: float, signal: Signal) -> Alert | None:
+    def _threshold(self, slot: int, slot_s: int) -> float:
+        """Return the surprise that it takes at a slot, after the alerts before it."""
+        assert self.calibration is not None
+        return self.calibration.threshold * crowding([a.start for a in self.alerts], slot, slot_s)
+
+    def _alert(
+        self, slot: int, pool: Pool, side: Direction, surprise: float, threshold: float, signal: Signal
+    ) -> Alert | None:
         """Return the alert that a slot would raise, None where there is too little of it."""
         assert self.known is not None
         assert self.calibration is not None
         first = max(slot - pool.slots + 1, self._since, 0)
-        seen = window(self.known, pool, self.calibration.threshold, slot, first=first)
+        seen = window(self.known, pool, threshold, slot, first=first)
         volume = max(seen.expected, seen.observed) if signal.kind is Kind.COUNT else seen.base
         excess = seen.observed - seen.expected
         if volume < self.sensitivity.least_volume or abs(excess) < self.sensitivity.least_excess:

@@ -213,6 +213,7 @@ def nab(path: Path, budget: float) -> dict[str, object]:
         "standard_score": nab_score(starts, windows, len(series)),
         "windows_found": sum(any(a <= s <= b for s in starts) for a, b in windows),
         "alerts_per_week": len(starts) / report.test_weeks,
+        "false_alerts_per_week": sum(not any(a <= s <= b for a, b in windows) for s in starts) / report.test_weeks,
     }
 
 

@@ -1,11 +1,12 @@
 """Settings of the forecast role, beside what people know of the load (`forecast.settings`)."""
 
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from forecast.settings import Duration, ForecastSettings
 from forecast.targets import KIND_SIGNALS, Kind, SeriesId, Signal
+from storage.setting_types import Zone, ZoneOrEmpty
 
 _DAY_S = 86_400
 _DEFAULT_SIGNALS: dict[Kind, tuple[Signal, ...]] = {
@@ -13,14 +14,6 @@ _DEFAULT_SIGNALS: dict[Kind, tuple[Signal, ...]] = {
     Kind.TENANT: (Signal.CONCURRENT_MAX, Signal.ARRIVALS),
     Kind.TRUNK: (Signal.ARRIVALS,),
 }
-
-
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ValueError(f"unknown time zone {value!r}; use an IANA name such as Europe/Berlin") from error
-    return value
 
 
 def _country(value: str) -> str:
@@ -42,14 +35,13 @@ class ClockSettings(BaseModel):
 
     kind: Kind = Field(default=Kind.TENANT, description="pool, region, trunk or tenant.", examples=["tenant"])
     name: str = Field(min_length=1, description="Its name.", examples=["acme"])
-    zone: str = Field(
+    zone: ZoneOrEmpty = Field(
         default="", description="IANA time zone; the general one when empty.", examples=["Asia/Tokyo"]
     )
     country: str = Field(
         default="", description="Public holidays: a country, or country-subdivision.", examples=["DE-BY"]
     )
 
-    _zone_exists = field_validator("zone")(classmethod(lambda cls, value: _zone(value) if value else value))
     _country_exists = field_validator("country")(classmethod(lambda cls, value: _country(value)))
 
 
@@ -66,7 +58,7 @@ class ForecastServiceSettings(ForecastSettings):
     delay: Duration = Field(
         default=60.0, ge=0, le=600, description="How long late rows of a slot are waited for.", examples=["60s"]
     )
-    zone: str = Field(
+    zone: Zone = Field(
         default="UTC", description="IANA time zone of what `clocks` does not name.", examples=["Europe/Berlin"]
     )
     country: str = Field(
@@ -89,7 +81,6 @@ class ForecastServiceSettings(ForecastSettings):
         default=5000, ge=1, description="Series kept at once; what finds no room is counted.", examples=[5000]
     )
 
-    _zone_exists = field_validator("zone")(classmethod(lambda cls, value: _zone(value)))
     _country_exists = field_validator("country")(classmethod(lambda cls, value: _country(value)))
 
     @field_validator("slot")

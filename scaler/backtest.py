@@ -19,6 +19,9 @@ from scaler.walk import Setup, walk
 
 POLICIES = ("static", "reactive", "naive_hybrid", "naive_hybrid_equal_cost", "surgecast", "oracle")
 HISTORY_DAYS = 56
+MOST_PODS = 100_000
+MOST_LEAD_S = 4 * 3600.0
+"""The horizon up to which forecasts are made each hour or oftener."""
 _SEARCH_STEPS = 12
 
 
@@ -66,6 +69,9 @@ def backtest(series: Series, setup: Setup, policies: Collection[str] = POLICIES)
     if not judged.any():
         raise BadSeries("nothing was measured after the history; give a longer series or less history")
     load = np.where(marked.state == State.CLOSED, 0.0, marked.y) * (setup.hold_s / series.slot_s)
+    peak = float(np.nanmax(load, initial=0.0)) / setup.pod_calls
+    if peak > MOST_PODS:
+        raise BadSeries(f"its peak takes {peak:.3g} pods of {setup.pod_calls:g} calls; at most {MOST_PODS:,}")
     supplies = _supplies(marked, load, before, judged, setup, policies)
     needed = rivals.oracle(load, setup.pod_calls)[before:]
     figures = {
@@ -123,10 +129,14 @@ def _supplied(asked: Ints, ahead: int) -> Supply:
 def _equal_cost(
     load: Floats, before: int, ahead: int, week: int, setup: Setup, target: int, judged: Bools
 ) -> Supply:
-    """Return the naive hybrid at the utilisation at which it costs what ours did: the fair comparison."""
+    """Return the naive hybrid at the utilisation at which it costs nearest to ours: the fair comparison."""
     low, high = 0.3, 1.5
+    best, off = Supply(np.empty(0, np.int64), np.empty(0, np.int64)), np.inf
     for _ in range(_SEARCH_STEPS):
         middle = (low + high) / 2
         found = _supplied(rivals.hybrid(load, setup.pod_calls, week, ahead, middle)[before:], ahead)
-        low, high = (middle, high) if found.ready[judged].sum() > target else (low, middle)
-    return found
+        cost = int(found.ready[judged].sum())
+        if abs(cost - target) < off:
+            best, off = found, abs(cost - target)
+        low, high = (middle, high) if cost > target else (low, middle)
+    return best

@@ -76,6 +76,7 @@ def oracle(load: Floats, pod_calls: float) -> Ints:
 
 
 def _seen(load: Floats) -> Floats:
-    """Return at each slot the load of the one before."""
-    seen: Floats = np.r_[load[:1], load[:-1]]
+    """Return at each slot the load of the one before, or the last known: an HPA without a metric does nothing."""
+    known = np.maximum.accumulate(np.where(np.isfinite(load), np.arange(load.size), 0))
+    seen: Floats = np.r_[load[:1], load[known][:-1]]
     return seen

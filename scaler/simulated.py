@@ -3,6 +3,7 @@
 Backtests and the demo scale it in place of a cluster. Time is a parameter.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 
@@ -21,7 +22,7 @@ class SimulatedPool:
 
     def ready(self, now_s: float) -> int:
         """Return how many pods are ready."""
-        return sum(at <= now_s for at in self.ready_at_s)
+        return bisect_right(self.ready_at_s, now_s)
 
     def scale(self, replicas: int, now_s: float) -> None:
         """Ask for a number of pods; those that are not ready go first, as in a ReplicaSet."""

@@ -54,6 +54,8 @@ def walk(series: Series, load: Floats, before: int, ahead: int, setup: Setup) ->
     per_call = setup.hold_s / series.slot_s
     asked = rivals.pods(np.r_[load[:1], load[:-1]], setup.pod_calls, settings.target_utilisation)
     memory, replicas = Memory(), int(asked[before])
+    # Decided once a slot: pods asked for now are next looked at when the slot begins after they are ready.
+    lead_s = float(ahead * series.slot_s)
     for slots, coming in _forecasts(series, before, ahead, setup):
         for slot, calls in zip(slots.tolist(), (coming[:, :, levels] * per_call).tolist(), strict=True):
             now_s = float(series.start_s + slot * series.slot_s)
@@ -62,7 +64,7 @@ def walk(series: Series, load: Floats, before: int, ahead: int, setup: Setup) ->
                 ready=replicas,
                 load=Load(sessions=float(load[slot - 1])),
                 load_at_s=now_s,
-                lead_time_s=setup.lead_s,
+                lead_time_s=lead_s,
                 forecast=_forecast(calls, now_s, series.slot_s),
             )
             decision, memory = decide(inputs, settings, memory, now_s)

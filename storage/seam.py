@@ -6,7 +6,8 @@ Errors:
     ├── StoreUnavailable   try again later; the caller keeps what it holds
     ├── StoreLocked        another writer owns the store; the message says who
     ├── OutOfScope         the reader's scope does not hold what was asked: shown as "not found"
-    └── BadQuery           unknown measurement, tag or field; the message names it and what there is
+    ├── BadQuery           unknown measurement, tag or field; the message names it and what there is
+    └── BadAddress         the URL names no store that can be
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,10 @@ class OutOfScope(StoreError):
 
 class BadQuery(StoreError):
     """The query names something the schema does not have."""
+
+
+class BadAddress(StoreError):
+    """The URL of a store names none that can be."""
 
 
 @dataclass(frozen=True, slots=True)

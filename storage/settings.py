@@ -6,6 +6,7 @@ from storage.influx.settings import InfluxSettings
 from storage.schema import MEASUREMENTS
 from storage.setting_types import Duration
 from storage.spool import SpoolSettings
+from storage.urls import check_url
 from telephony.durations import parse_duration
 
 _KEEP = {
@@ -95,6 +96,12 @@ class StorageSettings(BaseModel):
         description="What waits on disk while InfluxDB is away.",
         examples=[{"fsync": "always"}],
     )
+
+    @field_validator("url")
+    @classmethod
+    def _names_a_store(cls, value: str) -> str:
+        check_url(value)
+        return value
 
     @field_validator("retention")
     @classmethod

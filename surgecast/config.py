@@ -19,6 +19,7 @@ from dashboards.settings import DashboardSettings
 from forecast.service_settings import ForecastServiceSettings
 from scaler.settings import ScalerSettings
 from storage.settings import StorageSettings
+from storage.urls import shown_url
 from surgecast.errors import ConfigError
 
 ConfigFile = Annotated[
@@ -155,7 +156,8 @@ def _reason(faults: list[Any]) -> str:
     info, example = _field_at(location), _example_at(location)
     given = fault.get("input")
     if isinstance(given, str | int | float | None) and not _is_secret(info):
-        reason += f" (given {given!r:.60})"
+        told = repr(shown_url(given)) if isinstance(given, str) else repr(given)
+        reason += f" (given {told:.60})"
     return reason + (f"; for example {example}" if example else "")
 
 

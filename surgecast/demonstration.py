@@ -19,6 +19,7 @@ from surgecast.simulator.settings import SimulatorSettings
 from telephony.model import MINUTE_NS
 
 HISTORY_WRITER = "history"
+RATES = Path(__file__).parent / "simulator" / "demo_rates.yaml"
 POOL, POOL_REGION = "media-eu", "eu-west"
 """The pool that the demo scales: it carries the tenant whose campaign comes."""
 LEAD_TIME_S = 60
@@ -69,7 +70,12 @@ def demo_settings(
                 "interfaces": [loopback] if capture else [],
             },
             "storage": {"url": f"embedded:{folder}"},
-            "web": {"host": "127.0.0.1", "port": web_port, "hep_target": f"127.0.0.1:{hep_port}"},
+            "web": {
+                "host": "127.0.0.1",
+                "port": web_port,
+                "hep_target": f"127.0.0.1:{hep_port}",
+                "reports": {"rates_file": RATES},
+            },
             "metrics": {"port": metrics_port, "forecast_port": 0, "scale_port": 0, "alert_port": 0},
             "forecast": {
                 "clocks": [{"name": tenant.name, "zone": tenant.zone} for tenant in DEMO_NETWORK.tenants],

@@ -37,7 +37,7 @@ def exit_code(error: Exception) -> Exit | None:
         return error.code
     # Here and not above: the seam brings Arrow, which most verbs never need.
     from scaler.target import TargetError, TargetForbidden, TargetGone, TargetUnavailable
-    from storage.seam import BadQuery, OutOfScope, StoreError, StoreLocked, StoreUnavailable
+    from storage.seam import BadAddress, BadQuery, OutOfScope, StoreError, StoreLocked, StoreUnavailable
 
     codes: tuple[tuple[type[Exception], Exit], ...] = (
         (TargetForbidden, Exit.NOT_ALLOWED),
@@ -45,6 +45,7 @@ def exit_code(error: Exception) -> Exit | None:
         (TargetUnavailable, Exit.UNREACHABLE),
         (TargetError, Exit.FAILURE),
         (BadQuery, Exit.USAGE),
+        (BadAddress, Exit.USAGE),
         (OutOfScope, Exit.NOT_FOUND),
         (StoreLocked, Exit.NOT_ALLOWED),
         (StoreUnavailable, Exit.UNREACHABLE),

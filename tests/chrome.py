@@ -1,7 +1,9 @@
 """Debian's Chromium over pages that a test serves itself: what every browser test needs."""
 
+import re
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +24,13 @@ ARGUMENTS = (
 )
 PATIENCE_MS = 45_000
 """A busy machine draws the first page in ten seconds."""
+SETTLING_MS = 5_000
+_FITS = """async (patience) => {
+  const end = performance.now() + patience;
+  const fits = () => document.documentElement.scrollWidth <= window.innerWidth;
+  while (!fits() && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 50));
+  return fits();
+}"""
 DESKTOP = {"width": 1440, "height": 1000}
 PHONE = {"width": 390, "height": 844}
 
@@ -86,6 +95,21 @@ class Visit:
         """Return by how much the page is wider than the window."""
         return int(self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
 
+    def fits(self) -> bool:
+        """Tell whether the page comes to fit the window: charts follow a change of its width a moment later."""
+        return bool(self.page.evaluate(_FITS, SETTLING_MS))
+
     def close(self) -> None:
         """Leave: first the page, so that it asks for nothing while its server ends."""
         self.context.close()
+
+
+def page_count(pdf: bytes) -> int:
+    """Return how many pages a PDF says it has, looking into its compressed object streams too."""
+    text = pdf
+    for stream in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL):
+        try:
+            text += zlib.decompress(stream)
+        except zlib.error:
+            continue
+    return len(re.findall(rb"/Type\s*/Page\b", text))

@@ -6,6 +6,7 @@ missing and how many tests wanted it, so that a green run never hides that half 
 
 import os
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,6 +63,19 @@ def require_root() -> None:
     """Skip where we may not make network namespaces."""
     if os.geteuid() != 0:
         pytest.skip(f"{MISSING}root (network namespaces)")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, require_root: None) -> Iterator[Path]:
+    """Return a directory on a disk of 2 MB; skip where we may not mount one."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(path)]
+    mounted = subprocess.run(command, capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"{MISSING}the right to mount ({mounted.stderr.decode().strip()})")
+    yield path
+    subprocess.run(["umount", str(path)], check=True)
 
 
 def _beside(name: str, variable: str) -> Path:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _START_SECONDS = 60.0
+_UNCHECKED = ssl._create_unverified_context()
 TOKEN = "tests-own-token"
 ORG = "tests"
 
@@ -29,6 +31,9 @@ bind-address = "127.0.0.1:{rpc}"
   bind-address = "127.0.0.1:{port}"
   log-enabled = false
   auth-enabled = {auth}
+  https-enabled = {https}
+  https-certificate = "{certificate}"
+  https-private-key = "{key}"
 [monitor]
   store-enabled = false
 """
@@ -46,6 +51,14 @@ def influxd2_path() -> str | None:
     return os.environ.get("SURGECAST_INFLUXD2") or shutil.which("influxd2")
 
 
+@dataclass(frozen=True)
+class Certificate:
+    """Files of a server's certificate and its key."""
+
+    certificate: Path
+    key: Path
+
+
 @dataclass
 class InfluxServer:
     """One server process that can be killed and started again on the same port and directory."""
@@ -54,10 +67,11 @@ class InfluxServer:
     port: int
     log: Path
     process: subprocess.Popen[bytes] | None = None
+    tls: bool = False
 
     @property
     def http(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -66,7 +80,7 @@ class InfluxServer:
         deadline = time.monotonic() + _START_SECONDS
         while True:
             try:
-                with urllib.request.urlopen(f"{self.http}/ping", timeout=5):
+                with urllib.request.urlopen(f"{self.http}/ping", timeout=5, context=_UNCHECKED):
                     return
             except (urllib.error.URLError, OSError) as error:
                 if self.process.poll() is not None or time.monotonic() > deadline:
@@ -91,27 +105,32 @@ class InfluxServer:
             json.dumps(body).encode(),
             {"Content-Type": "application/json"} | ({"Authorization": f"Token {token}"} if token else {}),
         )
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=30, context=_UNCHECKED) as response:
             answer: bytes = response.read()
             return answer
 
 
-def influxd1(program: str, root: Path, *, auth: bool = False) -> InfluxServer:
+def influxd1(program: str, root: Path, *, auth: bool = False, tls: Certificate | None = None) -> InfluxServer:
     """Return an InfluxDB 1.x, not started."""
     port = free_port()
     configuration = root / "influxd.conf"
-    configuration.write_text(_CONFIGURATION.format(root=root, rpc=free_port(), port=port, auth=str(auth).lower()))
-    return InfluxServer([program, "run", "-config", str(configuration)], port, root / "log")
+    values = {"auth": str(auth).lower(), "https": str(tls is not None).lower()}
+    files = {"certificate": tls.certificate if tls else "", "key": tls.key if tls else ""}
+    configuration.write_text(_CONFIGURATION.format(root=root, rpc=free_port(), port=port, **values, **files))
+    command = [program, "run", "-config", str(configuration)]
+    return InfluxServer(command, port, root / "log", tls=tls is not None)
 
 
-def influxd2(program: str, root: Path) -> InfluxServer:
+def influxd2(program: str, root: Path, *, tls: Certificate | None = None) -> InfluxServer:
     """Return an InfluxDB 2.x, not started; `set_up` gives it its organisation and token."""
     port = free_port()
     command = [
         program, "--bolt-path", str(root / "bolt"), "--engine-path", str(root / "engine"), "--sqlite-path",
         ":memory:", "--http-bind-address", f"127.0.0.1:{port}", "--reporting-disabled", "--log-level", "error",
     ]  # fmt: skip
-    return InfluxServer(command, port, root / "log")
+    if tls is not None:
+        command += ["--tls-cert", str(tls.certificate), "--tls-key", str(tls.key)]
+    return InfluxServer(command, port, root / "log", tls=tls is not None)
 
 
 def set_up(server: InfluxServer) -> None:

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import quote, urlsplit
 
-import structlog
 from dash import Dash
 from flask import Flask, Response, jsonify, request
 
+from dashboards.access import audit
 from dashboards.access.areas import Actor, Area
 from dashboards.access.asked import BadBody, check_shape, read_body
 from dashboards.access.identity import Identity
-from dashboards.auth import ACTOR, found_actor
+from dashboards.auth import ACTOR
 from dashboards.components.wiring import WrongType
 
 SIGN_IN = "/sign-in"
@@ -25,8 +25,6 @@ _STATIC = frozenset({"static", "_dash_assets.static"})
 _SUITES = "/_dash-component-suites/<string:package_name>/<path:fingerprinted_path>"
 _PAGES = frozenset({"/", "/<path:path>"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-
-audit = structlog.get_logger("surgecast.audit")
 
 
 class Guard:
@@ -77,7 +75,7 @@ class Guard:
                 403, "requests from pages of another site are not taken: let the proxy pass the Host"
             )
         actor = self._identity.of(request, self._clock())
-        request.environ[ACTOR] = actor
+        request.environ[ACTOR], request.environ[audit.ADDRESS] = actor, self._identity.address(request)
         if request.endpoint is None or request.endpoint in self._public:
             return None  # no such address is Flask's to say
         if actor is None:
@@ -111,22 +109,12 @@ class Guard:
         return self._refuse(401, "sign in first")
 
     def _forbidden(self, actor: Actor, asked: str) -> Response:
-        self._record("refused", asked=asked)
+        audit.refused(request, "refused", asked=asked)
         return self._refuse(403, f"not for the role {actor.role.words}")
 
     def _malformed(self, error: Exception) -> Response:
-        self._record("malformed", why=str(error))
+        audit.refused(request, "malformed", why=str(error))
         return self._refuse(400, "no page of ours asks like that")
-
-    def _record(self, event: str, **details: str) -> None:
-        actor = found_actor(request)
-        audit.warning(
-            event,
-            actor=actor.name if actor else "",
-            role=actor.role.value if actor else "",
-            address=self._identity.address(request),
-            **{name: text[:200] for name, text in details.items()},
-        )
 
     def _refuse(self, status: int, why: str) -> Response:
         self.refused[status] += 1

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from flask import Flask, Response, request
 
 from dashboards.access.areas import Actor, Via
-from dashboards.access.guard import SIGN_IN, audit, safe_path
+from dashboards.access.audit import log as audit
+from dashboards.access.guard import SIGN_IN, safe_path
 from dashboards.access.identity import COOKIE, Identity
 from dashboards.access.passwords import matches
 from dashboards.access.sessions import Sessions

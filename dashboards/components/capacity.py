@@ -20,7 +20,7 @@ _FACTS = (
 
 def peaks_table(peaks: Peaks, subject: Subject, zone: ZoneInfo) -> html.Div:
     """Return every load with its highest slot of the next day; each name shows its outlook."""
-    columns = ("Load", "Median", "95 %", "99 %", "When")
+    columns = ("Load", "Median", "95 %", "99 %", f"When ({zone.key})")
     head = [
         html.Th(text, scope="col", className="num" if place in (1, 2, 3) else "")
         for place, text in enumerate(columns)
@@ -53,7 +53,7 @@ def _peak(row: PeakRow, subject: Subject, zone: ZoneInfo) -> html.Tr:
 
 def events_table(events: Events, now_ns: int, zone: ZoneInfo) -> html.Div:
     """Return events and masks, those to come first."""
-    columns = ("What", "Who", "From", "To", "Expected")
+    columns = ("What", "Who", f"From ({zone.key})", "To", "Expected")
     return html.Div(
         html.Table(
             [

@@ -12,6 +12,8 @@ from dashboards.numbers import UNKNOWN_TEXT, count, date_time
 from dashboards.reports.words import change_text, interval_text, n_text, value_text
 from dashboards.tenant_views import ExecutiveView, Headline
 
+_LEAST_WEEKS = 2
+
 
 def executive_body(view: ExecutiveView, zone: ZoneInfo) -> html.Div:
     """Return the page's content."""
@@ -75,7 +77,6 @@ def _card(headline: Headline) -> html.Section:
         )
     interval = f"CI {interval_text(figure)}" if interval_text(figure) else ""
     quiet = " quiet" if figure.few or figure.value is None else ""
-    lines = sum(value is not None for value in headline.trend)
     return html.Section(
         [
             html.H2(figure.name),
@@ -85,12 +86,7 @@ def _card(headline: Headline) -> html.Section:
                 className="card-line",
             ),
             html.Div(compared, className="card-line"),
-            html.Div(
-                sparkline(headline.trend),
-                className="card-spark",
-                role="img",
-                **aria(label=f"{figure.name}, {lines} of {len(headline.trend)} weeks known"),
-            ),
+            _trend(headline),
             html.P(figure.reason or headline.sentence, className="card-text"),
             html.P(
                 f"n = {n_text(figure)} {'' if figure.ratio else figure.n_of} {interval}".strip(),
@@ -99,3 +95,11 @@ def _card(headline: Headline) -> html.Section:
         ],
         className="panel card",
     )
+
+
+def _trend(headline: Headline) -> html.Div:
+    known, weeks = sum(value is not None for value in headline.trend), len(headline.trend)
+    label = f"{headline.figure.name}, {known} of {weeks} weeks known"
+    if known < _LEAST_WEEKS:
+        return html.Div(f"no trend yet: {known} of {weeks} weeks known" if weeks else "", className="card-trend")
+    return html.Div(sparkline(headline.trend), className="card-spark", role="img", **aria(label=label))

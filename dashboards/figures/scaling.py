@@ -96,7 +96,7 @@ def shortage_words(view: Pods) -> str:
     if view.short_pod_minutes is None or view.alone_short_pod_minutes is None:
         return "No load was believed in this range: nothing can be compared."
     return (
-        f"Short of what the load asked for by {significant(view.short_pod_minutes)} pod-minutes; "
+        f"Short of what the load asked for by {significant(view.short_pod_minutes)} pod-minutes, "
         f"reacting alone by {significant(view.alone_short_pod_minutes)}."
     )
 

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from dash import Dash, Input, Output, dcc, html
 from flask import Response, abort, request
 
+from dashboards.access import audit
 from dashboards.auth import scope_of
 from dashboards.components.panel import chart_panel, panel, table_button
 from dashboards.components.wiring import in_browser
@@ -145,6 +146,7 @@ def _exports(app: Dash, services: Services) -> None:
         view = find_call(reader, call_id, services.clock(), services.settings.time_zone, limit)
         if isinstance(view, Missing) or not view.ladder.messages:
             abort(404)
+        audit.exported(request, "ladder", call=call_id, format=kind)
         body = (
             ladder_svg(view.ladder, frame, standalone=True)
             if kind == "svg"

@@ -62,7 +62,7 @@ def _list(view: IncidentsView, settings: DashboardSettings) -> Rendered:
     return Rendered.of(
         panels={
             "incidents-list": panel_update(view.status, note),
-            "silences": panel_update(view.silences_status, f"n = {count(len(view.silences))}"),
+            "silences": panel_update(view.silences_status, f"n = {count(len(view.silences))} · {settings.zone}"),
         },
         areas=areas,
         own={"scopes": list(view.scopes)},
@@ -93,7 +93,7 @@ def _incident(view: IncidentView, settings: DashboardSettings) -> Rendered:
     return Rendered.of(
         panels={
             "evidence": panel_update(seen.status, note, chart.summary if chart else seen.status.reason),
-            "grouped": panel_update(grouped, f"n = {count(len(view.children))}"),
+            "grouped": panel_update(grouped, f"n = {count(len(view.children))} · {settings.zone}"),
             "changes": panel_update(READY, f"n = {count(len(view.history))} · {settings.zone}"),
             "told": panel_update(told_status, f"n = {count(len(view.told))} · {settings.zone}"),
             "tell": panel_update(READY if view.may_act else barred, ""),

@@ -111,7 +111,7 @@ def _form() -> html.Div:
             html.Button("Tell the scaler", id="tell", n_clicks=0, className="tool tool-solid"),
             html.Div(id="told", role="status", className="told"),
         ],
-        className="tell-form",
+        className="tell-scaler",
         role="group",
         **aria(label="Tell the scaler"),
     )  # fmt: skip

@@ -69,14 +69,14 @@ def _panels(view: ScalingView, charts: dict[str, Chart]) -> dict[str, dict[str, 
     chosen = view.chosen if isinstance(view.chosen, Status) else READY
     n = f"n = {count(pods.decisions)} decisions"
     first = log.page * LOG_ROWS + 1
-    alone = f"alone: HPA's way, {STABILISATION_S // 60} min stabilisation, same lead time"
+    alone = f"Alone is HPA's way, {STABILISATION_S // 60} min stabilisation, same lead time"
     compared = shortage_words(pods) if pods.status.drawn and pods.starts_ns else ""
     notes: dict[str, tuple[Status, str]] = {
         "demand": (demand.status, _demand_note(view)),
-        "replicas": (pods.status, f"pods · {compared} {alone} · {n}"),
+        "replicas": (pods.status, f"{compared} {alone} · {n}"),
         "needs": (pods.status, f"pods · {n}"),
         "now": (pods.status, ""),
-        "log": (log.status, f"{count(first)} to {count(first + len(log.rows) - 1)}, newest first"),
+        "log": (log.status, f"n = {count(len(log.rows))}, from {count(first)} on, newest first"),
         "decision": (chosen, "the newest" if not view.subject.decision else ""),
         "controls": (view.controls.status, f"n = {count(len(view.controls.rows))} in force"),
     }

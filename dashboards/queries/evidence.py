@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from dashboards.incident_views import BandStep, Evidence, IncidentRow, Quantity
+from dashboards.incident_views import BandStep, Evidence, IncidentRow
 from dashboards.numbers import SECOND_NS, count
 from dashboards.queries.asking import asked
-from dashboards.queries.signals import RULES, Counted
 from dashboards.queries.tables import Floats, Grid, floats, known, times_ns
 from dashboards.views import READY, PanelState, Status
+from storage.counted import COUNTED, Counted, Quantity
 from storage.seam import Reader, Window
 
 _HOUR_NS = 3600 * SECOND_NS
@@ -33,8 +33,8 @@ def evidence(reader: Reader, one: IncidentRow, changes: Sequence[IncidentRow], n
     cut = until_ns - since_ns > _MOST_SLOTS * slot_ns
     if cut:
         since_ns = until_ns - _MOST_SLOTS * slot_ns
-    rule = RULES.get(one.signal)
-    if rule is None:
+    rule = COUNTED.get(one.signal)
+    if rule is None or not rule.amount:
         why = f"The slots of {one.title} are not in the minutes of the store; the history below has its figures."
         return Evidence(Status(PanelState.EMPTY, why))
     if until_ns <= since_ns:

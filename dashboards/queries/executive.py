@@ -6,7 +6,6 @@ from dashboards.numbers import SECOND_NS, count
 from dashboards.reports.build import incidents_of
 from dashboards.reports.measures import Totals, figures_of
 from dashboards.reports.model import Figure, Incident, Unit
-from dashboards.reports.rates import Amount, BadRates, Rates, load_rates, priced
 from dashboards.reports.settings import ReportSettings
 from dashboards.tenant_views import ExecutiveView, Headline
 from dashboards.views import READY, PanelState, Series, Status
@@ -14,8 +13,9 @@ from storage.seam import Reader, Scope, Store, Window
 from telephony.histogram import R_FACTOR
 from telephony.kpis import Ratio, ner
 
+from .money import money_headlines
 from .sip import counts_of
-from .tables import floats, histograms, optional, strings, total
+from .tables import floats, histograms, optional, total
 from .tenants import COUNTS
 
 DAYS = 28
@@ -90,7 +90,7 @@ def executive_view(store: Store, scope: Scope, settings: ReportSettings, now_ns:
             seen(_per_week(incidents_of(reader, Window(weeks[0].since_ns, until_ns), now_ns, {}), weeks)),
             f"{count(round(lost))} minutes of conversation affected.",
         ),
-        *_money(reader, settings, window, before, weeks),
+        *money_headlines(reader, scope, settings, window, before, weeks),
     )
     return ExecutiveView(READY, window.since_ns, now_ns, headlines)
 
@@ -148,60 +148,3 @@ def _incidents_figure(now: tuple[Incident, ...], before: tuple[Incident, ...], u
 def _per_week(incidents: tuple[Incident, ...], weeks: list[Window]) -> list[float | None]:
     starts = [incident.started_ns for incident in incidents]
     return [float(sum(week.since_ns <= at < week.until_ns for at in starts)) for week in weeks]
-
-
-# --- cost and revenue -------------------------------------------------------------------------------
-
-
-def _money(
-    reader: Reader, settings: ReportSettings, window: Window, before: Window, weeks: list[Window]
-) -> tuple[Headline, Headline]:
-    targets = settings.targets
-    wanted = (
-        ("cost", "Cost of minutes", targets.cost, False),
-        ("revenue", "Revenue of minutes", targets.revenue, True),
-    )
-    try:
-        rates, why = (load_rates(settings.rates_file), "") if settings.rates_file else (None, _NO_FILE)
-    except BadRates as error:
-        rates, why = None, str(error)
-    found = []
-    for key, name, target, at_least in wanted:
-        if rates is None:
-            empty = Figure(key, name, None, Unit.COUNT, 0, "conversation minutes", _DEFINITIONS[key], why)
-            found.append(Headline(empty, target, at_least, (), why))
-            continue
-        now, earlier = _amount(reader, rates, key, window), _amount(reader, rates, key, before)
-        figure = Figure(
-            key,
-            name,
-            now.value if now.priced_minutes else None,
-            Unit.COUNT,
-            now.priced_minutes,
-            "conversation minutes with a rate",
-            _DEFINITIONS[key],
-            "" if now.priced_minutes else "No minute of these days has a rate.",
-            before=earlier.value if earlier.priced_minutes else None,
-            before_n=earlier.priced_minutes,
-        )
-        sentence = f"{count(round(now.priced_minutes))} of {count(round(now.minutes))} minutes have a rate."
-        amounts = [_amount(reader, rates, key, week) for week in weeks]
-        trend = tuple(amount.value if amount.priced_minutes else None for amount in amounts)
-        found.append(Headline(figure, target, at_least, trend, sentence, money=rates.currency))
-    return found[0], found[1]
-
-
-_NO_FILE = "No rates are configured: set web.reports.rates_file."
-_DEFINITIONS = {
-    "cost": "conversation minutes × the rate of their trunk",
-    "revenue": "conversation minutes × the rate of their tenant",
-}
-
-
-def _amount(reader: Reader, rates: Rates, key: str, window: Window) -> Amount:
-    tag = "trunk" if key == "cost" else "tenant"
-    table = reader.sums("session_minute", window, step_seconds=0, by=(tag,), fields=("minutes",))
-    minutes = dict(zip(strings(table, tag), np.nan_to_num(floats(table, "minutes")).tolist(), strict=True))
-    if key == "cost":
-        return priced(minutes, rates.trunks, rates.cost_per_minute)
-    return priced(minutes, rates.tenants, rates.revenue_per_minute)

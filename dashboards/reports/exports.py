@@ -4,6 +4,7 @@ import threading
 
 from flask import Flask, Response, request
 
+from dashboards.access import audit
 from dashboards.auth import scope_of
 from dashboards.services import Services
 from storage.seam import OutOfScope, StoreError
@@ -36,6 +37,9 @@ def register(server: Flask, services: Services) -> None:
                 printing.release()
         else:
             raise PdfUnavailable("Other reports are being printed; try again later.")
+        audit.exported(
+            request, "report", tenant=report.tenant, period=found.text, format=wanted.value, report=report.id
+        )
         headers = {
             "Content-Disposition": f'attachment; filename="{file_name(report, wanted)}"',
             "Cache-Control": "no-store",

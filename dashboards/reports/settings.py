@@ -1,13 +1,10 @@
 """What an operator can set about reports and the executive page."""
 
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from telephony.durations import parse_duration
-
-Duration = Annotated[float, BeforeValidator(parse_duration)]
+from storage.setting_types import Duration
 
 
 class Targets(BaseModel):

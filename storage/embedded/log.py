@@ -34,7 +34,12 @@ class LogFile:
         self.bytes = 0
         log.path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(log.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        self._write(schema.serialize())
+        try:
+            self._write(schema.serialize())
+        except OSError:  # a full disk: each flush tries again, and must not leave a descriptor and a file behind
+            os.close(self._fd)
+            log.path.unlink(missing_ok=True)
+            raise
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Append one batch; raises OSError, after which the generation must be closed."""

@@ -35,6 +35,8 @@ def trace(database: RowSource, scope: Scope, call_id: str) -> CallTrace:
 
     Times in the `call` mapping are UTC nanoseconds.
     """
+    if not call_id:  # what belongs to no call has none, and is not one call
+        raise OutOfScope("a call without a Call-ID is not found")
     calls = _rows(database, scope, CALL, call_id, _EVER)
     call = _as_mapping(calls, calls.num_rows - 1) if calls.num_rows else None
     for window in _days_back(database) if call is None else [_span_of(call)]:

@@ -6,13 +6,10 @@
 import base64
 import re
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
 
 from storage.influx.settings import InfluxSettings
-from storage.seam import StoreError
-
-SCHEMES = {"influx": "http", "influxs": "https"}
-_PORT = 8086
+from storage.seam import BadAddress, StoreError
+from storage.urls import server_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +35,21 @@ class Address:
 
 
 def address_of(url: str, settings: InfluxSettings) -> Address:
-    """Return the address of an `influx://` or `influxs://` URL; raises StoreError that says what is wrong."""
+    """Return the address of an `influx://` or `influxs://` URL; raises BadAddress, StoreError."""
     try:
-        parts = urlsplit(url)
-        port = parts.port or _PORT
+        server = server_of(url)
     except ValueError as error:
-        raise StoreError(f"the URL of the store is wrong: {error}") from error
-    if parts.scheme not in SCHEMES or not parts.hostname:
-        raise StoreError("the URL of the store names no host; write influx://HOST:8086/DATABASE")
-    database = unquote(parts.path.strip("/"))
-    if not database or "/" in database or parts.query or parts.fragment:
-        raise StoreError("the URL of the store names no database; write influx://HOST:8086/DATABASE")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    user = unquote(parts.username or "") or settings.username
-    password = unquote(parts.password or "") or _secret(settings, "password")
-    token = _secret(settings, "token") or (user if parts.username and not password else "")
+        raise BadAddress(str(error)) from error
+    user = server.username or settings.username
+    password = server.password or _secret(settings, "password")
+    token = _secret(settings, "token") or (user if server.username and not password else "")
     if token:
         authorization = f"Token {token}"
     elif user:
         authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
     else:
         authorization = ""
-    return Address(f"{SCHEMES[parts.scheme]}://{host}:{port}", database, authorization)
+    return Address(server.url, server.database, authorization)
 
 
 def _secret(settings: InfluxSettings, name: str) -> str:

@@ -11,8 +11,10 @@ from influxdb_client.rest import ApiException
 
 from storage.influx.address import Address, address_of
 from storage.influx.querier import Querier, quoted
-from storage.influx.sender import Sender, Server
+from storage.influx.sender import Sender
+from storage.influx.server import Server
 from storage.influx.targets import Databases, Policy, Target, age_of
+from storage.influx.tls import WANTS_TLS, speaks_tls, tls_fault
 from storage.seam import StoreError, StoreUnavailable
 from storage.settings import StorageSettings
 
@@ -63,7 +65,9 @@ def detected(sender: Sender, address: Address) -> Server:
     try:
         return sender.detect()
     except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise StoreUnavailable(f"store {address.label}: {str(error).strip()[:_SHOWN]}") from error
+        text = str(error).strip()
+        why = tls_fault(error) or (WANTS_TLS if speaks_tls(text) else text[:_SHOWN])
+        raise StoreUnavailable(f"store {address.label}: {why}") from error
 
 
 def _init_policies(querier: Querier, database: str, settings: StorageSettings, done: Initialised) -> None:

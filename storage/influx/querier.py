@@ -1,20 +1,26 @@
 """Asks InfluxQL questions over HTTP: bound parameters out, typed rows in, in chunks.
 
+1.x and 2.x are asked on `/query`. 3.x has that too, but without bound parameters (influxdb issue 24805), so it is
+asked on `/api/v3/query_influxql`.
+
 The text of a question is made of names of the schema and of placeholders only; values travel beside it and are put
 in by the server's parser as literals, so no value can become syntax.
 """
 
+import itertools
 import json
-import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import httpx
 import msgspec
+import pyarrow as pa
 
 from storage.influx.address import Address
+from storage.influx.server import VERSION_HEADER, Server
 from storage.influx.settings import InfluxSettings
 from storage.influx.targets import Target
+from storage.influx.tls import WANTS_TLS, speaks_tls, tls_context, tls_fault
 from storage.seam import StoreError, StoreUnavailable
 
 _CHUNK_ROWS = 20_000
@@ -41,6 +47,7 @@ class _Answer(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(_Answer)
+_ROW_DECODER = msgspec.json.Decoder(dict[str, Value])
 
 
 def quoted(name: str) -> str:
@@ -74,20 +81,23 @@ class Querier:
 
     def __init__(self, address: Address, settings: InfluxSettings) -> None:
         self._address = address
-        verify: str | bool = str(settings.ca_file) if settings.ca_file else settings.verify_tls
+        self._server: Server | None = None
         self._client = httpx.Client(
             base_url=address.url,
             headers={"Authorization": address.authorization} if address.authorization else {},
             timeout=httpx.Timeout(settings.query_timeout, connect=settings.connect_timeout),
-            verify=_context(verify),
+            verify=tls_context(settings),
             trust_env=False,
         )
 
-    def ask(self, target: Target, question: str, bound: Bound) -> Iterator[Series]:
-        """Yield the series of the answer, in chunks.
+    def ask(self, target: Target, question: str, bound: Bound, columns: Sequence[str]) -> Iterator[Series]:
+        """Yield the series of the answer, in chunks; the names of `columns` are those asked for, in order.
 
         Raises DatabaseMissing, StoreUnavailable where the server cannot answer, StoreError for what it refuses.
         """
+        if self._detected().binds_in_v3_only:
+            yield from self._ask_v3(target, question, bound, columns)
+            return
         form = {
             "q": question,
             "db": target.database,
@@ -105,8 +115,45 @@ class Querier:
                 for line in _lines(response):
                     yield from self._series(line)
         except (httpx.HTTPError, OSError) as error:
-            why = str(error) or type(error).__name__
-            raise StoreUnavailable(f"store {self._address.label}: {why[:_SHOWN]}") from error
+            raise self._unreachable(error) from error
+
+    def _ask_v3(self, target: Target, question: str, bound: Bound, columns: Sequence[str]) -> Iterator[Series]:
+        """Ask a 3.x: an object a row, without what is null, times as text, tags of groups as columns."""
+        asked = {"db": target.bucket, "q": question, "params": bound.values, "format": "jsonl"}
+        try:
+            with self._client.stream("POST", "/api/v3/query_influxql", json=asked) as response:
+                if response.status_code != 200:
+                    response.read()
+                    raise self._refused(response.status_code, response.text)
+                lines = _lines(response)
+                while rows := list(itertools.islice(lines, _CHUNK_ROWS)):
+                    yield self._series_v3(rows, columns)
+        except DatabaseMissing:
+            return  # it is made by the first write
+        except (httpx.HTTPError, OSError) as error:
+            raise self._unreachable(error) from error
+
+    def _series_v3(self, lines: list[bytes], columns: Sequence[str]) -> Series:
+        try:
+            rows = [_ROW_DECODER.decode(line) for line in lines]
+            values = [[row.get(name) for name in columns] for row in rows]
+            times = pa.array([str(row["time"]).removesuffix("Z") for row in rows]).cast(pa.timestamp("ns"))
+        except (msgspec.DecodeError, UnicodeDecodeError, KeyError, pa.ArrowException) as error:
+            raise StoreUnavailable(
+                f"store {self._address.label}: its answer is not understood: {error}"
+            ) from error
+        at = list(columns).index("time")
+        for row, time_ns in zip(values, times.cast(pa.int64()).to_pylist(), strict=True):
+            row[at] = time_ns
+        return Series(list(columns), values)
+
+    def _detected(self) -> Server:
+        if self._server is None:
+            response = self.call("GET", "/ping")
+            if speaks_tls(response.text):
+                raise self._refused(response.status_code, response.text)
+            self._server = Server.told(response.headers.get(VERSION_HEADER, ""))
+        return self._server
 
     def maps_buckets(self) -> bool:
         """Tell whether the server is a 2.x, where InfluxQL finds only buckets that are mapped."""
@@ -117,7 +164,7 @@ class Querier:
         try:
             response = self._client.post("/query", data={"q": statement})
         except (httpx.HTTPError, OSError) as error:
-            raise StoreUnavailable(f"store {self._address.label}: {error}") from error
+            raise self._unreachable(error) from error
         if response.status_code != 200:
             raise self._refused(response.status_code, response.text)
         list(self._series(response.content))
@@ -127,7 +174,7 @@ class Querier:
         try:
             return self._client.request(method, path, **arguments)  # type: ignore[arg-type]
         except (httpx.HTTPError, OSError) as error:
-            raise StoreUnavailable(f"store {self._address.label}: {error}") from error
+            raise self._unreachable(error) from error
 
     def close(self) -> None:
         """Let the connections go."""
@@ -144,8 +191,14 @@ class Querier:
         for statement in answer.results:
             yield from statement.series
 
+    def _unreachable(self, error: Exception) -> StoreUnavailable:
+        why = tls_fault(error) or str(error) or type(error).__name__
+        return StoreUnavailable(f"store {self._address.label}: {why[:_SHOWN]}")
+
     def _refused(self, status: int, text: str) -> StoreError:
         message = f"store {self._address.label}: {_reason(text)}"
+        if speaks_tls(message):
+            return StoreUnavailable(f"store {self._address.label}: {WANTS_TLS}")
         if "not found" in message and ("database" in message or "retention policy" in message):
             return DatabaseMissing(f"{message}; `surgecast store init` makes what is missing")
         if status in (401, 403):
@@ -176,7 +229,3 @@ def _lines(response: httpx.Response) -> Iterator[bytes]:
         rest.append(last)
     if text := b"".join(rest).strip():
         yield text
-
-
-def _context(verify: str | bool) -> ssl.SSLContext | bool:
-    return ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify

@@ -5,7 +5,7 @@ It sends once: whoever calls it decides what to keep and when to try again.
 
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from threading import Lock
 from typing import Any
@@ -15,12 +15,13 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.rest import ApiException
 
 from storage.influx.address import Address
+from storage.influx.server import VERSION_HEADER, Server
 from storage.influx.settings import InfluxSettings
 from storage.influx.targets import Target
+from storage.influx.tls import WANTS_TLS, speaks_tls, tls_fault
 
 logger = logging.getLogger(__name__)
 
-_VERSION = re.compile(r"v?(\d+)\.(\d+)")
 _DROPPED = re.compile(r"dropped=(\d+)")
 _SHOWN = 200
 _PATIENCE = 12
@@ -47,6 +48,8 @@ class WriteOutcome(StrEnum):
     SERVER_ERROR = "server_error"
     TIMEOUT = "timeout"
     UNREACHABLE = "unreachable"
+    TLS_FAILED = "tls_failed"
+    """The server's certificate is not trusted or has expired, or one side speaks TLS and the other does not."""
 
     @property
     def final(self) -> bool:
@@ -73,33 +76,15 @@ class Sent:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """What answers at the address."""
-
-    version: str
-    """As it says it; empty where it says none (VictoriaMetrics)."""
-    major: int
-    """0 where it is not known."""
-    minor: int = 0
-
-    @property
-    def has_v2_write(self) -> bool:
-        """Whether it takes `/api/v2/write`: all but InfluxDB before 1.8."""
-        return self.major != 1 or self.minor >= 8
-
-    @property
-    def name(self) -> str:
-        """What to call it."""
-        return f"InfluxDB {self.version}" if self.version else "a server that speaks InfluxDB's write protocol"
-
-
 class Sender:
     """The writing connection of one store; safe for several threads."""
 
     def __init__(self, address: Address, settings: InfluxSettings) -> None:
         self._address = address
         self._settings = settings
+        if not settings.verify_tls:
+            logger.warning("%s: its certificate is not checked, as configured (verify_tls)", address.label)
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # said once is enough
         # Its own gzip is of level 9; bodies are compressed here, once, and lie in the spool as they are sent.
         self._client = InfluxDBClient(
             url=address.url,
@@ -121,11 +106,9 @@ class Sender:
         with self._lock:
             if self._server is None:
                 _, _, headers = self._call("GET", "/ping", [], {}, None)
-                found = next((v for k, v in headers.items() if k.lower() == "x-influxdb-version"), "")
-                match = _VERSION.match(found)
-                # A server built from source says "dev": the first that did has the API of 2.x.
-                major, minor = (int(match[1]), int(match[2])) if match else ((2, 0) if found else (0, 0))
-                self._server = Server(found, major, minor)
+                self._server = Server.told(
+                    next((v for k, v in headers.items() if k.lower() == VERSION_HEADER), "")
+                )
                 path = "/api/v2/write" if self._server.has_v2_write else "/write"
                 logger.info("%s at %s: writing to %s", self._server.name, self._address.label, path)
             return self._server
@@ -137,24 +120,39 @@ class Sender:
         from somebody who gives up each time just before it is done.
         """
         try:
-            if self.detect().has_v2_write:
-                path, query = "/api/v2/write", [("bucket", target.bucket), *self._organisation()]
-            else:
-                path, query = "/write", [("db", target.database), ("rp", target.policy.value)]
+            path, query = self._where(target)
+        except ApiException as error:
+            sent = _judged(error)
+            # Nothing was said of the lines yet: whatever it is, they are kept.
+            return replace(sent, outcome=WriteOutcome.SERVER_ERROR) if sent.outcome.final else sent
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            return self._failed(error)
+        try:
             headers = {"Content-Type": "text/plain; charset=utf-8", "Content-Encoding": "gzip"}
             self._call("POST", path, [*query, ("precision", "ns")], headers, body, patient=patient)
         except ApiException as error:
             return _judged(error)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            slow = isinstance(error, urllib3.exceptions.ReadTimeoutError | TimeoutError)
-            if not slow:
-                self._server = None  # what answers next may be another version
-            return Sent(WriteOutcome.TIMEOUT if slow else WriteOutcome.UNREACHABLE, message=str(error)[:_SHOWN])
+            return self._failed(error)
         return Sent(WriteOutcome.WRITTEN)
 
     def close(self) -> None:
         """Let the connections go."""
         self._client.close()
+
+    def _where(self, target: Target) -> tuple[str, list[tuple[str, str]]]:
+        if self.detect().has_v2_write:
+            return "/api/v2/write", [("bucket", target.bucket), *self._organisation()]
+        return "/write", [("db", target.database), ("rp", target.policy.value)]
+
+    def _failed(self, error: Exception) -> Sent:
+        """Name what came of a request that got no answer."""
+        if isinstance(error, urllib3.exceptions.ReadTimeoutError | TimeoutError):
+            return Sent(WriteOutcome.TIMEOUT, message=str(error)[:_SHOWN])
+        self._server = None  # what answers next may be another version
+        if fault := tls_fault(error):
+            return Sent(WriteOutcome.TLS_FAILED, message=fault)
+        return Sent(WriteOutcome.UNREACHABLE, message=str(error)[:_SHOWN])
 
     def _organisation(self) -> list[tuple[str, str]]:
         """Return who owns the bucket: as configured, on 2.x else the one that the token is of."""
@@ -200,6 +198,8 @@ def _judged(error: ApiException) -> Sent:
     shown = message[:_SHOWN]
     dropped = _DROPPED.search(message)
     rejected = max(int(dropped[1]), 1) if dropped else 1
+    if speaks_tls(message):
+        return Sent(WriteOutcome.TLS_FAILED, message=WANTS_TLS)
     if "not found" in message and ("database" in message or "retention policy" in message or "bucket" in message):
         return Sent(WriteOutcome.NOT_FOUND, message=shown)
     if status == 400 and "orgID or org" in message:
@@ -212,6 +212,8 @@ def _judged(error: ApiException) -> Sent:
         if "partial write" in message:
             return Sent(WriteOutcome.PARTIAL, rejected, message=shown)
         return Sent(WriteOutcome.MALFORMED, rejected, message=shown)
+    if status == 0 and (fault := tls_fault(error)):
+        return Sent(WriteOutcome.TLS_FAILED, message=fault)
     if status == 413:
         return Sent(WriteOutcome.TOO_LARGE, message=shown)
     if status in (401, 403):

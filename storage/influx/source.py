@@ -175,15 +175,15 @@ class Source:
         """Return no day: the server finds a call's rows whenever they were, so nobody need look day by day."""
         return []
 
-    def series(self, asked: Question, target: Target, text: str, bound: Bound) -> Iterator[Series]:
+    def series(self, target: Target, text: str, bound: Bound, columns: Sequence[str]) -> Iterator[Series]:
         """Yield what the server answers; a bucket that InfluxQL does not find yet (2.x) is mapped first."""
         try:
-            yield from self._querier.ask(target, text, bound)
+            yield from self._querier.ask(target, text, bound, columns)
         except DatabaseMissing:
             if not self._querier.maps_buckets():
                 raise
             map_bucket(self._querier, self._settings.org, target)
-            yield from self._querier.ask(target, text, bound)
+            yield from self._querier.ask(target, text, bound, columns)
 
     def rows(
         self,
@@ -220,7 +220,7 @@ class Source:
             )
             read = 0
             for target in asked.targets(self._databases):
-                for series in self.series(asked, target, text, bound):
+                for series in self.series(target, text, bound, ["time", PRESENCE, *fields, *tags, *group_by]):
                     read += len(series.values)
                     if read > most:
                         raise BadQuery(
@@ -240,7 +240,7 @@ class Source:
         counts = [
             row[1]
             for target in asked.targets(self._databases)
-            for series in self.series(asked, target, text, bound)
+            for series in self.series(target, text, bound, ["time", "count"])
             for row in series.values
         ]
         return sum(int(count) for count in counts if count is not None)
@@ -264,7 +264,7 @@ class Source:
         return [
             [row[1] if row[2] is None or int(row[2]) & bit else None, *row[3:]]
             for target in asked.targets(self._databases)
-            for series in self.series(asked, target, text, bound)
+            for series in self.series(target, text, bound, ["time", "bottom", PRESENCE, *beside])
             for row in series.values
         ]
 
@@ -276,9 +276,10 @@ class Source:
         text = f"SELECT first({quoted(PRESENCE)}) FROM {quoted(asked.measurement.name)} WHERE "  # noqa: S608
         text += f"{asked.conditions(bound)} GROUP BY {quoted(tag)}"
         return {
-            as_told(series.tags.get(tag, ""))
+            as_told(str(value or ""))
             for target in asked.targets(self._databases)
-            for series in self.series(asked, target, text, bound)
+            for series in self.series(target, text, bound, ["time", "first", tag])
+            for value in _values_of(series, tag)
         }
 
 
@@ -326,6 +327,13 @@ def _table(series: Series, measurement: Measurement, columns: Sequence[str]) -> 
             present = pc.not_equal(pc.bit_wise_and(mask, pa.scalar(1 << bits[name], pa.int64())), 0)
             found.append(pc.if_else(present, values, pa.scalar(None, values.type)))
     return pa.table(found, schema=pa.schema([_stored_field(measurement, name) for name in columns]))
+
+
+def _values_of(series: Series, tag: str) -> Sequence[Value]:
+    """Return the values of a tag that was grouped by: of the series, or (3.x) of its rows."""
+    if tag in series.columns:
+        return [row[series.columns.index(tag)] for row in series.values]
+    return [series.tags.get(tag, "")]
 
 
 def _tag(cells: Sequence[Value]) -> pa.Array:

@@ -135,7 +135,7 @@ def _write(root: Path, rows: int) -> dict[str, Any]:
             cpu += time.process_time() - cpu_at  # with what the sealing thread used meanwhile
             newest.value = START_NS + number // 10 * INTERVAL_NS
             if number % max(ticks // 10, 1) == 0:
-                resident.append(_resident_bytes())
+                resident.append(resident_bytes())
     finally:
         stop.set()
         queries, failures, median_ms = answered.get()
@@ -255,7 +255,8 @@ def _forget_files(root: Path) -> None:
             os.close(descriptor)
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
+    """Return what of this process is in memory now."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize()
 

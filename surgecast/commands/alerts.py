@@ -4,7 +4,6 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
@@ -26,7 +25,7 @@ from storage.seam import Scope as StoreScope
 from surgecast.commands.output import AsJson, iso_time, print_json, print_table, shown, stderr
 from surgecast.commands.stored import AsTenant
 from surgecast.commands.stored import stored as opened
-from surgecast.commands.times import parse_time
+from surgecast.commands.times import parse_time, seconds_of, zone_of
 from surgecast.config import ConfigFile, StoreUrl, load_settings
 from surgecast.errors import CommandError, Exit
 from surgecast.roles.alert import WRITER_NAME, sinks_of
@@ -63,18 +62,14 @@ def backtest_command(
 
     Example: surgecast alerts backtest --series calls.csv --train-days 56 --budget-per-week 1 --json
     """
+    slot_s, zone = None if slot is None else seconds_of("--slot", slot), zone_of(tz)
     try:
-        slot_s = None if slot is None else round(parse_duration(slot))
-        loaded = read_csv(series, slot_s, ZoneInfo(tz), finest_s=DEFAULT_SLOT_S)
+        loaded = read_csv(series, slot_s, zone, finest_s=DEFAULT_SLOT_S)
         report = backtest(loaded, train_days=train_days, budget_per_week=budget_per_week, country=country)
     except OSError as error:
         raise CommandError(f"--series {series}: {error.strerror}", Exit.NOT_FOUND) from error
     except (BadSeries, UnknownCountry) as error:
         raise CommandError(f"--series {series.name}: {error}", Exit.USAGE) from error
-    except ZoneInfoNotFoundError as error:
-        raise CommandError(f"--tz: no zone {tz[:40]!r}; write for example Europe/Berlin", Exit.USAGE) from error
-    except ValueError as error:
-        raise CommandError(f"--slot: {error}", Exit.USAGE) from error
     for note in report.series.notes:
         stderr.print(f"{series.name}: {note}", markup=False)
     rows = [_row(report, alert) for alert in report.alerts]
@@ -102,6 +97,14 @@ def _row(report: Report, alert: Alert) -> dict[str, Any]:
     return {
         "start": _time(report, alert.start),
         "end": None if alert.end is None else _time(report, alert.end),
+        **_evidence(alert),
+        "pool_slots": alert.pool,
+        "onset": _time(report, alert.onset),
+    }
+
+
+def _evidence(alert: Alert) -> dict[str, Any]:
+    return {
         "direction": alert.direction.value,
         "observed": alert.observed,
         "expected": alert.expected,
@@ -110,8 +113,6 @@ def _row(report: Report, alert: Alert) -> dict[str, Any]:
         "score": alert.score,
         "detectable_change": alert.detectable_change,
         "n": alert.n,
-        "pool_slots": alert.pool,
-        "onset": _time(report, alert.onset),
         "excess": alert.excess,
     }
 
@@ -229,21 +230,12 @@ def _try_rule(name: str, since: str, until: str, config: Path | None, store: str
 
 
 def _trial_row(one: PastAlert) -> dict[str, Any]:
-    alert = one.alert
     return {
         "start": iso_time(one.start_s * SECOND_NS),
         "end": None if one.end_s is None else iso_time(one.end_s * SECOND_NS),
         "scope_kind": one.scope.kind,
         "scope": one.scope.name,
-        "direction": alert.direction.value,
-        "observed": alert.observed,
-        "expected": alert.expected,
-        "low": alert.low,
-        "high": alert.high,
-        "score": alert.score,
-        "detectable_change": alert.detectable_change,
-        "n": alert.n,
-        "excess": alert.excess,
+        **_evidence(one.alert),
     }
 
 
@@ -301,7 +293,7 @@ def _incident_row(one: Incident, notified: str) -> dict[str, Any]:
     return {
         "id": one.id,
         "rule": one.rule,
-        "title": rule.title if rule else one.rule,
+        "title": rule.counted.title if rule else one.rule,
         "scope_kind": one.scope.kind,
         "scope": one.scope.name,
         "tenant": one.scope.tenant,

@@ -11,6 +11,7 @@ from surgecast.bench import lineproto as lineproto_bench
 from surgecast.bench import rtp as rtp_bench
 from surgecast.bench import sip as sip_bench
 from surgecast.bench import store as store_bench
+from surgecast.bench import store_paced
 from surgecast.commands.output import AsJson, print_json, shown, stderr
 
 app = typer.Typer(
@@ -65,11 +66,12 @@ def store(
 ) -> None:
     """Write interval rows while a second process reads, and time the queries of the pages, cold and warm.
 
-    Then the same into InfluxDB where it is installed: 6,000 rows a second for so many seconds.
+    Then 6,000 rows a second for so many seconds, into an embedded store and into InfluxDB where it is installed.
 
     Example: surgecast bench store --rows 50000000 --json
     """
-    _print({**store_bench.run(rows, directory), "influxdb": influx_bench.run(seconds)}, as_json)
+    figures = store_bench.run(rows, directory)
+    _print({**figures, "paced": store_paced.run(seconds), "influxdb": influx_bench.run(seconds)}, as_json)
 
 
 def _print(figures: dict[str, Any], as_json: bool) -> None:

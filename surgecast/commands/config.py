@@ -8,7 +8,7 @@ import yaml
 from pydantic import SecretStr
 from pydantic_core import to_jsonable_python
 
-from storage.open import shown_url
+from storage.urls import shown_url
 from surgecast.commands.output import AsJson, print_json
 from surgecast.config import ConfigFile, Settings, load_settings
 

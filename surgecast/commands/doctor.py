@@ -26,8 +26,9 @@ from collectors.settings import InterfaceSettings, ListenerSettings
 from scaler.settings import PoolSettings
 from scaler.target import ScaleTarget, TargetError
 from scaler.warnings import warnings_of
-from storage.open import is_server, open_store, shown_url
+from storage.open import open_store
 from storage.seam import Scope, StoreError, Window
+from storage.urls import is_server, shown_url
 from surgecast.commands.output import AsJson, print_json
 from surgecast.config import ConfigFile, Settings, load_settings
 from surgecast.errors import CommandError, Exit
@@ -35,6 +36,8 @@ from surgecast.errors import CommandError, Exit
 RMEM_MAX = Path("/proc/sys/net/core/rmem_max")
 _PROBE_SECONDS = 2.0
 _FRESH_NS = 15_000_000_000
+_STORE_FIX = "start the collector, or set storage.url to where it writes"
+_SERVER_FIX = "start the server, or set storage.url and storage.influx to where and what it is"
 _WANTED_RMEM_BYTES = 4 << 20
 _WANTED_FREE_BYTES = 2 << 30
 
@@ -156,7 +159,7 @@ def _store(settings: Settings) -> Iterator[Check]:
     try:
         store = open_store(url, settings.storage, existing=True)
     except StoreError as error:
-        yield Check("store", False, str(error), "start the collector, or set storage.url to where it writes")
+        yield Check("store", False, str(error), _SERVER_FIX if is_server(url) else _STORE_FIX)
         return
     try:
         now_ns = time.time_ns()

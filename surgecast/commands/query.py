@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from storage.schema import MEASUREMENTS
+from storage.schema import (
+    FINDING,
+    FORECAST_ACCURACY,
+    LOAD_MINUTE,
+    MEASUREMENTS,
+    QUALITY_MINUTE,
+    REGISTRATION_MINUTE,
+    SESSION_MINUTE,
+    TRUNK_MINUTE,
+)
 from storage.seam import Window
 from surgecast.commands.output import AsJson, print_json, print_table
 from surgecast.commands.stored import AsTenant, rows_of, stored
@@ -13,12 +22,19 @@ from surgecast.commands.times import parse_time
 from surgecast.config import ConfigFile, StoreUrl
 from surgecast.errors import CommandError, Exit
 
+_SUMMED = tuple(
+    m.name for m in (SESSION_MINUTE, QUALITY_MINUTE, REGISTRATION_MINUTE, TRUNK_MINUTE, FORECAST_ACCURACY, FINDING)
+)
+"""Rows of counts and histograms. A sum of the others' figures (codes, MOS, durations) means nothing."""
+
 
 def query(
     measurement: Annotated[str, typer.Argument(help=f"One of: {', '.join(MEASUREMENTS)}.")],
     since: Annotated[str, typer.Option("--from", help="Start: -1h, 2026-11-20, 2026-11-20T08:00:00Z.")] = "-1h",
     until: Annotated[str, typer.Option("--to", help="End (exclusive): now, -5m, or a time.")] = "now",
-    by: Annotated[list[str] | None, typer.Option(help="Sum over the window per value of this tag.")] = None,
+    by: Annotated[
+        list[str] | None, typer.Option(help="Sum minutes, findings or accuracies per value of this tag.")
+    ] = None,
     where: Annotated[list[str] | None, typer.Option(help="Only rows with tag=value; may be repeated.")] = None,
     tenant: AsTenant = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most this many rows.")] = 1000,
@@ -44,8 +60,16 @@ def query(
                 f"--where {condition!r} has no '='; write for example --where trunk=carrier-a", Exit.USAGE
             )
         allowed.setdefault(tag, []).append(value)
+    if by and measurement in MEASUREMENTS and measurement not in (*_SUMMED, LOAD_MINUTE.name):
+        raise CommandError(
+            f"--by {by[0]}: the figures of {measurement} do not sum; those of "
+            f"{', '.join((*_SUMMED, LOAD_MINUTE.name))} do",
+            Exit.USAGE,
+        )
     with stored(config, store, tenant) as reader:
-        if by:
+        if by and measurement == LOAD_MINUTE.name:
+            table = reader.load(window, step_seconds=0, by=by, where=allowed).slice(0, limit)
+        elif by:
             table = reader.sums(measurement, window, step_seconds=0, by=by, where=allowed).slice(0, limit)
         else:
             table = reader.select(measurement, window, where=allowed, limit=limit, newest_first=True)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
+from pydantic import ValidationError
 
 from forecast.calendar import UnknownCountry
 from forecast.events import BadEvents, event_of
@@ -13,7 +14,7 @@ from forecast.masks import mask_of, masked_by
 from forecast.points import read_csv
 from forecast.series import BadSeries
 from forecast.settings import ForecastSettings
-from scaler.backtest import POLICIES, Report, backtest
+from scaler.backtest import MOST_LEAD_S, POLICIES, Report, backtest
 from scaler.walk import Setup
 from surgecast.commands import scale_control, scale_run
 from surgecast.commands.forecast import declared_in
@@ -80,11 +81,14 @@ def backtest_command(
         )
     if not 0 < pod_calls < 1e9:
         raise CommandError("--pod-calls must be a positive number, for example 100", Exit.USAGE)
+    lead_s = seconds_of("--lead", lead)
+    if lead_s > MOST_LEAD_S:
+        raise CommandError(f"--lead {lead} is over {format_duration(round(MOST_LEAD_S))}", Exit.USAGE)
     zone = zone_of(tz)
     declared = ForecastSettings() if events is None else declared_in(events)
     try:
         setup = Setup(
-            lead_s=seconds_of("--lead", lead),
+            lead_s=lead_s,
             hold_s=seconds_of("--hold", hold),
             pod_calls=pod_calls,
             history_days=history,
@@ -100,8 +104,9 @@ def backtest_command(
         raise CommandError(f"--series {series}: {error.strerror}", Exit.NOT_FOUND) from error
     except (BadSeries, UnknownCountry, BadEvents) as error:
         raise CommandError(f"--series {series.name}: {error}", Exit.USAGE) from error
-    except ValueError as error:
-        raise CommandError(f"--quantile, --utilisation: {error}", Exit.USAGE) from error
+    except ValidationError as error:
+        faults = "; ".join(fault["msg"] for fault in error.errors(include_url=False))
+        raise CommandError(f"--quantile or --utilisation: {faults}", Exit.USAGE) from error
     for note in points.notes:
         stderr.print(f"{series.name}: {note}", markup=False)
     if plot is not None:

@@ -145,10 +145,16 @@ def explain(
         typer.echo(f"limit {limit['limit']}: {limit['before']} → {limit['after']}, {limit['why']}")
     for hold in limits["holds"]:
         typer.echo(f"hold: {Hold(hold).words}")
-    done = (
-        "written" if row["applied"] else f"not written: {row['error'] or row['mode'] + ' mode or nothing to do'}"
-    )
-    typer.echo(f"{row['current']} → {row['final']} pods, {done}")
+    typer.echo(f"{row['current']} → {row['final']} pods, {_done(row)}")
+
+
+def _done(row: dict[str, Any]) -> str:
+    """Say what came of a decision."""
+    if row["error"]:
+        return f"{'carried out' if row['applied'] else 'not carried out'}: {row['error']}"
+    if row["applied"]:
+        return "carried out"
+    return "nothing to do" if row["final"] == row["current"] else f"not carried out in mode {row['mode']}"
 
 
 def _row(reader: Reader, id_: str, now_ns: int) -> dict[str, Any]:

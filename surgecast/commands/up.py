@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from storage.open import shown_url
+from storage.urls import shown_url
 from surgecast.commands.output import stderr
 from surgecast.config import ConfigFile, Settings, load_settings
 from surgecast.errors import CommandError, Exit

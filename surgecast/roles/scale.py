@@ -157,7 +157,8 @@ class Targets:
     def of(self, pool: PoolSettings) -> ScaleTarget:
         """Return what a pool scales."""
         if pool.target is None or pool.target.kind == "Simulated" or self._cluster is None:
-            return SimulatedTarget(pool.name, pool.lead_time, pool.minimum, time.time())
+            # The first ones are there already: nobody waits for them.
+            return SimulatedTarget(pool.name, pool.lead_time, pool.minimum, time.time() - pool.lead_time)
         return self._cluster.workload(pool)
 
     def drainer(self, pool: PoolSettings) -> Drainer | None:

@@ -466,6 +466,13 @@ class StoreConformance(StoreFixtures):
         writer.close()
         assert ["REGISTER"] == reader.call("register-5").messages["method"].to_pylist()
 
+    def test_what_belongs_to_no_call_is_not_one_call(self, writer: Writer, reader: Reader) -> None:
+        row = _message("", NOW, "REGISTER")
+        writer.write("sip_message", batch("sip_message", [row]))
+        writer.close()
+        with pytest.raises(OutOfScope, match="not found"):
+            reader.call("")
+
     def test_an_unknown_call_is_not_found(self, reader: Reader) -> None:
         with pytest.raises(OutOfScope, match="'nobody' not found"):
             reader.call("nobody")

@@ -71,7 +71,9 @@ def test_query_takes_so_many_newest_first(store: str) -> None:
         (2, ("calls",), "no measurement 'calls'; there are stream_interval"),
         (2, ("call", "--where", "outcome"), "has no '='"),
         (2, ("call", "--where", "call_id=x"), "call has no tag 'call_id'; it has tenant"),
-        (2, ("call", "--by", "call_id"), "call has no tag 'call_id'"),
+        (2, ("session_minute", "--by", "call_id"), "session_minute has no tag 'call_id'"),
+        (2, ("call", "--by", "codec"), "--by codec: the figures of call do not sum; those of session_minute"),
+        (2, ("stream_interval", "--by", "codec"), "the figures of stream_interval do not sum"),
         (2, ("call", "--from", "yesterday"), "is not understood; write for example now"),
         (2, ("call", "--from", "now", "--to", "-1h"), "--from now is not before --to -1h"),
         (2, ("call", "--limit", "0"), "--limit"),
@@ -85,7 +87,13 @@ def test_query_faults(store: str, code: int, arguments: tuple[str, ...], reason:
 
 @pytest.mark.parametrize(
     ("code", "url"),
-    [(5, "embedded:{folder}/nowhere"), (5, "{folder}/nowhere"), (1, "influx://h"), (1, "redis://h")],
+    [
+        (5, "embedded:{folder}/nowhere"),
+        (5, "{folder}/nowhere"),
+        (2, "influx://h"),
+        (2, "redis://h"),
+        (2, "embedded:"),
+    ],
 )
 def test_a_store_that_is_not_there(tmp_path: Path, code: int, url: str) -> None:
     for command in (("query", "call"), ("call", "x")):
@@ -109,7 +117,7 @@ def test_call_for_people_shows_record_messages_and_intervals(store: str) -> None
     assert all(text in ran.out for text in ("outcome  answered", "INVITE", "to_caller", "rtcp_rr"))
 
 
-@pytest.mark.parametrize("arguments", [("no-such-call",), ("4bc441cbdcc2e5d4", "--tenant", "initech")])
+@pytest.mark.parametrize("arguments", [("no-such-call",), ("",), ("4bc441cbdcc2e5d4", "--tenant", "initech")])
 def test_a_call_that_is_not_there_or_another_tenants_is_not_found(store: str, arguments: tuple[str, ...]) -> None:
     ran = surgecast("call", *arguments, "--store", store, "--json")
     assert (3, "") == (ran.code, ran.out)

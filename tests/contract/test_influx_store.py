@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from influx_doubles import VersionDouble, as_user
 from influx_servers import ORG, TOKEN, InfluxServer, influxd1, influxd2, influxd2_path, set_up
 from store_conformance import EVER, StoreConformance, _write_batches
 from store_queries_conformance import QueriesConformance
 
 from storage.influx.admin import init
+from storage.influx.store import InfluxStore
 from storage.schema import MEASUREMENTS
-from storage.seam import Reader
+from storage.seam import Reader, Scope, StoreError
 from storage.settings import StorageSettings
 
 _NUMBERS = itertools.count()
@@ -35,6 +37,13 @@ def first(
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="module", params=["1.8.10", "3.4.1"])
+def double(first: InfluxServer, request: pytest.FixtureRequest) -> Iterator[VersionDouble]:
+    found = VersionDouble(first, request.param)
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +76,30 @@ class TestInflux2(InfluxConformance):
         url = f"influx://{TOKEN}@127.0.0.1:{second.port}/conformance{next(_NUMBERS)}"
         init(StorageSettings.model_validate({"url": url, "retention": FOREVER, "influx": {"org": ORG}}))
         return url
+
+
+@pytest.mark.slow
+class TestDoubles(InfluxConformance):
+    """Versions that cannot run here, played by doubles over a real 1.6."""
+
+    @pytest.fixture
+    def store_url(self, double: VersionDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+        monkeypatch.chdir(tmp_path)
+        database = f"double{next(_NUMBERS)}"
+        url = as_user(f"influx://127.0.0.1:{double.port}/{database}", "user", "pass")
+        if double.version.startswith("1"):
+            init(StorageSettings.model_validate({"url": url, "retention": FOREVER}))
+        return url
+
+
+def test_a_3_makes_databases_itself(double: VersionDouble, tmp_path: Path) -> None:
+    if not double.version.startswith("3"):
+        pytest.skip("of 3.x")
+    url = f"influx://a-token@127.0.0.1:{double.port}/fresh"
+    settings = StorageSettings.model_validate({"url": url, "spool": {"directory": str(tmp_path)}})
+    with pytest.raises(StoreError, match=r"InfluxDB 3.4.1 makes databases at the first write"):
+        init(settings)
+    store = InfluxStore(url, settings)
+    found = store.reader(Scope.everything("engineer")).select("call", EVER)
+    store.close()
+    assert (0, {"Token a-token"}) == (found.num_rows, double.authorizations & {"Token a-token"})

@@ -73,6 +73,27 @@ def test_level_shift_is_adopted() -> None:
     assert [a for a in report.alerts if a.start > AT + 14 * PER_DAY] == []
 
 
+def unruly(days: int) -> Series:
+    """Return a load that is a fifth up for one hour in every six from `AT` on: nothing like its history."""
+    series = load(days)
+    y = series.y.copy()
+    for first in range(AT, AT + 5 * PER_DAY, 24):
+        y[first : first + 4] = np.round(y[first : first + 4] * 1.3)
+    return replace(series, y=y)
+
+
+def test_many_alerts_in_a_few_days_make_the_next_ones_rarer() -> None:
+    first_days, later = (0, 36), (36, 5 * PER_DAY)
+    found = [len(inside(starts(unruly(DAYS)), AT + a, AT + b)) / (b - a) for a, b in (first_days, later)]
+    assert found[1] < found[0] / 2
+
+
+def test_outage_among_many_alerts_is_found_at_once() -> None:
+    at = AT + 3 * PER_DAY + 12
+    found = inside(starts(changed(unruly(DAYS), at, at + 4, 0.0)), at, at + 4)
+    assert found == [at + 1]
+
+
 def test_missing_slots_are_no_outage() -> None:
     series = load(DAYS)
     y, state = series.y.copy(), series.state.copy()

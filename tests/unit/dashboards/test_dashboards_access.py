@@ -2,6 +2,7 @@
 
 import re
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import sample_hour
 from flask.testing import FlaskClient
 from pydantic import SecretStr, ValidationError
 
-from dashboards.access.areas import Actor, Via
+from dashboards.access.areas import Actor, Area, Via
 from dashboards.access.identity import COOKIE
 from dashboards.access.passwords import hash_password, matches
 from dashboards.access.roles import Role
@@ -347,3 +348,11 @@ def test_loopback_needs_no_sign_in(host: str) -> None:
 
 def test_no_hash_is_shown() -> None:
     assert HASH not in repr(WITH_USERS)
+
+
+def test_the_documentation_says_who_sees_which_page() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "access.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    written = {row[0]: [cell == "yes" for cell in row[1:]] for row in rows if len(row) == 1 + len(Role)}
+    expected = {area.value.title: [role in area.value.roles for role in Role] for area in Area if area.value.title}
+    assert {"page": [False] * len(Role), "---": [False] * len(Role)} | expected == written

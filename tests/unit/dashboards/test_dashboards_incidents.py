@@ -9,12 +9,9 @@ import sample_incidents as sample
 from flask import Flask, request
 from sample_hour import NOW_NS
 
-from alerts.catalog import STARTER
-from alerts.signals import Kind
 from dashboards.incident_views import IncidentRow, Quantity, Sought
 from dashboards.pages import incident, incident_controls, incidents
 from dashboards.queries.incidents import incident_view, incidents_view, newest_rows, open_incidents
-from dashboards.queries.signals import RULES, title_of
 from dashboards.services import Services
 from dashboards.settings import DashboardSettings
 from dashboards.views import PanelState
@@ -173,27 +170,6 @@ def test_a_rule_that_is_not_known_says_so(store: Store) -> None:
 def test_minutes_that_are_gone_say_so(services: Services) -> None:
     status = incident_view(services.store, ENGINEER, sample.CAUSE, NOW_NS).evidence.status
     assert (PanelState.EMPTY, True) == (status.state, "no longer in the store" in status.reason)
-
-
-@pytest.mark.parametrize("rule", RULES)
-def test_pages_count_what_the_rules_count(rule: str) -> None:
-    """The two sides know each other through the store alone; this holds them together."""
-    (judged,) = [each for each in STARTER if each.rule == rule]
-    quantities = {Kind.COUNT: Quantity.COUNT, Kind.RATIO: Quantity.RATIO, Kind.MEAN: Quantity.SECONDS}
-    drawn = RULES[rule]
-    assert (
-        judged.title, judged.measurement, judged.amount, judged.base, quantities[judged.kind], judged.amount_unit,
-        judged.base_unit,
-    ) == (
-        drawn.title, drawn.measurement, drawn.amount, drawn.base, drawn.quantity, drawn.amount_unit,
-        drawn.base_unit,
-    )  # fmt: skip
-
-
-def test_every_rule_of_the_starter_pack_has_its_words() -> None:
-    assert {each.rule: each.title.removesuffix(" (s)") for each in STARTER} == {
-        each.rule: title_of(each.rule) for each in STARTER
-    }
 
 
 def test_a_limit_is_drawn_by_what_it_measures(services: Services) -> None:

@@ -4,26 +4,15 @@ import os
 import re
 import stat
 import subprocess
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from chrome import page_count
 
 from dashboards.reports.as_pdf import PdfFailed, PdfUnavailable, report_pdf
 
 PAGE = "<!DOCTYPE html><title>acme &amp; sons</title><h1>acme &amp; sons</h1>"
-
-
-def page_count(pdf: bytes) -> int:
-    """Return how many pages a PDF says it has, looking into its compressed object streams too."""
-    text = pdf
-    for stream in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL):
-        try:
-            text += zlib.decompress(stream)
-        except zlib.error:
-            continue
-    return len(re.findall(rb"/Type\s*/Page\b", text))
 
 
 @pytest.fixture(scope="module")

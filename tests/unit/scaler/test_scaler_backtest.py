@@ -1,5 +1,6 @@
 """The policy on a past series: the future unseen, rivals as they are known, figures that add up."""
 
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -51,6 +52,15 @@ def test_what_comes_later_changes_no_earlier_decision() -> None:
     assert runs[0].tolist() != runs[1].tolist()
 
 
+def test_a_lead_within_a_slot_is_provided_for_as_a_whole_slot() -> None:
+    """Pods asked for at the start of a slot are first judged in the next: the policy has to know."""
+    runs = [
+        backtest(weekly(), replace(SETUP, lead_s=lead_s), {"surgecast"}).run.supplies["surgecast"].asked
+        for lead_s in (600, 1800)
+    ]
+    assert runs[0].tolist() == runs[1].tolist()
+
+
 def test_slots_that_were_not_measured_are_not_judged() -> None:
     series = weekly()
     series.y[30 * 48 : 30 * 48 + 7] = np.nan
@@ -84,6 +94,11 @@ def test_new_pods_are_ready_after_the_lead_time_and_go_first() -> None:
 def test_the_hpa_keeps_within_its_tolerance_and_its_stabilisation() -> None:
     load = np.array([400.0, 400, 420, 600, 600, 100, 100, 100, 100])
     assert [5, 5, 5, 5, 8, 8, 8, 8, 2] == rivals.reactive(load, 100, 150.0).tolist()
+
+
+def test_a_rival_without_its_metric_does_nothing() -> None:
+    load = np.array([400.0, 400, np.nan, np.nan, 400, 400])
+    assert [5] * 6 == rivals.reactive(load, 100, 300.0).tolist()
 
 
 def test_the_seasonal_quantile_looks_back_whole_weeks_only() -> None:

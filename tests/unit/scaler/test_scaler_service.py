@@ -1,7 +1,8 @@
 """The scaler's round against a store: what it reads, what it writes down, and what a target's trouble does."""
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -442,3 +443,45 @@ def test_a_wrong_victim_is_counted_and_written_down(store: tuple[Reader, Writer]
     assert ({"wrong_victim": 1}, "wrong_victim: relay-1 went in place of relay-2") == (
         ours.stats.errors, decisions(store[0])[-1]["error"]
     )  # fmt: skip
+
+
+def _zero(at_s: float, calls: float) -> float:
+    return 0.0
+
+
+def _tenfold(at_s: float, calls: float) -> float:
+    return 10 * calls
+
+
+def _nothing(at_s: float, calls: float) -> float:
+    return math.nan
+
+
+def _frozen(at_s: float, calls: float) -> float:
+    return 700.0
+
+
+def _wild(at_s: float, calls: float) -> float:
+    return calls * (0.0 if at_s % 480 < 240 else 100.0)
+
+
+@pytest.mark.parametrize("wrong", [_zero, _tenfold, _nothing, _frozen, _wild])
+def test_no_forecast_takes_a_pool_under_its_load_or_over_its_caps(
+    store: tuple[Reader, Writer], wrong: Callable[[float, float], float]
+) -> None:
+    """An hour in the loop: load rises and falls, a forecast that is wrong comes every four minutes."""
+    pods = SimulatedTarget("relay", 60.0, 3, NOW_NS / 1e9)
+    caps = {"maximum": 30, "cost_per_pod_hour": 0.5, "budget_per_hour": 12.0}
+    ours, cap, most = scaler(store, pods, **caps), 24, 0
+    for second in range(0, 3600, 120):
+        now_ns, calls = NOW_NS + second * S_NS, round(1100 - 800 * math.cos(second / 3600 * 2 * math.pi))
+        load(store[1], now_ns, a=calls)
+        if second % 240 == 0:
+            for slot in range(3):
+                forecast(store[1], now_ns + slot * 300 * S_NS, wrong(second, calls), issued_ns=now_ns)
+        made = ours.round(now_ns)["relay"]
+        needed = math.ceil(calls / 100)
+        assert min(needed, cap) <= made.final <= cap
+        assert made.reactive == needed
+        most = max(most, made.final)
+    assert (24 if wrong in (_tenfold, _wild) else 19) == most

@@ -1,6 +1,5 @@
 """What the InfluxDB writer makes of a server's answers, an outage, a full disk and a restart."""
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -348,20 +347,6 @@ def test_how_long_to_wait_is_what_the_server_says(server: StubServer, tmp_path: 
     sent = sender.send(Target("db", policy_of("call")), compressed([b"call x=1i 1\n"]))
     sender.close()
     assert (WriteOutcome.THROTTLED, 7.0) == (sent.outcome, sent.retry_after_s)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path, require_root: None) -> Iterator[Path]:
-    """Return a directory on a disk of 2 MB."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(path)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"missing: the right to mount ({mounted.stderr.decode().strip()})")
-    yield path
-    subprocess.run(["umount", str(path)], check=True)
 
 
 def test_a_full_disk_loses_nothing_that_was_acknowledged(server: StubServer, small_disk: Path) -> None:

@@ -211,3 +211,32 @@ def test_a_writer_holds_no_more_than_a_segment_while_the_disk_is_full(
     assert list(range(taken)) == ssrcs(store)
     assert taken < 100
     store.close()
+
+
+def test_a_disk_that_is_really_full_loses_nothing_that_was_acknowledged(small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(1024**2))
+    settings = StorageSettings(seal_rows=2_000, seal_bytes=200_000, min_free_bytes=0)
+    store = EmbeddedStore(small_disk / "store", settings)
+    writer = store.writer("collect")
+    taken = acknowledged = refused = 0
+    while refused < 9:
+        facts = [interval(taken + i, call_id=f"{(taken + i) * 104729:x}" * 4) for i in range(200)]
+        try:
+            writer.write("stream_interval", stream_interval_batch(facts))
+            taken += 200
+            writer.flush()
+            acknowledged = taken
+        except StoreUnavailable:
+            refused += 1
+        assert set(range(acknowledged)) <= set(ssrcs(store))
+    assert len(list((small_disk / "store" / "log").rglob("*.frames"))) < 5
+    ballast.unlink()
+    writer.flush()
+    store.maintain(NOW)
+    assert list(range(taken)) == ssrcs(store)
+    store.close()
+    store = EmbeddedStore(small_disk / "store", settings)
+    assert list(range(taken)) == ssrcs(store)
+    store.close()
+    assert acknowledged > 0

@@ -99,6 +99,13 @@ def test_a_section_whose_keys_are_all_commented_out_is_the_default(tmp_path: Pat
             "",
             id="validator in a list",
         ),
+        pytest.param(
+            "storage: {url: redis://host}",
+            "storage.url",
+            "no store of the kind 'redis'",
+            "url: embedded:/var/lib/surgecast",
+            id="store of no kind",
+        ),
         pytest.param("web: {zone: Mars/Base}", "web.zone", "Mars/Base", "Europe/Berlin", id="zone"),
     ],
 )
@@ -144,6 +151,9 @@ def test_a_file_that_cannot_be_read_or_decoded(tmp_path: Path) -> None:
         "collect: {tenants: [{name: a, hep_keys: [[s3cret]]}]}",
         "collect: {hash_salt: [s3cret]}",
         "collect: {require_auth: x, tenants: [{name: a, hep_keys: [s3cret]}]}",
+        "storage: {url: 'influx://user:s3cret@host:8086/'}",
+        "storage: {url: 'influx://user:half/s3cret@host:8086/voice'}",
+        "storage: {url: 'redis://:s3cret@host'}",
     ],
 )
 def test_faults_do_not_show_secrets(tmp_path: Path, text: str) -> None:

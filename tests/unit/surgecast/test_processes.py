@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from dashboards.reports.rates import load_rates
 from surgecast import demonstration
 from surgecast.commands.up import ROLES
 from surgecast.config import Settings
 from surgecast.processes import Role, Supervisor, run_role, supervise
+from surgecast.simulator.demo_network import DEMO_NETWORK
 
 HERE = __name__
 PATIENCE_SECONDS = 30.0
@@ -156,3 +158,10 @@ def test_the_demo_captures_the_simulators_rtp_where_it_may(tmp_path: Path) -> No
 
     assert [("lo", ((40_000, 49_999),))] == interfaces(capture=True)
     assert [] == interfaces(capture=False)
+
+
+def test_the_demos_rates_are_of_its_network() -> None:
+    """A renamed trunk or tenant would silently fall back to the price of the unnamed."""
+    rates = load_rates(demonstration.RATES)
+    assert rates.trunks.keys() <= {trunk.name for trunk in DEMO_NETWORK.trunks}
+    assert rates.tenants.keys() <= {tenant.name for tenant in DEMO_NETWORK.tenants}
