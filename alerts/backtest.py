@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from alerts.signals import Signal
-from alerts.watch import Alert, Sensitivity, Watch
+from alerts.watch import Alert, Sensitivity, Status, Watch
 from forecast.calendar import holiday_days
 from forecast.localtime import DAY_S
 from forecast.series import BadSeries, Series
@@ -32,6 +32,10 @@ class Report:
     """Surprise from which two slots in a row are an alert."""
     detectable_change: float
     """Median over the judged slots of the last day: the smallest lasting relative change that is noticed."""
+    status: Status
+    """As the series ends: learning, normal, pending, firing or no data."""
+    history_days: float
+    """Days that were learned from by then."""
 
 
 def backtest(
@@ -65,4 +69,6 @@ def backtest(
         test_weeks=(len(series) - split) * series.slot_s / (7 * DAY_S),
         threshold=watch.calibration.threshold,
         detectable_change=watch.detectable_change(),
+        status=watch.status,
+        history_days=watch.history_days,
     )

@@ -39,7 +39,7 @@ _LEAST_SCALE = 0.7
 _LEAST_PART = 20
 _LEAST_THRESHOLD = 5.0
 _MANY, _MANY_TIMES = 10, 4
-_SPENT_WEEKS, _SPENT_SHARE = (4.0, 12.0), (0.7, 1.0)
+_SPENT_WEEKS, _SPENT_SHARE = (2.0, 6.0, 12.0), (0.4, 0.7, 1.0)
 """Weeks of history, and the share of the budget that it may use: a short one has not seen what is to come."""
 REJOIN_S = 2 * 3600
 """An alert in the same direction within this time of the last one is the same one again."""

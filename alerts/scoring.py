@@ -7,6 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
 
+INCIDENTS = {
+    "outage": (-1.0, 60),
+    "-50% 1h": (-0.5, 60),
+    "-25% 2h": (-0.25, 120),
+    "-12% 4h": (-0.12, 240),
+    "+25% 2h": (0.25, 120),
+    "+50% 1h": (0.5, 60),
+    "creep": (0.4, 180),
+}
+"""What is put into a series to be found: change and minutes; a creep grows to its change."""
 A_TRUE, A_FALSE, A_MISSED = 1.0, 0.11, 1.0
 """Weights of the standard profile of the Numenta anomaly benchmark."""
 PROBATION_SHARE, PROBATION_MOST = 0.15, 750

@@ -22,22 +22,12 @@ import numpy as np  # noqa: E402
 
 from alerts.backtest import backtest  # noqa: E402
 from alerts.detectors import REJOIN_S, pooled  # noqa: E402
-from alerts.scoring import Found, judge, nab_score  # noqa: E402
+from alerts.scoring import INCIDENTS, Found, judge, nab_score  # noqa: E402
 from forecast.localtime import Bools, Floats  # noqa: E402
 from forecast.points import read_csv  # noqa: E402
 from forecast.series import Series, State  # noqa: E402
 from forecast.states import mark_closed  # noqa: E402
 
-KINDS = {
-    "outage": (-1.0, 60),
-    "-50% 1h": (-0.5, 60),
-    "-25% 2h": (-0.25, 120),
-    "-12% 4h": (-0.12, 240),
-    "+25% 2h": (0.25, 120),
-    "+50% 1h": (0.5, 60),
-    "creep": (0.4, 180),
-}
-"""Change and minutes; a creep grows to its change."""
 NAB_TAXI = (
     ("2014-10-30T15:30", "2014-11-03T22:30"),
     ("2014-11-25T12:00", "2014-11-29T19:00"),
@@ -59,11 +49,11 @@ def inject(series: Series, first: int, per_week: float, rng: np.random.Generator
     days = np.unique(day[first:][worked[first:]])[1:]
     count = max(1, round(per_week * days.size / 7))
     chosen = np.sort(rng.choice(days, min(count, days.size), replace=False))
-    names = list(KINDS) * (chosen.size // len(KINDS) + 1)
+    names = list(INCIDENTS) * (chosen.size // len(INCIDENTS) + 1)
     kinds = rng.permutation(names[: chosen.size])
     incidents: list[Incident] = []
     for on, kind in zip(chosen, kinds, strict=True):
-        change, minutes = KINDS[kind]
+        change, minutes = INCIDENTS[kind]
         length = max(2, round(minutes * 60 / series.slot_s))
         open_slots = np.flatnonzero(worked & (day == on))
         if open_slots.size <= length + 2:
@@ -77,6 +67,12 @@ def inject(series: Series, first: int, per_week: float, rng: np.random.Generator
             y[span] += rng.poisson(grown * usual[span])
         incidents.append((str(kind), at, at + length - 1))
     return replace(series, y=y), incidents
+
+
+def thinned(series: Series, share: float) -> Series:
+    """Return the series of a line that gets this share of the calls."""
+    kept = np.random.default_rng(9).binomial(np.nan_to_num(series.y).astype(np.int64), share)
+    return series if share == 1 else replace(series, y=np.where(np.isfinite(series.y), kept, np.nan))
 
 
 def surgecast(series: Series, train_days: int, budget: float) -> list[int]:
@@ -192,6 +188,8 @@ def contest(series: Series, train_days: int, budget: float, seeds: int, per_week
             "false_alerts_per_week_around": outside / (weeks * seeds),
             "kinds": {
                 kind: {
+                    "incidents": found.incidents,
+                    "found": found.found,
                     "recall": found.found / found.incidents,
                     "median_delay_minutes": median(found.delays) * series.slot_s / 60 if found.delays else None,
                 }
@@ -225,6 +223,7 @@ def main() -> None:
     """Print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--series", type=Path, action="append", default=[], help="CSV with the columns ds,y")
+    parser.add_argument("--share", type=float, default=1.0, help="keep each call with this chance: a smaller line")
     parser.add_argument("--nab-taxi", type=Path, help="the Numenta benchmark's taxi series as ds,y")
     parser.add_argument("--train-days", type=int, default=56)
     parser.add_argument("--budget-per-week", type=float, default=1.0)
@@ -233,7 +232,7 @@ def main() -> None:
     asked = parser.parse_args()
     figures: dict[str, object] = {}
     for path in asked.series:
-        series = mark_closed(read_csv(path, None, finest_s=300))
+        series = thinned(mark_closed(read_csv(path, None, finest_s=300)), asked.share)
         figures[path.stem] = contest(series, asked.train_days, asked.budget_per_week, asked.seeds, asked.per_week)
     if asked.nab_taxi:
         figures["nab_taxi"] = nab(asked.nab_taxi, asked.budget_per_week)

@@ -264,6 +264,7 @@ def concurrency(name: str, arrivals: Series, start: Floats, end: Floats, first_d
     paths = {"mean": LivePath(slots, 288), "top": LivePath(slots, 288)}
     panel = views["arrivals"][0]
     error = {what: np.zeros((len(leads), 4)) for what in paths}
+    over = {what: np.zeros(len(leads)) for what in paths}
     covered = np.zeros((len(leads), 2))
     warm = max(first_day // 2, 7)
     order = np.argsort(start)
@@ -295,6 +296,7 @@ def concurrency(name: str, arrivals: Series, start: Floats, end: Floats, first_d
                         abs(got[lead - 1, 0] - truth[at]), abs(truth[origin] - truth[at]),
                         abs(path[lead - 1] - truth[at]), truth[at],
                     ]  # fmt: skip
+                    over[what][place] += path[lead - 1] - truth[at]
                     if what == "top":
                         covered[place] += [truth[at] <= got[lead - 1, 4], 1]
         for path in paths.values():
@@ -304,7 +306,8 @@ def concurrency(name: str, arrivals: Series, start: Floats, end: Floats, first_d
         ours, last, plain = (100 * sums[:, i] / sums[:, 3] for i in range(3))
         better = 100 - 100 * ours / last
         for label, figures in (
-            ("surgecast", ours), ("live calls alone", plain), ("last value", last), ("better, %", better)
+            ("surgecast", ours), ("live calls alone", plain), ("their bias", 100 * over[what] / sums[:, 3]),
+            ("last value", last), ("better, %", better),
         ):  # fmt: skip
             print(f"  {what:5}{label:18}" + "".join(f"{v:8.1f}" for v in figures))
     print(f"  {'top':5}{'under q99, %':18}" + "".join(f"{100 * a / b:8.1f}" for a, b in covered))
@@ -331,6 +334,11 @@ def pools(folder: Path) -> None:
     lasting = lasting * (230 / lasting.mean())
     ending = begun + random.choice(lasting, begun.size)
     concurrency("real arrivals, real durations at random", series, begun, ending, 46)
+    for label, lasting in (
+        ("exponential durations", random.exponential(230, begun.size)),
+        ("lognormal durations", random.lognormal(np.log(230) - 1.26**2 / 2, 1.26, begun.size)),
+    ):
+        concurrency(f"real arrivals, {label}", series, begun, begun + lasting, 46)
 
 
 def _at(text: str) -> float:

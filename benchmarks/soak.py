@@ -1,11 +1,13 @@
 """Whether memory stays flat: runs the demo for a while and watches the memory of each of its processes.
 
-    python benchmarks/soak.py --minutes 45 --calls 500
+    python benchmarks/soak.py --minutes 65 --calls 500
 
 Prints one JSON object. For each process: its anonymous memory (MB) by minute, and the slope after warm-up (MB an
-hour, least squares over means of whole minutes, with its 95 % interval) and the verdict on it. For the collector's
-store and traffic: calls up, table entries and sealed segments by minute, so that a rise can be told from more
-traffic. Linux only: it reads /proc.
+hour, least squares over medians of whole minutes, with its 95 % interval) and the verdict on it. For the
+collector: calls up, table entries and sealed segments by minute, so that a rise can be told from more traffic.
+
+What reads the store holds the rows of a log until it is sealed: only whole seal periods (15 minutes) after warm-up
+tell a rise from that. Linux only: it reads /proc.
 """
 
 import argparse
@@ -20,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import TextIO
 
 from scipy.stats import t as student
@@ -64,11 +66,11 @@ class Watched:
     """Seconds since the start, anonymous MB."""
 
     def minutes(self) -> list[tuple[float, float]]:
-        """Return the middle of each whole minute and its mean: neighbouring samples say the same."""
+        """Return the middle of each whole minute and its median: neighbouring samples say the same."""
         by_minute: dict[int, list[float]] = {}
         for seconds, memory in self.samples:
             by_minute.setdefault(int(seconds // _MINUTE_SECONDS), []).append(memory)
-        return [((minute + 0.5) * _MINUTE_SECONDS, fmean(values)) for minute, values in sorted(by_minute.items())]
+        return [((minute + 0.5) * _MINUTE_SECONDS, median(values)) for minute, values in sorted(by_minute.items())]
 
 
 def slope_of(points: Sequence[tuple[float, float]]) -> Slope:
@@ -179,7 +181,7 @@ def report_of(watched: Watched, warm_s: float) -> dict[str, object]:
 def main() -> None:
     """Run the demo and print what its memory did."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=45.0)
+    parser.add_argument("--minutes", type=float, default=65.0)
     parser.add_argument("--calls", type=int, default=500)
     parser.add_argument("--port", type=int, default=8099)
     arguments = parser.parse_args()

@@ -2,10 +2,12 @@
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
 from types import TracebackType
 
 from forecast.issue import Outcome, Task, perform
@@ -15,6 +17,18 @@ _IN_FLIGHT = 2
 _TASKS_PER_WORKER = 2000
 """Then a worker is replaced, so that nothing can pile up in it for months."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def _end_with_parent() -> None:
+    """End this worker when the process that started it is gone: killed, it cannot say so."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_outlived, args=(parent.sentinel,), name="parent", daemon=True).start()
+
+
+def _outlived(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 class Workers:
@@ -53,7 +67,9 @@ class Workers:
             for name in _THREADS:
                 os.environ.setdefault(name, "1")
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._count, context, max_tasks_per_child=_TASKS_PER_WORKER)
+            self._pool = ProcessPoolExecutor(
+                self._count, context, _end_with_parent, max_tasks_per_child=_TASKS_PER_WORKER
+            )
         return self._pool
 
     def close(self) -> None:

@@ -108,7 +108,9 @@ class Service:
         self._looked_for_loss_s = 0
         self._loss: Announced | None = None
         """The stretch of capture loss that goes on."""
-        self._unflushed = 0
+        self._rows: list[pa.RecordBatch] = []
+        """Issued and not written yet."""
+        self._unwritten = 0
         self._carried = CarriedForecasts(reader, settings)
         self.stats.carried = self._carried.counts
         self._quiet: set[SeriesId] = set()
@@ -152,7 +154,7 @@ class Service:
                     issued.add(outcome.key)
         self._score(known_s, stopped)
         self._look_for_drift(now_s)
-        self._writer.flush()
+        self._flush()
         return len(issued)
 
     def _series_of(self, knowledge: Knowledge, key: SeriesId) -> tuple[Series, Known]:
@@ -180,12 +182,19 @@ class Service:
         return coherent(outcomes) if wanted - self._quiet <= {outcome.key for outcome in outcomes} else outcomes
 
     def _write(self, rows: pa.RecordBatch) -> None:
-        self._writer.write("forecast", rows)
+        self._rows.append(rows)
         self.stats.rows += rows.num_rows
-        self._unflushed += rows.num_rows
-        if self._unflushed >= _FLUSH_ROWS:
-            self._writer.flush()
-            self._unflushed = 0
+        self._unwritten += rows.num_rows
+        if self._unwritten >= _FLUSH_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Make durable what was issued; many series in one batch, which costs as little as one."""
+        if self._rows:
+            self._writer.write("forecast", pa.concat_batches(self._rows))
+        self._rows.clear()
+        self._unwritten = 0
+        self._writer.flush()
 
     # --- what is known -------------------------------------------------------------------------------
 

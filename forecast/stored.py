@@ -25,6 +25,8 @@ from storage.seam import Reader, Window, Writer
 from telephony.model import UNASSIGNED
 
 QUANTILE_COLUMNS = tuple(f"q{round(100 * level)}" for level in LEVELS)
+_SCHEMA = FORECAST.schema
+_TIME = _SCHEMA.field("time").type
 _FAR_NS = 29 * 86_400 * SECOND_NS
 _MOST_ACTIONS = 10_000
 EVERYONE = UNASSIGNED
@@ -73,11 +75,11 @@ def forecast_batch(outcome: Outcome, slot_s: int, issued_s: int) -> pa.RecordBat
         "inputs": _same(outcome.inputs, count),
         **{name: pa.array(quantiles[:, place]) for place, name in enumerate(QUANTILE_COLUMNS)},
     }
-    return pa.RecordBatch.from_arrays([columns[name] for name in FORECAST.schema.names], schema=FORECAST.schema)
+    return pa.RecordBatch.from_arrays([columns[name] for name in _SCHEMA.names], schema=_SCHEMA)
 
 
 def _times(times_ns: Sequence[int] | Ints) -> pa.Array:
-    return pa.array(np.asarray(times_ns, np.int64)).cast(FORECAST.schema.field("time").type)
+    return pa.array(np.asarray(times_ns, np.int64)).cast(_TIME)
 
 
 def _same(text: str, count: int) -> pa.Array:

@@ -34,7 +34,7 @@ def decide(
     target = wanted
     if wanted < inputs.replicas:
         target, holds = _down(inputs, pool, memory, holds, now_s)
-    limits = tuple(_limits(inputs, pool, target, now_s, needs))
+    limits = _told_if_short(tuple(_limits(inputs, pool, target, now_s)), needs)
     final = limits[-1].after if limits else target
     drain = max(inputs.replicas - final, 0)
     if final == inputs.replicas and holds and not (inputs.owner or _stopped(inputs.controls, now_s)):
@@ -131,9 +131,7 @@ def _stopped(controls: Controls, now_s: float) -> bool:
     return controls.kill_switch or (controls.frozen_until_s is not None and now_s < controls.frozen_until_s)
 
 
-def _limits(
-    inputs: PoolInputs, pool: PoolSettings, target: int, now_s: float, needs: tuple[SourceNeed, ...]
-) -> Iterator[Applied]:
+def _limits(inputs: PoolInputs, pool: PoolSettings, target: int, now_s: float) -> Iterator[Applied]:
     """Yield each limit that changes the number, in the order in which they bind."""
     controls, current = inputs.controls, inputs.replicas
     if inputs.owner:
@@ -152,11 +150,7 @@ def _limits(
         return
     if controls.override is not None and (controls.override_until_s is None or now_s < controls.override_until_s):
         if controls.override != target:
-            reactive = max((need.pods for need in needs if need.source is Source.REACTIVE), default=0)
-            below = f", below the {reactive} that the load needs" if controls.override < reactive else ""
-            yield Applied(
-                Limit.OVERRIDE, target, controls.override, f"set by {controls.author or 'an operator'}{below}"
-            )
+            yield Applied(Limit.OVERRIDE, target, controls.override, f"set by {controls.author or 'an operator'}")
             target = controls.override
     elif target > current + pool.step_up:
         yield Applied(Limit.STEP_UP, target, current + pool.step_up, f"at most {pool.step_up} added at once")
@@ -172,6 +166,15 @@ def _limits(
         target = pool.affordable
     if target > pool.maximum:
         yield Applied(Limit.MAXIMUM, target, pool.maximum, f"at most {pool.maximum}")
+
+
+def _told_if_short(limits: tuple[Applied, ...], needs: tuple[SourceNeed, ...]) -> tuple[Applied, ...]:
+    """Return the limits, of which the last says so where it leaves fewer pods than the load now needs."""
+    reactive = max((need.pods for need in needs if need.source is Source.REACTIVE), default=0)
+    if not limits or limits[-1].after >= reactive:
+        return limits
+    last = limits[-1]
+    return (*limits[:-1], replace(last, why=f"{last.why}, below the {reactive} that the load needs"))
 
 
 def _reason(decision: ReplicaDecision) -> str:

@@ -71,9 +71,11 @@ def import_store(
 ) -> list[ExportedFile]:
     """Write the files of an export to a store, each checked before and counted after it.
 
-    Raises StoreError where a file is missing, changed or damaged, or rows do not arrive; what came before stays.
+    Raises BadQuery for an unknown measurement, StoreError where a file is missing, changed or damaged, or rows do
+    not arrive; what came before stays.
     """
-    files = [file for file in _manifest(directory) if not measurements or file.measurement in measurements]
+    wanted = {measurement_named(name).name for name in measurements}
+    files = [file for file in _manifest(directory) if not wanted or file.measurement in wanted]
     for file in files:
         rows = _checked(directory, file)
         for at in range(0, rows.num_rows, _WRITE_ROWS):

@@ -10,17 +10,31 @@ from functools import cache
 
 import pyarrow as pa
 
+_M_ARENA_MAX = -8
+"""Of malloc.h."""
+
 
 def give_back() -> None:
     """Return freed memory of Arrow and of the C library, where it can (glibc)."""
     pa.default_memory_pool().release_unused()
-    trim = _malloc_trim()
+    trim = _of_libc("malloc_trim")
     if trim is not None:
         trim(0)
 
 
+def share_one_arena() -> None:
+    """Let all threads of this process allocate in one place (glibc); call it before there are others.
+
+    Each thread would get an arena of its own, and each arena keeps holes of its own. Python's small objects and
+    Arrow's buffers live elsewhere, so threads hardly ever wait for one another.
+    """
+    mallopt = _of_libc("mallopt")
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)
+
+
 @cache
-def _malloc_trim() -> "ctypes._NamedFuncPointer | None":
+def _of_libc(name: str) -> "ctypes._NamedFuncPointer | None":
     if not sys.platform.startswith("linux"):
         return None
-    return getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+    return getattr(ctypes.CDLL(None), name, None)  # musl has neither

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from storage.embedded.frames import framed, whole_frames
+from storage.embedded.giveback import give_back
 from storage.embedded.layout import PLAIN_LOG, Log
 from storage.embedded.points import SEQUENCE, Int64s, conformed, times_of
 
@@ -172,5 +173,8 @@ class LogTails:
         """Let go of the tails of a directory that are not listed in it any more."""
         paths = {log.path for log in listed}
         with self._lock:
-            for path in [p for p in self._tails if p.parent == directory and p not in paths]:
+            gone = [p for p in self._tails if p.parent == directory and p not in paths]
+            for path in gone:
                 del self._tails[path]
+        if gone:
+            give_back()  # a log of thousands of rows, held since it was begun

@@ -68,12 +68,13 @@ def run(
         opened.close()
     if as_json:
         print_json({"series": [_as_json(outcome, settings.forecast, now_s) for outcome in outcomes]})
-        return
     for outcome in outcomes:
         if outcome.trouble:
             stderr.print(f"{outcome.key}: {outcome.trouble}", markup=False)
-        else:
+        elif not as_json:
             _print(outcome, settings.forecast)
+    if all(outcome.trouble for outcome in outcomes):
+        raise typer.Exit(Exit.NOT_FOUND)
 
 
 def explain_command(

@@ -108,6 +108,8 @@ def export(
     """
     now_ns = time.time_ns()
     window = Window(parse_time(since, now_ns) if since else 0, parse_time(until, now_ns) if until else _NEVER_NS)
+    if window.since_ns >= window.until_ns:
+        raise CommandError(f"--from {since or 'the start'} is not before --to {until or 'the end'}", Exit.USAGE)
     with stored(config, store, tenant) as reader:
         files = export_store(reader, directory, only or list(MEASUREMENTS), window, _progress)
     _print_files(files, as_json)

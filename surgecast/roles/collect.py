@@ -8,6 +8,7 @@ import structlog
 
 from collectors.capture.base import CaptureError
 from collectors.kernels.ready import prepare
+from storage.embedded.giveback import share_one_arena
 from surgecast.collecting import collecting
 from surgecast.config import Settings
 from surgecast.exporter import CollectorMetrics, exporting
@@ -19,6 +20,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     """Collect until stopped."""
     # Live calls are many small objects without cycles: walking them at the default pace costs a fifth of the core.
     gc.set_threshold(50_000, 20, 50)
+    share_one_arena()
     prepare(log.info)
     try:
         with collecting(settings.collect, settings.storage) as collector:

@@ -7,6 +7,7 @@ import pytest
 
 from forecast.concurrency import (
     STEP_S,
+    Survival,
     forecast_concurrency,
     learn_survival,
     newly_live,
@@ -149,3 +150,26 @@ def test_on_a_real_small_pool_an_hour_ahead_is_a_tenth_better_than_the_last_valu
 
 def test_on_a_real_small_pool_the_bias_is_small(real_pool) -> None:
     assert abs(real_pool[12][2]) < 0.10
+
+
+@pytest.mark.parametrize("minutes", [5, 15, 60])
+def test_on_a_flat_load_it_is_as_good_as_anything_can_be(minutes: int) -> None:
+    random = np.random.default_rng(8)
+    mean_s, calls, span_s, ahead_s = 230.0, 150.0, 20 * 86_400, 60.0 * minutes
+    rate_hz = calls / mean_s
+    began = np.sort(span_s * random.random(random.poisson(rate_hz * span_s)))
+    ended = began + random.exponential(mean_s, began.size)
+    ages = STEP_S * np.arange(int(6 * 3600 / STEP_S) + 1)
+    survival = Survival(STEP_S, np.exp(-ages / mean_s))
+    origins = np.arange(3 * 3600.0, span_s - 2 * 3600, 900.0)
+    coming = newly_live(survival, np.full(4, rate_hz * 900), 900.0, np.array([ahead_s]))[0]
+    live = np.searchsorted(began, [origins, origins + ahead_s], "right")
+    live = live - np.searchsorted(np.sort(ended), [origins, origins + ahead_s], "right")
+    last, came = live.astype(np.float64)
+    # Calls of one mean duration are alike whatever their age, so that how many there are says it all.
+    left = still_live(survival, np.full(1, 60.0), np.array([ahead_s]))[0]
+    error = last * left + coming - came
+    correlation = np.exp(-ahead_s / mean_s)
+    least = np.sqrt((1 + correlation) / 2)
+    assert np.abs(error).sum() / np.abs(last - came).sum() == pytest.approx(least, rel=0.05)
+    assert abs(error.mean()) < 0.005 * calls

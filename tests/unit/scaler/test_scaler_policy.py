@@ -192,9 +192,26 @@ def test_each_limit_that_binds_is_named(
     assert (final, limits) == (decision.final, [applied.limit for applied in decision.limits])
 
 
-def test_an_override_below_the_load_says_so() -> None:
-    decision = first(calls(1000, controls=Controls(override=5, author="ana")))
-    assert "set by ana, below the 13 that the load needs" == decision.limits[0].why
+@pytest.mark.parametrize(
+    ("changes", "inputs", "why"),
+    [
+        ({}, calls(1000, controls=Controls(override=5, author="ana")), "set by ana"),
+        ({"maximum": 12}, calls(1000), "at most 12"),
+        ({"step_up": 2}, calls(1000), "at most 2 added at once"),
+        ({"cost_per_pod_hour": 0.5, "budget_per_hour": 5.5}, calls(1000), "5.5 an hour at 0.5 a pod"),
+        ({}, calls(1000, controls=Controls(kill_switch=True)), "switched off by an operator"),
+        (
+            {},
+            calls(1000, owner="HorizontalPodAutoscaler h"),
+            "scaled by HorizontalPodAutoscaler h; remove that, or",
+        ),
+    ],
+)
+def test_a_limit_that_leaves_fewer_pods_than_the_load_needs_says_so(
+    changes: dict[str, object], inputs: PoolInputs, why: str
+) -> None:
+    told = first(inputs, PoolSettings.model_validate(POOL.model_dump() | changes)).limits[-1].why
+    assert (True, True) == (told.startswith(why), told.endswith(", below the 13 that the load needs"))
 
 
 def test_the_reason_is_one_sentence_a_person_can_read() -> None:

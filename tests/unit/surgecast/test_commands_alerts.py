@@ -29,7 +29,9 @@ def test_json_has_the_keys_of_the_contract(tmp_path: Path) -> None:
     file = written(tmp_path / "calls.csv", 63)
     result = CliRunner().invoke(app, ["alerts", "backtest", "--series", str(file), "--json"])
     assert result.exit_code == 0, result.output
-    alerts = json.loads(result.stdout)["alerts"]
+    answer = json.loads(result.stdout)
+    alerts = answer["alerts"]
+    assert (answer["status"], answer["history_days"]) == ("normal", 56.0)
     assert [a["start"] for a in alerts if a["start"].startswith("2024-03-01")] == ["2024-03-01T10:15:00Z"]
     assert {
         "start", "end", "direction", "observed", "expected", "low", "high", "score", "detectable_change"

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from cli_runner import surgecast
 from typer.testing import CliRunner
 
 from surgecast.cli import app
@@ -44,3 +45,19 @@ def test_an_export_goes_into_another_store(url: str, tmp_path: Path) -> None:
     assert {"files": 1, "rows": {"session_minute": 2}} == _json(
         "export", f"{out}-2", "--store", url, "--measurement", "session_minute"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("import", "{out}", "--measurement", "nope"), "no measurement 'nope'; there are stream_interval"),
+        (("export", "{out}-2", "--measurement", "nope"), "no measurement 'nope'; there are stream_interval"),
+        (("export", "{out}-2", "--from", "now", "--to", "-1h"), "--from now is not before --to -1h"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(url: str, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    out = tmp_path / "out"
+    assert 0 == surgecast("store", "export", out, "--store", url).code
+    ran = surgecast("store", *(argument.format(out=out) for argument in arguments), "--store", url)
+    assert (2, "") == (ran.code, ran.out)
+    assert says in " ".join(ran.err.split())
