@@ -4,7 +4,7 @@ A slot in which no collector wrote is missing, never zero. Slots read before are
 rows may come. Reads through a scoped reader and knows no baseline.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from alerts.catalog import Share, Source, Watched
 from alerts.incidents import Scope
+from alerts.known import Known
 from alerts.signals import Kind, Signal, share_beyond, worst_share_bound
 from forecast.localtime import Floats
 from forecast.series import Series, State
@@ -45,8 +46,12 @@ class Archive:
     slot_s: int
     zone: ZoneInfo
     most_scopes: int = 500
+    zones: Mapping[tuple[str, str], ZoneInfo] = field(default_factory=dict)
+    """By kind and name of a scope: whose days it follows, where not those of `zone`."""
     shed: int = 0
     """Scopes for which there was no room, counted at each first sight."""
+    known: Known = field(default_factory=Known)
+    """What explains slots without an incident."""
     _alive: Floats = field(default_factory=lambda: np.zeros(0))
     _amount: dict[SignalId, Floats] = field(default_factory=dict)
     _base: dict[SignalId, Floats] = field(default_factory=dict)
@@ -71,6 +76,7 @@ class Archive:
         self._alive = np.r_[self._alive[:since], np.zeros(count - since)]
         start_ns = (self.start_s + since * self.slot_s) * SECOND_NS
         window = Window(start_ns, (self.start_s + count * self.slot_s) * SECOND_NS)
+        self.known.read(reader, window, self.slot_s)
         load = reader.load(window, step_seconds=self.slot_s)
         self._alive[self._places(load)] = load["minutes"].cast(pa.float64()).to_numpy(zero_copy_only=False)
         for rule in self.watched:
@@ -144,15 +150,20 @@ class Archive:
         return list(self._amount)
 
     def signal(self, key: SignalId, rule: Watched) -> Signal:
-        """Return a signal over all slots; those not wholly watched are missing, as are those before its first."""
+        """Return a signal over all slots; those not wholly watched are missing, as are those before its first.
+
+        Those that something known explains are masked.
+        """
         whole = self._alive * 60 >= self.slot_s - 30
         if rule.source is Source.WATCHED:
             whole = np.ones_like(whole)
         first = int(np.argmax(self._amount[key] + self._base[key] > 0))
         whole = whole & (np.arange(whole.size) >= first)
         y = np.where(whole, self._amount[key], np.nan)
-        state = np.where(whole, State.OPEN, State.MISSING).astype(np.uint8)
-        series = Series(self.start_s, self.slot_s, self.zone, y, state)
+        explained = self.known.explained(rule, key.scope, self.start_s, self.slot_s, whole.size)
+        state = np.where(whole, np.where(explained, State.MASKED, State.OPEN), State.MISSING).astype(np.uint8)
+        zone = self.zones.get((key.scope.kind, key.scope.name), self.zone)
+        series = Series(self.start_s, self.slot_s, zone, y, state)
         if rule.kind is Kind.COUNT:
             return Signal(series)
         # Minutes are counted against all minutes, also where there is no row.

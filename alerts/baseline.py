@@ -26,6 +26,8 @@ _RATIO_WEEKS = 6
 _PRIOR_UNITS = 50.0
 """Units of the overall ratio that stand in where a time of the week has few of its own."""
 _LEAST_WEEKS_TO_TRIM = 4
+_BLOCK = 64
+"""Slots that a fading sum is made of at once."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,10 @@ def _levels(observed: Floats, expected: Floats, weight: Floats, usable: Bools, d
     places = np.flatnonzero(usable)
     at = np.searchsorted(places, np.arange(usable.size), side="right")
     levels = np.zeros((len(lives) + 1, usable.size))
-    top, bottom = excess[places].tolist(), mass[places].tolist()
     for number, life in enumerate(lives):
-        levels[number] = np.r_[0.0, _decayed(top, bottom, 0.5 ** (1 / max(life, 1.0)), usual)][at]
+        keep = 0.5 ** (1 / max(life, 1.0))
+        level = _decayed(excess[places], keep) / (_decayed(mass[places], keep) + usual)
+        levels[number] = np.r_[0.0, level][at]
     total, under = np.cumsum(excess), np.cumsum(mass)
     start = np.searchsorted(day, day)
     before = np.r_[0.0, total][start], np.r_[0.0, under][start]
@@ -120,14 +123,22 @@ def _levels(observed: Floats, expected: Floats, weight: Floats, usable: Bools, d
     return levels
 
 
-def _decayed(top: list[float], bottom: list[float], keep: float, usual: float) -> list[float]:
-    ratio = []
-    over = under = 0.0
-    for a, b in zip(top, bottom, strict=True):
-        over = over * keep + a
-        under = under * keep + b
-        ratio.append(over / (under + usual))
-    return ratio
+def _decayed(values: Floats, keep: float) -> Floats:
+    """Return the running sum in which each value fades by `keep` a step.
+
+    >>> _decayed(np.array([4.0, 0.0, 1.0]), 0.5)
+    array([4., 2., 2.])
+    """
+    blocks = np.zeros(-(-values.size // _BLOCK) * _BLOCK)
+    blocks[: values.size] = values
+    steps = np.arange(_BLOCK)
+    fading = np.tril(keep ** np.maximum(steps[:, None] - steps, 0)).T  # [value, sum]
+    sums = blocks.reshape(-1, _BLOCK) @ fading
+    carried, left = np.empty(len(sums)), 0.0
+    for number, last in enumerate(sums[:, -1].tolist()):
+        carried[number] = left
+        left = left * keep**_BLOCK + last
+    return np.asarray((sums + carried[:, None] * keep ** (steps + 1)).ravel()[: values.size])
 
 
 def _rates(signal: Signal, usable: Bools) -> Floats:

@@ -4,7 +4,7 @@ Pure: alerts, what operators said and `now` go in, incidents come out. An incide
 and when it began, so that a restart finds the one it had. Nothing here sends or stores.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import blake2b
@@ -17,7 +17,9 @@ EXPLAINS = 0.6
 """Share of the whole excess from which one trunk, node, region, tenant or codec is the cause of it."""
 TOGETHER_NS = 30 * 60 * 1_000_000_000
 """Alerts that began within this time of each other may have one cause."""
-MOST_SPECIFIC = ("trunk", "node", "region", "tenant", "codec", "pool", "platform")
+_WHOLE = "platform"
+_PLACES = ("trunk", "node", "region")
+MOST_SPECIFIC = ("trunk", "node", "region", "tenant", "codec", "pool", _WHOLE)
 """Order in which equally good explanations are taken: what one can repair comes first."""
 
 
@@ -106,12 +108,13 @@ def severity(excess: float, minutes: float, *, warning: float, critical: float) 
     return (Severity.INFO, Severity.WARNING, Severity.CRITICAL)[min(step, 2)]
 
 
-def grouped(incidents: Sequence[Incident]) -> list[Incident]:
+def grouped(incidents: Sequence[Incident], leading: Collection[str] = ()) -> list[Incident]:
     """Return the open incidents, each with the one that explains it as `parent_id`, and the causes named.
 
-    Of incidents that began together the widest excess is the whole. What alone makes most of it is the cause and
-    stays without a parent; all others, the whole too, are inhibited by it. If nothing does, the whole inhibits
-    its parts: a pool its tenants.
+    Of incidents of one rule that began together the widest excess is the whole. What alone makes most of it is the
+    cause and stays without a parent; all others, the whole too, are inhibited by it. If nothing does, the whole
+    inhibits its parts: a pool its tenants. Of several rules with one cause the worst leads, then the one that
+    surprises most; one that led before (its id is in `leading`) goes on to lead.
     """
     left = sorted(incidents, key=lambda i: (i.started_ns, i.id))
     done: dict[str, Incident] = {}
@@ -119,24 +122,54 @@ def grouped(incidents: Sequence[Incident]) -> list[Incident]:
         first = left[0]
         cluster = [i for i in left if i.started_ns - first.started_ns <= TOGETHER_NS]
         left = [i for i in left if i not in cluster]
-        for one in _with_cause(cluster):
+        for one in _with_cause(cluster, leading):
             done[one.id] = one
     return [done[i.id] for i in incidents]
 
 
-def _with_cause(cluster: Sequence[Incident]) -> Iterable[Incident]:
+def _with_cause(cluster: Sequence[Incident], leading: Collection[str]) -> Iterable[Incident]:
     by_rule: dict[str, list[Incident]] = {}
     for one in cluster:
         by_rule.setdefault(one.rule, []).append(one)
-    roots = [_root(group) for group in by_rule.values()]
-    # A trunk that is down and bad calls over it are one incident: the rule with most surprise leads.
-    lead = max(roots, key=lambda i: (i.score, -i.started_ns))
+    roots = {rule: _root(group) for rule, group in by_rule.items()}
+    # Who suffers from a cause by one rule suffers from it by the others, too: a tenant whose trunk is down.
+    causes = {
+        one.scope: roots[one.rule].scope
+        for one in cluster
+        if one is not roots[one.rule] and one.scope.kind != _WHOLE and roots[one.rule].scope != one.scope
+    }
+    scopes = {rule: _followed(causes, root.scope) for rule, root in roots.items()}
+    # A codec breaks nothing by itself: what it shows is of a place that fails at least as badly.
+    places = [root for rule, root in roots.items() if scopes[rule].kind in _PLACES]
+    worst = max(places, key=lambda i: (_rank(i), abs(i.excess)), default=None)
+    for rule, root in roots.items():
+        if worst is not None and scopes[rule].kind == "codec" and _rank(worst) >= _rank(root):
+            scopes[rule] = scopes[worst.rule]
+
+    def first(one: Incident) -> tuple[bool, bool, int, float, int]:
+        own = one.scope == scopes[one.rule]
+        return own, one.id in leading, _rank(one), one.score, -one.started_ns
+
+    leads = {
+        scope: max((root for rule, root in roots.items() if scopes[rule] == scope), key=first)
+        for scope in scopes.values()
+    }
     for one in cluster:
-        root = next(r for r in roots if r.rule == one.rule)
-        related = root.scope == lead.scope
-        parent = root if one is not root else lead if related and root is not lead else None
-        cause = f"{(lead if related else root).scope}"
-        yield replace(one, parent_id="" if parent is None else parent.id, cause=cause)
+        root, lead = roots[one.rule], leads[scopes[one.rule]]
+        parent = root if one is not root else lead if root is not lead else None
+        yield replace(one, parent_id="" if parent is None else parent.id, cause=str(scopes[one.rule]))
+
+
+def _rank(one: Incident) -> int:
+    return list(Severity).index(one.severity)
+
+
+def _followed(causes: Mapping[Scope, Scope], scope: Scope) -> Scope:
+    """Return the cause of the cause of a scope, as far as there is one; two that explain each other are none."""
+    seen = [scope]
+    while (cause := causes.get(seen[-1])) is not None and cause not in seen:
+        seen.append(cause)
+    return scope if cause is not None else seen[-1]
 
 
 def _root(group: Sequence[Incident]) -> Incident:

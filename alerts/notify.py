@@ -5,7 +5,7 @@ service took is an error, also where apprise says `None` (nothing matched). Secr
 a result.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -53,10 +53,18 @@ class Sink(Protocol):
         """Deliver; raises NotSent."""
 
 
-def message_of(incident: Incident, what: str, links: Mapping[str, str], *, limit: bool = False) -> Message:
+def message_of(
+    incident: Incident,
+    what: str,
+    links: Mapping[str, str],
+    *,
+    limit: bool = False,
+    tenants: Sequence[str] = (),
+) -> Message:
     """Return the text of an incident: what, where, since when, observed, expected, n, impact, cause, links.
 
-    A `limit` was set by somebody, nothing was learned. The reference is the same when a message is sent again.
+    A `limit` was set by somebody, nothing was learned; `tenants` feel it too. The reference is the same when a
+    message is sent again.
     """
     over = incident.state is State.RESOLVED
     head = "RESOLVED" if over else incident.severity.value.upper()
@@ -73,6 +81,8 @@ def message_of(incident: Incident, what: str, links: Mapping[str, str], *, limit
     ]
     if incident.cause and incident.cause != str(incident.scope):
         lines.append(f"Likely cause: {incident.cause}.")
+    if tenants:
+        lines.append(f"Tenants that feel it: {', '.join(tenants)}.")
     lines += [f"{name.capitalize()}: {link}" for name, link in links.items()]
     lines.append(f"Reference: {incident.id}/{'resolved' if over else incident.severity.value}")
     return Message(title, "\n".join(lines), incident)

@@ -6,7 +6,7 @@ it had, by what they are about and when. `now` is a parameter; waiting and the c
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
@@ -23,6 +23,7 @@ from alerts.incidents import (
     severity,
     silenced,
 )
+from alerts.known import Known
 from alerts.limits import BUILT_IN, Limit, LimitWatch, runbook_of
 from alerts.notify import Message, message_of
 from alerts.outbox import Delivery, Fate, Outbox
@@ -31,6 +32,7 @@ from alerts.records import NO_ROUTE, RESOLVED, SECOND_NS, Kept, Told, row_of, st
 from alerts.settings import AlertSettings
 from alerts.signals import Direction, Signal
 from alerts.watch import ADOPTED_AFTER_DAYS, Alert, Status, Watch
+from forecast.events import Event
 from forecast.localtime import DAY_S
 from forecast.states import mark_closed
 from storage.actions import Action, actions
@@ -80,7 +82,11 @@ class Service:
     settings: AlertSettings
     outbox: Outbox
     catalog: Sequence[Watched] = STARTER
+    events: Sequence[Event] = ()
+    """Announced in the configuration; those that were recorded come from the store."""
     stats: ServiceStats = field(default_factory=ServiceStats)
+    zones: Mapping[tuple[str, str], ZoneInfo] = field(default_factory=dict)
+    """By kind and name of a scope: whose days it follows, where not those of the settings."""
     _archive: Archive | None = None
     _watches: dict[SignalId, Watch] = field(default_factory=dict)
     _limit_watches: dict[tuple[str, SignalId], LimitWatch] = field(default_factory=dict)
@@ -147,7 +153,9 @@ class Service:
             self._row_ns = max(self._row_ns, kept.recorded_ns)
             if kept.owes or kept.incident.state is not State.RESOLVED or _recent(kept, until_s):
                 self._incidents[kept.incident.id] = kept
-        self._archive = Archive(self.catalog, start_s, slot_s, zone, self.settings.most_scopes)
+        self._archive = Archive(
+            self.catalog, start_s, slot_s, zone, self.settings.most_scopes, self.zones, known=Known(self.events)
+        )
 
     def _judge(self, archive: Archive) -> dict[str, Incident]:
         """Return the incident of every alert, open or of late, that the watches know of."""
@@ -280,7 +288,8 @@ class Service:
                 current[kept.incident.id] = replace(kept.incident, state=State.RESOLVED, ended_ns=now_ns)
         rated = [self._rated(one, told, now_ns) for one in current.values()]
         still = [one for one in rated if one.state is not State.RESOLVED]
-        grouping = grouped([one for one in still if not self._explicit(one)])
+        leading = {kept.incident.id for kept in self.kept() if not kept.incident.parent_id}
+        grouping = grouped([one for one in still if not self._explicit(one)], leading)
         alone = [one for one in still if self._explicit(one)]
         for one in (*grouping, *alone, *(one for one in rated if one.state is State.RESOLVED)):
             self._take(one, told, now_s)
@@ -373,7 +382,22 @@ class Service:
         title = limit.title if limit and not limit.explicit else rule.counted.title if rule else one.rule
         if limit and limit.explicit:
             title = f"{limit.title} ({title})"
-        return message_of(one, title, self._links(one), limit=limit is not None)
+        tenants = sorted(
+            part.scope.name
+            for part in self.incidents()
+            if part.scope.kind == "tenant" and self._part_of(part, one)
+        )
+        return message_of(one, title, self._links(one), limit=limit is not None, tenants=tenants)
+
+    def _part_of(self, part: Incident, whole: Incident) -> bool:
+        """Tell whether an incident is explained by another one, at whatever remove."""
+        seen = {part.id}
+        while part.parent_id in self._incidents and part.parent_id not in seen:
+            if part.parent_id == whole.id:
+                return True
+            part = self._incidents[part.parent_id].incident
+            seen.add(part.id)
+        return False
 
     def _links(self, one: Incident) -> dict[str, str]:
         page = self.settings.page_url.rstrip("/")

@@ -21,7 +21,7 @@ from collectors.facts import (
     SipSighting,
     format_ip,
 )
-from collectors.load import LoadRows
+from collectors.load import COLLECTOR_NODE, LoadRows
 from collectors.sink import Sink
 from collectors.tracking.agents import Agents
 from collectors.tracking.calls import CallTable
@@ -48,6 +48,7 @@ from collectors.wire.rtcp import ParsedRtcp, parse_rtcp
 from collectors.wire.rtcp_json import parse_rtcp_json
 from collectors.wire.rtp_report import parse_rtp_stat
 from collectors.wire.vq_report import parse_vq_report
+from storage.schema import CAPTURE_BEGAN
 from telephony.model import (
     INTERVAL_NS,
     UNKNOWN,
@@ -117,6 +118,7 @@ class Pipeline:
         self._registrations: list[Registration] = []
         self._next_publish_ns = 0
         self._next_rollup_ns = 0
+        self._began = settings.trust_capture_clock
 
     # -- in ----------------------------------------------------------------------------------------------
 
@@ -125,6 +127,10 @@ class Pipeline:
         rows = batch.rows
         if not len(rows):
             return
+        if not self._began:
+            self._began = True
+            text = "Capture began here: calls that were up before are not known, and this minute is not whole"
+            self._note(received_ns, CAPTURE_BEGAN, COLLECTOR_NODE, text, Labels(node=COLLECTOR_NODE), "")
         if not self.settings.trust_capture_clock:
             self._correct_clocks(rows, received_ns)
         self.duplicates.mark(batch)

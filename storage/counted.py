@@ -45,8 +45,9 @@ COUNTED: dict[str, Counted] = {
         ("attempts",),
     ),
     "post_dial_delay": Counted("Share of slow call set-ups (post-dial delay)", "session_minute"),
+    # By the calls that ended: answers run ahead of them when load rises.
     "call_duration": Counted(
-        "Average call duration (s)", "session_minute", ("minutes",), ("answered",), Quantity.SECONDS,
+        "Average call duration (s)", "session_minute", ("minutes",), ("completed",), Quantity.SECONDS,
         amount_unit=60.0,
     ),
     # Intervals of one stream are alike: a minute of one is taken as one observation, not six.

@@ -290,6 +290,9 @@ FINDING = _measure(
 )
 """What could not be joined or believed, and why, in words (bounded per minute)."""
 
+CAPTURE_BEGAN = "capture_began"
+"""Kind of the finding that a collector leaves when its traffic begins: what was before is not known to it."""
+
 QUANTILES = (0.5, 0.8, 0.9, 0.95, 0.99)
 """The quantiles that forecasts are stored with, in the fields `q50` ... `q99`."""
 _QUANTILE_NAMES = tuple(f"q{round(q * 100)}" for q in QUANTILES)

@@ -1,13 +1,16 @@
 """What the demo runs: the product's own roles beside a simulated network, wired over loopback."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from forecast.stored import Announced, record_announced
 from storage.open import open_store
 from storage.schema import ActionKind
+from storage.seam import Scope
 from surgecast.config import Settings, settings_from
+from surgecast.demo_story import Story
 from surgecast.processes import Role
 from surgecast.simulator.arrivals import Arrivals
 from surgecast.simulator.demo_network import DEMO_NETWORK
@@ -22,10 +25,14 @@ HISTORY_WRITER = "history"
 RATES = Path(__file__).parent / "simulator" / "demo_rates.yaml"
 POOL, POOL_REGION = "media-eu", "eu-west"
 """The pool that the demo scales: it carries the tenant whose campaign comes."""
+TRUNK, TENANT = "transit-x", "atlas-wholesale"
+"""The trunk that fails, and whose calls it carries."""
 LEAD_TIME_S = 60
 CAMPAIGN_UPLIFT = 2.0
 _PODS_NOW = 9
 """About how many pods the pool's load takes at the start, whatever the size of the demo."""
+_ZONES = {"eu-west": "Europe/Amsterdam", "us-east": "America/New_York", "ap-south": "Asia/Tokyo"}
+"""The clock that most calls of a region follow."""
 _SECOND_NS = 1_000_000_000
 
 
@@ -78,7 +85,7 @@ def demo_settings(
             },
             "metrics": {"port": metrics_port, "forecast_port": 0, "scale_port": 0, "alert_port": 0},
             "forecast": {
-                "clocks": [{"name": tenant.name, "zone": tenant.zone} for tenant in DEMO_NETWORK.tenants],
+                "clocks": _clocks(),
                 "slot": "60s",
                 "delay": "20s",
                 "history": "21d",
@@ -88,15 +95,27 @@ def demo_settings(
             "alerts": {
                 "slot": "60s",
                 "delay": "20s",
+                "zone": _ZONES[POOL_REGION],
                 "history": "15d",
+                # Minutes of watching must not meet the false alerts that would do for a week.
+                "budget_per_week": 0.01,
                 "warning_calls": max(2.0, calls / 50),
-                "critical_calls": max(20.0, calls / 5),
+                "critical_calls": max(10.0, calls / 10),
                 "routes": [{"name": "demo", "urls": [f"json://127.0.0.1:{sink_port}"]}],
                 "page_url": f"http://127.0.0.1:{web_port}",
             },
         },
         origin="demo",
     )
+
+
+def _clocks() -> list[dict[str, str]]:
+    """Return whose clock each tenant, trunk, pool and region follows."""
+    found = [("tenant", tenant.name, tenant.zone) for tenant in DEMO_NETWORK.tenants]
+    found += [("trunk", trunk.name, _ZONES[trunk.region]) for trunk in DEMO_NETWORK.trunks]
+    found += [("pool", relay.pool, _ZONES[relay.region]) for relay in DEMO_NETWORK.relays]
+    found += [("region", region, zone) for region, zone in _ZONES.items()]
+    return [{"kind": kind, "name": name, "zone": zone} for kind, name, zone in dict.fromkeys(found)]
 
 
 def _pool(calls: int, seed: int, now_ns: int) -> dict[str, object]:
@@ -116,14 +135,13 @@ def _pool(calls: int, seed: int, now_ns: int) -> dict[str, object]:
     }
 
 
-def product_roles(settings: Settings, *, alerts: bool = False) -> list[Role]:
+def product_roles(settings: Settings) -> list[Role]:
     """Return the processes of the product itself."""
-    alerting = [Role("alert", "surgecast.roles.alert:run", (settings,))] if alerts else []
     return [
         Role("collect", "surgecast.roles.collect:run", (settings,)),
         Role("forecast", "surgecast.roles.forecast:run", (settings,)),
         Role("scale", "surgecast.roles.scale:run", (settings,)),
-        *alerting,
+        Role("alert", "surgecast.roles.alert:run", (settings,)),
         Role("web", "surgecast.demo_pages:run", (settings,), restart=False),
     ]
 
@@ -172,6 +190,25 @@ def write_history(settings: Settings, *, weeks: int, calls: int, seed: int, unti
             return sum(summary.rows.values())
         finally:
             writer.close()
+    finally:
+        store.close()
+
+
+@contextmanager
+def told_story(settings: Settings, story_ns: int, tell: Callable[[str], None]) -> Iterator[Story]:
+    """Give what tells the story that begins at `story_ns` from the store."""
+    store = open_store(settings.storage.url, settings.storage)
+    try:
+        yield Story(
+            store.reader(Scope.everything("demo")),
+            f"http://127.0.0.1:{settings.web.port}",
+            POOL,
+            TRUNK,
+            TENANT,
+            story_ns,
+            campaign_start_ns(story_ns),
+            tell,
+        )
     finally:
         store.close()
 

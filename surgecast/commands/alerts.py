@@ -28,7 +28,7 @@ from surgecast.commands.stored import stored as opened
 from surgecast.commands.times import parse_time, seconds_of, zone_of
 from surgecast.config import ConfigFile, StoreUrl, load_settings
 from surgecast.errors import CommandError, Exit
-from surgecast.roles.alert import WRITER_NAME, sinks_of
+from surgecast.roles.alert import WRITER_NAME, events_of, sinks_of, zones_of
 from telephony.durations import format_duration, parse_duration
 
 DEFAULT_SLOT_S = 300
@@ -145,7 +145,10 @@ def run_command(
     try:
         writer = place.writer(WRITER_NAME)
         try:
-            service = Service(place.reader(StoreScope.everything(WRITER_NAME)), writer, settings.alerts, outbox)
+            reader = place.reader(StoreScope.everything(WRITER_NAME))
+            service = Service(
+                reader, writer, settings.alerts, outbox, events=events_of(settings), zones=zones_of(settings)
+            )
             service.step(time.time())
             _deliver(service, time.monotonic() + patience_s)
         finally:

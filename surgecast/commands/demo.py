@@ -7,15 +7,17 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from storage.seam import StoreError
 from surgecast.commands.output import stderr
 from surgecast.demo_sink import MessageSink
+from surgecast.demo_story import Story
 from surgecast.errors import CommandError
 from surgecast.logs import configure_logs
 from surgecast.processes import Supervisor, stop_on_signals
@@ -23,6 +25,8 @@ from surgecast.processes import Supervisor, stop_on_signals
 _READY_SECONDS = 120.0
 _EXPECTED_START_NS = 15_000_000_000
 """About how long writing the history and starting the processes takes: history ends where live traffic begins."""
+_LOOK_SECONDS = 3.0
+"""How often the store is looked at for what happened."""
 _EXPECTED_READY_NS = 8_000_000_000
 """About how long the collector takes until the network may start; the story begins then."""
 
@@ -38,9 +42,6 @@ def demo(
     ] = 20,
     seed: Annotated[int, typer.Option(help="The same seed makes the same network and traffic.")] = 1,
     weeks: Annotated[int, typer.Option(min=0, max=12, help="Weeks of simulated history to write first.")] = 6,
-    alerts: Annotated[
-        bool, typer.Option(help="Run the alert role too; of the demo's slots of a minute it still makes too much.")
-    ] = False,
     data: Annotated[
         Path | None, typer.Option(help="Keep the data here; default: a folder that goes with the demo.")
     ] = None,
@@ -62,7 +63,6 @@ def demo(
             rtp_calls=rtp_calls,
             seed=seed,
             weeks=weeks,
-            alerts=alerts,
         )
 
 
@@ -76,7 +76,6 @@ def _run(
     rtp_calls: int,
     seed: int,
     weeks: int,
-    alerts: bool,
 ) -> None:
     _say("loading kernels")
     began = time.monotonic()
@@ -84,7 +83,7 @@ def _run(
     from collectors.capture.tpacket import may_capture
     from collectors.kernels.ready import prepare
     from surgecast import demonstration
-    from surgecast.simulator.engine import warm_from_ns
+    from surgecast.simulator.warm import warm_from_ns
 
     prepare(_say)
     _say(f"kernels ready after {time.monotonic() - began:.1f} s")
@@ -118,7 +117,7 @@ def _run(
         _say(f"history written: {rows:,} rows in {time.monotonic() - began:.1f} s")
     story_ns = time.time_ns() + _EXPECTED_READY_NS
     campaign_ns = demonstration.announce_campaign(settings, story_ns)
-    supervisor = Supervisor(demonstration.product_roles(settings, alerts=alerts))
+    supervisor = Supervisor(demonstration.product_roles(settings))
     _say(f"starting the collector (HEP on udp://127.0.0.1:{hep_port}) and the pages")
     supervisor.start()
     try:
@@ -133,14 +132,14 @@ def _run(
         )
         _wait_until_ready(f"{url}/healthz", supervisor, stop)
         _say(f"metrics: {metrics_url}/metrics")
-        if alerts:
-            _say(f"alerts are sent to {sink.path} and shown at http://127.0.0.1:{sink.port}/")
-        at = time.strftime("%H:%M:%S UTC", time.gmtime(campaign_ns / 1e9))
-        _say(f"now trunk transit-x refuses calls; at {at} a campaign begins")
-        _say(f"pool {demonstration.POOL} is scaled ahead of it: {url}/scaling")
         _say(f"live page: {url}   (simulated traffic; Ctrl-C ends it)")
         _say(f"as another role: {url}/sign-in   (one click, no password)")
-        _watch(supervisor, stop, seconds)
+        _say(f"alerts are sent to {sink.path} and shown at http://127.0.0.1:{sink.port}/")
+        at = time.strftime("%H:%M:%S UTC", time.gmtime(campaign_ns / 1e9))
+        _say(f"slots are minutes here, and pods take one: trunk {demonstration.TRUNK} just failed, and at {at} a")
+        _say("campaign begins. What the product makes of it:")
+        with demonstration.told_story(settings, story_ns, _say) as story:
+            _watch(supervisor, stop, seconds, story)
     finally:
         _say("stopping")
         supervisor.stop()
@@ -148,10 +147,15 @@ def _run(
     _say("stopped")
 
 
-def _watch(supervisor: Supervisor, stop: threading.Event, seconds: float | None) -> None:
+def _watch(supervisor: Supervisor, stop: threading.Event, seconds: float | None, story: Story) -> None:
     deadline = time.monotonic() + seconds if seconds is not None else None
+    next_look = 0.0
     while not stop.wait(0.5):
         supervisor.watch()
+        if time.monotonic() >= next_look:
+            next_look = time.monotonic() + _LOOK_SECONDS
+            with suppress(StoreError):  # told at the next look
+                story.turn(time.time_ns())
         if (failed := supervisor.failed()) is not None:
             raise CommandError(f"the {failed} process of the demo failed: see its message above")
         if deadline is not None and time.monotonic() >= deadline:

@@ -2,11 +2,13 @@
 
 import threading
 import time
+from zoneinfo import ZoneInfo
 
 from alerts.notify import Alertmanager, AppriseRoute, Sink
 from alerts.outbox import Outbox
 from alerts.service import Service
 from alerts.settings import AlertSettings
+from forecast.events import Event, event_of
 from storage.open import open_store
 from storage.seam import Scope
 from surgecast.alert_metrics import AlertMetrics
@@ -25,7 +27,10 @@ def run(settings: Settings, stop: threading.Event) -> None:
     try:
         writer = store.writer(WRITER_NAME)
         try:
-            service = Service(store.reader(Scope.everything(WRITER_NAME)), writer, settings.alerts, outbox)
+            reader = store.reader(Scope.everything(WRITER_NAME))
+            service = Service(
+                reader, writer, settings.alerts, outbox, events=events_of(settings), zones=zones_of(settings)
+            )
             loop = Loop(service, time.time)
             with exporting(
                 settings.metrics, settings.metrics.alert_port, AlertMetrics(service, loop), loop.trouble
@@ -35,6 +40,19 @@ def run(settings: Settings, stop: threading.Event) -> None:
             writer.close()
     finally:
         store.close()
+
+
+def events_of(settings: Settings) -> tuple[Event, ...]:
+    """Return the events of the configuration; those without an offset are of the forecast's zone."""
+    zone = ZoneInfo(settings.forecast.zone)
+    return tuple(event_of(each, zone) for each in settings.forecast.events)
+
+
+def zones_of(settings: Settings) -> dict[tuple[str, str], ZoneInfo]:
+    """Return whose clock each scope follows, by kind and name: the forecast's; nodes that of their region."""
+    zones = {(c.kind.value, c.name): ZoneInfo(c.zone) for c in settings.forecast.clocks if c.zone}
+    nodes = {("node", node.name): zones.get(("region", node.region)) for node in settings.collect.nodes}
+    return zones | {node: zone for node, zone in nodes.items() if zone is not None}
 
 
 def sinks_of(settings: AlertSettings) -> list[Sink]:

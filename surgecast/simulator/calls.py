@@ -18,7 +18,7 @@ _Choice = TypeVar("_Choice")
 
 _SAME_REGION_US = 700
 _OTHER_REGION_US = 33_000
-_FR_TIMER_S = 5.0
+FR_TIMER_S = 5.0
 """How long a proxy waits for a callee that says nothing (kamailio's fr_timer, as operators set it)."""
 
 _FINAL_CODES: dict[Outcome, tuple[tuple[int, float], ...]] = {
@@ -302,7 +302,7 @@ def _progress(
     if outcome is Outcome.ABANDONED:
         return 0, routed_ns + _us(max(post_dial_s * rng.uniform(0.3, 0.95), 0.7))
     if outcome is Outcome.TIMEOUT:
-        return 0, routed_ns + _us(_FR_TIMER_S)
+        return 0, routed_ns + _us(FR_TIMER_S)
     if outcome is Outcome.CHALLENGED:
         return 0, routed_ns + 1000 * rng.randint(700, 2000)
     return 0, ringing

@@ -1,9 +1,9 @@
 """Runs the simulated network through simulated time: a heap of scripts, each telling its next sighting.
 
 No clock is read and no socket opened here. The engine starts warm: the calls that are up at the start, and what
-was said in the minute or so before it (`warm_from_ns`), come out at once with capture times of that minute. Calls
-older than that are told as if they had begun within it, so that a collector which just came up sees a network in
-full swing without being sent hours of the past; when they end is not changed by it.
+was said in the minute or so before it (`warm.warm_from_ns`), come out at once with capture times of then. Calls
+older than that are told as if they had begun in its first minute, so that a collector which just came up sees a
+network in full swing without being sent hours of the past; when they end is not changed by it.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,6 +27,7 @@ from surgecast.simulator.profile import generator
 from surgecast.simulator.scripts import sip_script
 from surgecast.simulator.signalling import heartbeat, registration
 from surgecast.simulator.truth import Truth
+from surgecast.simulator.warm import warm_from_ns
 from telephony.model import MINUTE_NS
 
 WARM_WINDOW_MINUTES = 120
@@ -40,15 +41,6 @@ _AT = itemgetter(0)
 
 _Event = tuple[int, int, "Sighting | Callable[[], None]", "Iterator[_Step]"]
 _Step = tuple[int, "Sighting | Callable[[], None]"]
-
-
-def warm_from_ns(start_ns: int) -> int:
-    """Return the first capture time of a warm start: a whole minute, 45 to 105 s before it.
-
-    History ends there, so no minute is written by both. Collectors take capture times that are older than two
-    minutes for a wrong clock.
-    """
-    return (start_ns - 45 * _SECOND_NS) // MINUTE_NS * MINUTE_NS
 
 
 class Datagram(NamedTuple):
@@ -162,7 +154,8 @@ class Engine:
             return None
         # Told at the start of the window, it says how long its setup takes: most have to be answered by now.
         told = self._planner.plan(arrival, at_ns=warm_ns)
-        room_ns = max(self._start_ns - warm_ns - (told.final_ns - told.invite_ns), 1)
+        # Within the first minute, too: those after it are then made of the calls of the moment alone.
+        room_ns = max(min(self._start_ns - warm_ns, MINUTE_NS) - (told.final_ns - told.invite_ns), 1)
         at_ns = warm_ns + int(spread.integers(0, room_ns))
         holding_s = (ends_ns - at_ns) / 1e9
         call = self._planner.plan(arrival, at_ns=at_ns, holding_s=holding_s)

@@ -1,9 +1,10 @@
 """Writes weeks of minute rows of the simulated network into a store: the past that forecasts and baselines need.
 
 The rows are those that a collector would have written, under the same tags, and go up to where a live run that
-starts then begins (`engine.warm_from_ns`). Load is kept by the minute throughout; sessions, registrations and
-heartbeats by the minute for the last week and media quality for the last hours, before that by the hour, in rows
-whose time is the hour's first minute (their fields are sums). There is no past of single calls.
+starts then begins (`warm.warm_from_ns`). Load is kept by the minute throughout; sessions, registrations and
+heartbeats by the minute for as long as alerts learn from them, media quality so for the last hours and by quarters
+of an hour for the rest of that time; before that all by the hour. A row of more than a minute has the time of its
+first one (its fields are sums). There is no past of single calls.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,8 +28,10 @@ from telephony.histogram import RRD_MS
 from telephony.model import MINUTE_NS, UNASSIGNED, UNKNOWN, RegistrationOutcome
 
 _WARM_UP_MINUTES = 120
-_FINE_MINUTES = WEEK_MINUTES
+LEARNED_MINUTES = 16 * DAY_MINUTES
+"""As much of the past as alerts on slots of a minute may learn from: its sessions are kept by the minute."""
 _FINE_QUALITY_MINUTES = 6 * 60
+_QUALITY_STEP_MINUTES = 15
 
 
 @dataclass(slots=True)
@@ -71,13 +74,15 @@ def write_history(
     plan = plan if plan is not None else past_incidents(until_ns)
     arrivals = Arrivals(network, seed=seed, calls=calls, now_ns=until_ns, plan=plan)
     tenants = [TenantDays(network, tenant, arrivals, plan, seed) for tenant in network.tenants]
-    quality = QualityHistory(network, plan, seed, fine_from=until - _FINE_QUALITY_MINUTES)
+    learned_from = (until - LEARNED_MINUTES) // DAY_MINUTES * DAY_MINUTES
+    steps = ((until - _FINE_QUALITY_MINUTES, 1), (learned_from, _QUALITY_STEP_MINUTES))
+    quality = QualityHistory(network, plan, seed, steps)
     summary = HistorySummary(since * MINUTE_NS, until * MINUTE_NS, incidents=plan.incidents)
     batches = Batches(writer, summary.rows)
     for first, minutes in _days(since - _WARM_UP_MINUTES, until):
         rng = generator(seed, "history", first)
         span = slice(max(since - first, 0), minutes)
-        step = 1 if first >= (until - _FINE_MINUTES) // DAY_MINUTES * DAY_MINUTES else 60
+        step = 1 if first >= learned_from else 60
         for days in tenants:
             day = days.day(first, minutes)
             if span.start >= minutes:

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from surgecast.simulator.arrivals import Arrivals, draw_holding
+from surgecast.simulator.call_kinds import CallKind, call_kinds
+from surgecast.simulator.calls import FR_TIMER_S
 from surgecast.simulator.incidents import IncidentPlan, Place
 from surgecast.simulator.network import Flow, Network, Proxy, Tenant
 from surgecast.simulator.profile import DAY_MINUTES, Floats, Ints, generator
@@ -42,6 +44,7 @@ class Route:
 
     proxy: int
     """Index into the tenant's proxies."""
+    flow: Flow
     trunk: str
     weight: float
     dialled_s: float
@@ -55,11 +58,11 @@ def routes_of(network: Network, tenant: Tenant) -> list[Route]:
         for flow, flow_weight in tenant.flows:
             share = flow_weight / len(tenant.proxies)
             if flow is Flow.INTERNAL:
-                routes.append(Route(proxy, UNKNOWN, share, 0.4))
+                routes.append(Route(proxy, flow, UNKNOWN, share, 0.4))
                 continue
             for name, weight in tenant.trunks:
                 dialled_s = 0.4 if flow is Flow.INBOUND else network.trunk(name).post_dial_s
-                routes.append(Route(proxy, name, share * weight / total, dialled_s))
+                routes.append(Route(proxy, flow, name, share * weight / total, dialled_s))
     return routes
 
 
@@ -85,17 +88,30 @@ class TenantDays:
         self._silent_ratio = _silent_ratio(network, tenant)
         self._carried: dict[str, Ints] = {}
         self._up = np.zeros(len(self.proxies), dtype=np.int64)
+        kinds = [call_kinds(network, tenant, r.flow, r.trunk) for r in routes]
+        places = [self.places.index((r.proxy, r.trunk)) for r in routes]
+        self.kinds: list[tuple[int, CallKind]] = list(
+            dict.fromkeys((place, kind) for place, found in zip(places, kinds, strict=True) for kind, _ in found)
+        )
+        """(place, kind) of every kind of call at each place."""
+        self._kinds_up = np.zeros(len(self.kinds), dtype=np.int64)
 
         rng = generator(seed, "history tables", tenant.name)
         self._route = _choices([r.weight for r in routes])
-        self._place_of = np.asarray([self.places.index((r.proxy, r.trunk)) for r in routes])
+        self._place_of = np.asarray(places)
+        number = {each: n for n, each in enumerate(self.kinds)}
+        self._kind = np.stack([
+            np.asarray([number[place, kind] for kind, _ in found], np.int32)[_choices([w for _, w in found])]
+            for place, found in zip(places, kinds, strict=True)
+        ])  # fmt: skip
         self._ends = _choices([weight for _, weight, _, _ in _endings(tenant)])
         self._outcome_of = np.asarray([_OUTCOMES.index(outcome) for outcome, _, _, _ in _endings(tenant)])
         self._effective_of = np.asarray([effective for _, _, effective, _ in _endings(tenant)])
         dialled = np.clip(rng.lognormal(0, 0.45, _TABLE), 0.1, 8.0)
         pdd_ms = np.clip(np.outer([r.dialled_s for r in routes], dialled) * 1000, 120, 25_000)
-        self._pdd_ms = pdd_ms.astype(np.int32)
-        self._pdd_bucket = _buckets_of(pdd_ms, PDD_MS)
+        by_ending = np.stack([_first_answer(rng, outcome, pdd_ms) for outcome, _, _, _ in _endings(tenant)])
+        self._pdd_ms = by_ending.astype(np.int32)
+        self._pdd_bucket = _buckets_of(by_ending, PDD_MS)
         answer_ms = np.minimum(rng.lognormal(0, 0.7, _TABLE) * tenant.answer_median_s * 1000, 55_000)
         self._wait_ms = np.stack([_waits(rng, wait, answer_ms) for _, _, _, wait in _endings(tenant)])
         holding_s = draw_holding(rng, tenant.holding, _TABLE)
@@ -119,7 +135,7 @@ class TenantDays:
         place = self._place_of[route]
         proxy = self._proxy_of[place]
         self._refuse(rng, ending, place, minute, first_minute)
-        final_ms: Milliseconds = at_ms + self._pdd_ms[route, dialled] + self._wait_ms[ending, waited]
+        final_ms: Milliseconds = at_ms + self._pdd_ms[ending, route, dialled] + self._wait_ms[ending, waited]
         final = final_ms // 60_000
         by_ending = _count(place * _ENDINGS + ending, final, places * _ENDINGS).reshape(places, _ENDINGS, _SPAN)
         counts: dict[str, Ints] = {"attempts": by_ending.sum(axis=1)}
@@ -127,10 +143,12 @@ class TenantDays:
             counts[outcome.value] = by_ending[:, self._outcome_of == code].sum(axis=1)
         counts["seer_effective"] = by_ending[:, self._effective_of].sum(axis=1)
         counts["ineffective"] = counts[Outcome.TIMEOUT.value] + counts[Outcome.NO_FACILITY.value]
-        counts["pdd_ms_histogram"] = _histogram(place, final, self._pdd_bucket[route, dialled], PDD_MS, places)
+        counts["pdd_ms_histogram"] = _histogram(
+            place, final, self._pdd_bucket[ending, route, dialled], PDD_MS, places
+        )
         counts["per_second"] = _count(proxy, at_ms // 1000, proxies, _SPAN * 60)
         answered = np.flatnonzero(ending == _ANSWERED)
-        self._conversations(rng, counts, place[answered], proxy[answered], final_ms[answered])
+        self._conversations(rng, counts, route[answered], final_ms[answered])
         return self._close(counts, minutes)
 
     def _refuse(
@@ -148,10 +166,12 @@ class TenantDays:
                 ending[active[minute] & over[place] & (rng.random(minute.size) < incident.fail_ratio)] = refused
 
     def _conversations(
-        self, rng: np.random.Generator, counts: dict[str, Ints], place: Ints, proxy: Ints, final_ms: Milliseconds
+        self, rng: np.random.Generator, counts: dict[str, Ints], route: Bytes, final_ms: Milliseconds
     ) -> None:
-        """Count what happens to answered calls: how long they last, how they end."""
+        """Count what happens to answered calls: between whom they are, how long they last, how they end."""
         places, proxies, seconds = len(self.places), len(self.proxies), _SPAN * 60
+        place = self._place_of[route]
+        proxy = self._proxy_of[place]
         drawn = rng.integers(0, _TABLE, place.size, dtype=np.uint16)
         holding_ms = self._holding_ms[drawn]
         end_ms = final_ms + holding_ms
@@ -165,6 +185,9 @@ class TenantDays:
         counts["holding_ms"] = _count(place, end, places, weights=holding_ms)
         bucket = self._holding_bucket[drawn]
         counts["holding_time_histogram"] = _histogram(proxy, end, bucket, HOLDING_S, proxies)
+        kind = self._kind[route, rng.integers(0, _TABLE, place.size, dtype=np.uint16)]
+        kinds = len(self.kinds)
+        counts["kinds_change"] = _count(kind, final_ms // 60_000, kinds) - _count(kind, end, kinds)
         counts["change"] = _count(proxy, final_ms // 1000, proxies, seconds) - _count(
             proxy, end_ms // 1000, proxies, seconds
         )
@@ -181,6 +204,8 @@ class TenantDays:
             today[name] = array[:, : minutes * size]
         level = self._up[:, None] + np.cumsum(today.pop("change"), axis=1)
         self._up = level[:, -1]
+        kinds_up = self._kinds_up[:, None] + np.cumsum(today.pop("kinds_change"), axis=1)
+        self._kinds_up = kinds_up[:, -1]
         per_minute = level.reshape(len(self.proxies), minutes, 60)
         per_second = today.pop("per_second").reshape(len(self.proxies), minutes, 60)
         return TenantDay(
@@ -191,6 +216,7 @@ class TenantDays:
             concurrent_max=per_minute.max(axis=2),
             arrivals=per_second.sum(axis=2),
             cps_max=per_second.max(axis=2),
+            kinds_up=kinds_up,
         )
 
 
@@ -207,6 +233,8 @@ class TenantDay:
     concurrent_max: Ints
     arrivals: Ints
     cps_max: Ints
+    kinds_up: Ints
+    """By kind of call (`TenantDays.kinds`): how many are up at the end of each minute."""
 
 
 def _endings(tenant: Tenant) -> list[tuple[Outcome, float, bool, str]]:
@@ -222,6 +250,17 @@ def _endings(tenant: Tenant) -> list[tuple[Outcome, float, bool, str]]:
     ]
     known = {outcome for outcome, _, _, _ in found}
     return found + [(outcome, share, False, "") for outcome, share in tenant.outcomes if outcome not in known]
+
+
+def _first_answer(rng: np.random.Generator, outcome: Outcome, pdd_ms: Floats) -> Floats:
+    """Return the times to the first answer of attempts that end so, of those to ringing."""
+    if outcome is Outcome.TIMEOUT:
+        return np.full_like(pdd_ms, FR_TIMER_S * 1000)
+    if outcome is Outcome.CHALLENGED:
+        return np.full_like(pdd_ms, 2.0)
+    if outcome is Outcome.ABANDONED:
+        return np.maximum(pdd_ms * rng.uniform(0.3, 0.95, pdd_ms.shape), 700.0)
+    return pdd_ms
 
 
 def _choices(weights: Sequence[float]) -> Bytes:

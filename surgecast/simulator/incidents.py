@@ -12,7 +12,10 @@ from math import hypot
 import numpy as np
 import numpy.typing as npt
 
-MINUTE_NS = 60_000_000_000
+from surgecast.simulator.warm import warm_from_ns
+
+_SECOND_NS = 1_000_000_000
+MINUTE_NS = 60 * _SECOND_NS
 HOUR_NS = 60 * MINUTE_NS
 DAY_NS = 24 * HOUR_NS
 
@@ -107,66 +110,74 @@ class IncidentPlan:
         return factors
 
 
+def fault_start_ns(start_ns: int) -> int:
+    """Return when the trunk of a demo's story fails: the whole minute in which the network comes up.
+
+    The one before is made of what a warm start tells again, and says nothing about the calls of the moment.
+    """
+    return warm_from_ns(start_ns) + MINUTE_NS
+
+
 def campaign_start_ns(start_ns: int) -> int:
     """Return when the campaign of a demo begins: the first whole minute over 2.5 minutes after its start.
 
     The first forecast must be there a lead time before.
     """
-    return -(-(start_ns + 150 * 1_000_000_000) // MINUTE_NS) * MINUTE_NS
+    return -(-(start_ns + 150 * _SECOND_NS) // MINUTE_NS) * MINUTE_NS
 
 
 def live_incidents(start_ns: int) -> IncidentPlan:
     """Return the incidents of a demo that starts now: something to see within a minute, and all day long.
 
-    The first minutes tell one story: transit-x fails, its tenant feels it, and a campaign comes.
+    The first ten minutes tell one story: transit-x fails, its tenant feels it, a campaign comes, and the trunk
+    recovers. What else goes wrong goes wrong later.
     """
-    second = 1_000_000_000
-    afternoon_ns = start_ns - start_ns % DAY_NS + 18 * HOUR_NS - DAY_NS  # 13:00 or 14:00 in New York
     return IncidentPlan(
         (
             Incident(
-                "transit-x refuses calls",
+                "transit-x refuses calls and loses media",
                 Place.TRUNK,
                 "transit-x",
-                start_ns + 5 * second,
-                12 * MINUTE_NS,
-                2 * HOUR_NS,
+                fault_start_ns(start_ns),
+                7 * MINUTE_NS,
+                120 * MINUTE_NS,
+                Impairment(0.05, 3.0, 12.0, 20.0),
                 fail_ratio=0.9,
             ),
             Incident(
                 "Loss bursts in eu-west",
                 Place.REGION,
                 "eu-west",
-                start_ns + 25 * second,
-                150 * second,
-                1500 * second,
+                start_ns + 20 * MINUTE_NS,
+                6 * MINUTE_NS,
+                70 * MINUTE_NS,
                 impairment=Impairment(0.045, 3.5, 4.0, 6.0),
             ),
             Incident(
                 "High jitter on mobile apps",
                 Place.CLIENT,
                 "mobile-app",
-                start_ns + 240 * second,
-                300 * second,
-                1620 * second,
+                start_ns + 35 * MINUTE_NS,
+                8 * MINUTE_NS,
+                90 * MINUTE_NS,
                 impairment=Impairment(0.01, 2.0, 38.0, 25.0),
             ),
             Incident(
                 "relay-us-2 degraded",
                 Place.RELAY,
                 "relay-us-2",
-                start_ns + 600 * second,
-                480 * second,
-                2700 * second,
+                start_ns + 50 * MINUTE_NS,
+                10 * MINUTE_NS,
+                110 * MINUTE_NS,
                 impairment=Impairment(0.02, 1.3, 18.0, 12.0),
             ),
             Incident(
-                "carrier-c bad in the afternoon",
+                "carrier-c bad",
                 Place.TRUNK,
                 "carrier-c",
-                afternoon_ns,
-                150 * MINUTE_NS,
-                DAY_NS,
+                start_ns + 75 * MINUTE_NS,
+                20 * MINUTE_NS,
+                180 * MINUTE_NS,
                 Impairment(0.025, 2.5, 9.0, 15.0),
                 fail_ratio=0.28,
             ),
@@ -195,10 +206,9 @@ def past_incidents(now_ns: int) -> IncidentPlan:
                 "carrier-c bad in the afternoon",
                 Place.TRUNK,
                 "carrier-c",
-                at(2, 18),
+                at(2, 18),  # 13:00 or 14:00 in New York
                 150 * MINUTE_NS,
-                DAY_NS,
-                Impairment(0.025, 2.5, 9.0, 15.0),
+                impairment=Impairment(0.025, 2.5, 9.0, 15.0),
                 fail_ratio=0.28,
             ),
             Incident(

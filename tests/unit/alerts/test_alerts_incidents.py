@@ -85,3 +85,38 @@ def test_silence_covers_what_it_names_while_it_holds(action: Action, quiet: bool
 
 def test_incident_has_the_same_id_after_a_restart() -> None:
     assert incident(CARRIER, -1).id == incident(CARRIER, -99).id != incident(ACME, -1).id
+
+
+def test_what_led_goes_on_to_lead() -> None:
+    ratio, beats = incident(CARRIER, -50, score=9), incident(CARRIER, -5, rule="heartbeats", score=30)
+    assert [i.parent_id for i in grouped([ratio, beats], {ratio.id})] == ["", ratio.id]
+
+
+def test_the_worst_of_several_rules_leads() -> None:
+    ratio = replace(incident(CARRIER, -50, score=9), severity=Severity.CRITICAL)
+    media = incident(CARRIER, 5, rule="degraded_media", score=90)
+    assert [i.parent_id for i in grouped([ratio, media])] == ["", ratio.id]
+
+
+def test_who_suffers_from_a_cause_suffers_from_it_by_every_rule() -> None:
+    found = [incident(CARRIER, -90), incident(ACME, -80), incident(ACME, -30, rule="call_duration")]
+    assert [i.cause for i in grouped(found)] == ["trunk carrier-a"] * 3
+    assert [i.scope for i in grouped(found) if not i.parent_id] == [CARRIER]
+
+
+def test_two_causes_at_once_are_two_incidents() -> None:
+    other = Scope("trunk", "carrier-b")
+    found = [
+        incident(CARRIER, -90), incident(CARRIER, -9, rule="heartbeats"),
+        incident(other, 70, rule="media_loss"), incident(other, 20, rule="quality_rating"),
+    ]  # fmt: skip
+    assert sorted(str(i.scope) for i in grouped(found) if not i.parent_id) == [
+        "trunk carrier-a",
+        "trunk carrier-b",
+    ]
+
+
+def test_a_codec_is_no_cause_while_a_place_fails_as_badly() -> None:
+    codec = Scope("codec", "PCMA")
+    found = grouped([incident(CARRIER, -90), incident(codec, 40, rule="degraded_media", score=90)])
+    assert [(i.cause, bool(i.parent_id)) for i in found] == [("trunk carrier-a", False), ("trunk carrier-a", True)]

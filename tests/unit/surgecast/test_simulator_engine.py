@@ -9,10 +9,11 @@ from collectors.facts import Payload
 from collectors.wire.rtcp_json import parse_rtcp_json
 from collectors.wire.sdp import parse_sdp
 from collectors.wire.sip import SipMessage, parse_message
-from surgecast.simulator.engine import EXAMPLE_START_NS, Engine, simulate_to_datagrams, warm_from_ns
+from surgecast.simulator.engine import EXAMPLE_START_NS, Engine, simulate_to_datagrams
 from surgecast.simulator.incidents import Incident, IncidentPlan, Place
 from surgecast.simulator.messages import Sighting
 from surgecast.simulator.truth import Truth
+from surgecast.simulator.warm import warm_from_ns
 from telephony.model import MINUTE_NS, Outcome
 
 START = EXAMPLE_START_NS

@@ -7,9 +7,10 @@ import pytest
 
 from storage.schema import MEASUREMENTS
 from surgecast.simulator.demo_network import DEMO_NETWORK
-from surgecast.simulator.engine import EXAMPLE_START_NS, Engine, warm_from_ns
-from surgecast.simulator.history import write_history
+from surgecast.simulator.engine import EXAMPLE_START_NS, Engine
+from surgecast.simulator.history import LEARNED_MINUTES, write_history
 from surgecast.simulator.incidents import Impairment, Incident, IncidentPlan, Place, past_incidents
+from surgecast.simulator.warm import warm_from_ns
 from telephony.model import MINUTE_NS, Outcome
 
 UNTIL = warm_from_ns(EXAMPLE_START_NS)
@@ -181,10 +182,10 @@ def test_the_same_seed_writes_the_same_past():
     assert one.equals(other)
 
 
-def test_weeks_before_the_last_are_kept_by_the_hour():
-    kept, _ = history(weeks=1.4, calls=20, plan=IncidentPlan())
+def test_what_alerts_do_not_learn_from_is_kept_by_the_hour():
+    kept, _ = history(weeks=2.6, calls=20, plan=IncidentPlan())
     sessions = kept.table("session_minute")["time"].cast(pa.int64()).to_numpy()
-    old = sessions[sessions < UNTIL - 8 * 24 * HOUR_NS]
+    old = sessions[sessions < UNTIL - LEARNED_MINUTES * MINUTE_NS - 24 * HOUR_NS]
     assert old.size
     assert (old % HOUR_NS == 0).all()
     load = kept.table("load_minute")["time"].cast(pa.int64()).to_numpy()
