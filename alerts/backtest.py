@@ -60,7 +60,11 @@ def backtest(
     watch = Watch(Sensitivity(budget_per_week=budget_per_week), holiday)
     watch.skip_to(split, signal)
     if watch.calibration is None:
-        raise BadSeries(f"the first {days} days hold too few measured slots to learn from; use more --train-days")
+        learned = series.y[:split]
+        raise BadSeries(
+            f"too little to learn from: of {split} slots in the first {days} days {np.isfinite(learned).sum()} are "
+            f"measured, {(learned > 0).sum()} with load"
+        )
     watch.advance(signal)
     return Report(
         series=replace(signal.series, notes=series.notes),

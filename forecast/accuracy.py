@@ -10,9 +10,10 @@ from statistics import NormalDist
 import numpy as np
 
 from forecast.localtime import Floats
+from storage.schema import QUANTILES
 
-LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
-"""The quantiles that every forecast carries."""
+LEVELS = QUANTILES
+"""The quantiles that every forecast carries are those it is stored with."""
 NORMAL_SCORES = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
 """Where they lie in a standard normal distribution."""
 

@@ -6,12 +6,11 @@ r(s) S(u - s). Integrals are trapezoids: a left rectangle counts calls as alive 
 live calls are gone and offered load, forecast arrivals times mean holding time, says the same.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from forecast.localtime import Bools, Floats, Ints
+from forecast.localtime import Bools, Floats
 
 STEP_S = 15.0
 LONGEST_S = 6 * 3600.0
@@ -71,15 +70,6 @@ def pooled(own: Survival, calls: int, whole: Survival) -> Survival:
     return Survival(own.step_s, share * own.probability + (1 - share) * whole.probability)
 
 
-def by_day_part(ages_s: Floats, ended: Bools, part: Ints, step_s: float = STEP_S) -> Mapping[int, Survival]:
-    """Return the survival of each day-part [calls] seen, drawn to the whole by how few calls it has."""
-    whole = learn_survival(ages_s, ended, step_s)
-    return {
-        int(p): pooled(learn_survival(ages_s[part == p], ended[part == p], step_s), int((part == p).sum()), whole)
-        for p in np.unique(part)
-    }
-
-
 def still_live(survival: Survival, ages_s: Floats, after_s: Floats) -> Floats:
     """Return how many of the live calls (of these ages) are expected to live still, at each time ahead."""
     now = np.maximum(survival.at(ages_s), 1e-12)
@@ -129,8 +119,3 @@ def forecast_concurrency(
     within = np.stack([path[slot * fine : slot * fine + fine + 1] for slot in range(slots)])
     mean = (within[:, :-1] + within[:, 1:]).mean(axis=1) / 2
     return SlotConcurrency(mean, np.maximum(mean + np.sqrt(mean), within.max(axis=1)))
-
-
-def offered_load(arrivals: Floats, slot_s: float, survival: Survival) -> Floats:
-    """Return calls in progress (erlangs) that arrivals per slot amount to once they are in balance (Little)."""
-    return arrivals * (survival.mean_s / slot_s)

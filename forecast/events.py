@@ -6,7 +6,7 @@ events of the same kind that were over before the day of the forecast: nothing h
 is left to the edges: this module parses text and does no I/O.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,6 @@ from pydantic import ValidationError
 
 from forecast.accuracy import NORMAL_SCORES
 from forecast.localtime import DAY_S, Floats, Ints
-from forecast.series import Series
 from forecast.settings import EventSettings, ForecastSettings
 
 MOST_EVENTS = 2_000
@@ -64,10 +63,6 @@ class Event:
         """What it shares with events that it can be learned from."""
         return self.kind or self.name
 
-    def concerns(self, tenant: str | None) -> bool:
-        """Whether it moves the load of a tenant; None is a whole pool, which only events of everyone move."""
-        return not self.tenants or tenant in self.tenants
-
 
 def event_of(settings: EventSettings, zone: ZoneInfo) -> Event:
     """Return the event with its times in UTC; those without an offset are of `zone`. Raises BadEvents."""
@@ -88,11 +83,6 @@ def instant_s(moment: str, zone: ZoneInfo) -> int:
     return round((parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)).timestamp())
 
 
-def parse_events(text: str, zone: ZoneInfo) -> tuple[Event, ...]:
-    """Return the events of a YAML (or JSON) text: a list, or a mapping with the key `events`. Raises BadEvents."""
-    return tuple(event_of(each, zone) for each in parse_declared(text).events)
-
-
 def parse_declared(text: str) -> ForecastSettings:
     """Return what a YAML (or JSON) text declares: a list of events, or a mapping with `events` and `masks`.
 
@@ -111,11 +101,6 @@ def parse_declared(text: str) -> ForecastSettings:
     if len(declared.events) > MOST_EVENTS:
         raise BadEvents(f"{len(declared.events)} events; at most {MOST_EVENTS}")
     return declared
-
-
-def events_for(events: Iterable[Event], tenant: str | None) -> tuple[Event, ...]:
-    """Return the events that move the load of a tenant (None: of a whole pool)."""
-    return tuple(event for event in events if event.concerns(tenant))
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,22 +222,6 @@ class EventTable:
             )
             for place, event in enumerate(self.events)
         )
-
-
-def event_effects(events: Sequence[Event], series: Series, expected: Floats) -> tuple[EventEffect, ...]:
-    """Return what events are believed to do to a series at its end.
-
-    `expected` [slots] is what each slot would have seen without events, NaN where unknown.
-    """
-    day = series.grid.day - series.grid.day[0]
-    # Events that have not begun are asked about too: room for them after the end of the series.
-    ahead = max((event.end_s - series.start_s) // series.slot_s + 1 - len(series) for event in events) \
-        if events else 0  # fmt: skip
-    room = np.full(max(0, min(ahead, 400 * series.slots_per_day)), int(day[-1]) + 1, np.int64)
-    table = EventTable(events, series.start_s, series.slot_s, np.r_[day, room, int(day[-1]) + 1])
-    unknown = np.full(room.size + 1, np.nan)
-    table.learn(np.r_[series.learned, unknown], np.r_[expected, unknown])
-    return table.effects(int(day[-1]) + 1)
 
 
 def _over_s(event: Event) -> float:

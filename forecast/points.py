@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from forecast.clock import reads_as_utc
 from forecast.localtime import DAY_S, Floats, Ints, instants_of_wall_clock
 from forecast.series import BadSeries, Series, from_points
 
@@ -108,14 +109,15 @@ def _settled(
         order = np.argsort(wall_s, kind="stable")
         wall_s, wall_y = wall_s[order], wall_y[order]
         utc_s, repeated, skipped = instants_of_wall_clock(wall_s, zone)
-        if np.nansum(wall_y[skipped]) > 0:
-            # Load in an hour that no clock on the wall showed: the stamps are not from that clock.
+        if np.nansum(wall_y[skipped]) > 0 and reads_as_utc(wall_s, wall_y, zone):
             odd["stamps in hours the zone's clock skips: all stamps without offset are read as UTC"] += int(
                 skipped.sum()
             )
             utc_s = wall_s
         else:
             shown = ~skipped
+            if np.nansum(wall_y[skipped]) > 0:
+                odd["stamps in hours the zone's clock skips: left out"] += int(skipped.sum())
             wall_s, wall_y, utc_s, repeated = wall_s[shown], wall_y[shown], utc_s[shown], repeated[shown]
             again = repeated & np.r_[False, wall_s[1:] == wall_s[:-1]]
             utc_s = utc_s + np.where(again, 3600, 0)

@@ -20,12 +20,11 @@ from forecast.signals import SECOND_NS
 from forecast.targets import Kind, SeriesId, Signal
 from storage.actions import NO_END_NS, Action, actions, record_all
 from storage.rows import forecast_time_ns
-from storage.schema import FORECAST, QUANTILES, ActionKind
+from storage.schema import FORECAST, ActionKind
 from storage.seam import Reader, Window, Writer
 from telephony.model import UNASSIGNED
 
-QUANTILE_COLUMNS = tuple(f"q{round(100 * level)}" for level in QUANTILES)
-assert QUANTILES == LEVELS
+QUANTILE_COLUMNS = tuple(f"q{round(100 * level)}" for level in LEVELS)
 _SCHEMA = FORECAST.schema
 _TIME = _SCHEMA.field("time").type
 _FAR_NS = 29 * 86_400 * SECOND_NS

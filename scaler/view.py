@@ -7,7 +7,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from forecast.accuracy import LEVELS
 from scaler.capacity import Load
 from scaler.decision import Controls, Floor, Forecast, ForecastSlot, Mode, PoolInputs
 from scaler.settings import PoolSettings
@@ -85,7 +84,7 @@ def _forecast(reader: Reader, pool: PoolSettings, lead_time_s: float, now_ns: in
     )
     if not rows.num_rows:
         return None
-    high = f"q{round(100 * LEVELS[LEVELS.index(pool.forecast_quantile)])}"
+    high = f"q{round(100 * pool.forecast_quantile)}"
     slots: dict[tuple[int, int], tuple[dict[str, float], dict[str, float]]] = defaultdict(lambda: ({}, {}))
     issued_ns = 0
     # Of one slot's forecasts at several horizons the last issued counts.

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from storage.schema import (
+    CALL,
     FINDING,
     FORECAST_ACCURACY,
     LOAD_MINUTE,
@@ -13,6 +14,7 @@ from storage.schema import (
     QUALITY_MINUTE,
     REGISTRATION_MINUTE,
     SESSION_MINUTE,
+    STREAM_INTERVAL,
     TRUNK_MINUTE,
 )
 from storage.seam import Window
@@ -22,19 +24,21 @@ from surgecast.commands.times import parse_time
 from surgecast.config import ConfigFile, StoreUrl
 from surgecast.errors import CommandError, Exit
 
-_SUMMED = tuple(
-    m.name for m in (SESSION_MINUTE, QUALITY_MINUTE, REGISTRATION_MINUTE, TRUNK_MINUTE, FORECAST_ACCURACY, FINDING)
-)
-"""Rows of counts and histograms. A sum of the others' figures (codes, MOS, durations) means nothing."""
+_MINUTES = (SESSION_MINUTE, QUALITY_MINUTE, REGISTRATION_MINUTE, TRUNK_MINUTE)
+_SUMMED: dict[str, tuple[str, ...] | None] = {
+    **dict.fromkeys(m.name for m in (*_MINUTES, FORECAST_ACCURACY, FINDING)),
+    STREAM_INTERVAL.name: ("expected", "received", "lost", "discarded", "duplicates", "reordered", "own_drops"),
+    CALL.name: ("duration_s", "attempts"),
+}
+"""The fields that `--by` sums; None where all of them are counts and histograms. A sum of any other figure (codes,
+MOS, jitter) means nothing."""
 
 
 def query(
     measurement: Annotated[str, typer.Argument(help=f"One of: {', '.join(MEASUREMENTS)}.")],
     since: Annotated[str, typer.Option("--from", help="Start: -1h, 2026-11-20, 2026-11-20T08:00:00Z.")] = "-1h",
     until: Annotated[str, typer.Option("--to", help="End (exclusive): now, -5m, or a time.")] = "now",
-    by: Annotated[
-        list[str] | None, typer.Option(help="Sum minutes, findings or accuracies per value of this tag.")
-    ] = None,
+    by: Annotated[list[str] | None, typer.Option(help="Sum what is counted per value of this tag.")] = None,
     where: Annotated[list[str] | None, typer.Option(help="Only rows with tag=value; may be repeated.")] = None,
     tenant: AsTenant = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most this many rows.")] = 1000,
@@ -70,7 +74,9 @@ def query(
         if by and measurement == LOAD_MINUTE.name:
             table = reader.load(window, step_seconds=0, by=by, where=allowed).slice(0, limit)
         elif by:
-            table = reader.sums(measurement, window, step_seconds=0, by=by, where=allowed).slice(0, limit)
+            fields = _SUMMED.get(measurement)
+            table = reader.sums(measurement, window, step_seconds=0, by=by, where=allowed, fields=fields)
+            table = table.slice(0, limit)
         else:
             table = reader.select(measurement, window, where=allowed, limit=limit, newest_first=True)
     rows = rows_of(table)

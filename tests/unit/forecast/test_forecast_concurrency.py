@@ -8,11 +8,10 @@ import pytest
 from forecast.concurrency import (
     STEP_S,
     Survival,
-    by_day_part,
     forecast_concurrency,
     learn_survival,
     newly_live,
-    offered_load,
+    pooled,
     still_live,
 )
 from forecast.leads import lead_bins
@@ -70,7 +69,7 @@ def test_of_fixed_length_calls_those_old_enough_end() -> None:
 def test_steady_arrivals_fill_to_the_offered_load_without_bias(survival) -> None:
     arrivals = np.full(24, 300.0)
     got = newly_live(survival, arrivals, 300.0, np.array([7200.0]))[0]
-    assert got == pytest.approx(offered_load(arrivals, 300.0, survival)[0], rel=0.002)
+    assert got == pytest.approx(300.0 * survival.mean_s / 300.0, rel=0.002)
 
 
 def test_new_calls_build_up_as_theory_says(survival) -> None:
@@ -98,8 +97,8 @@ def test_no_calls_and_no_arrivals_is_zero(survival) -> None:
 
 def test_a_day_part_with_few_calls_is_drawn_to_the_whole() -> None:
     calls = np.r_[exponential_calls(5000), np.full(10, 900.0)]
-    parts = by_day_part(calls, everyone(calls), np.r_[np.zeros(5000, np.int64), np.ones(10, np.int64)])
-    assert parts[1].mean_s == pytest.approx(parts[0].mean_s, rel=0.2)
+    whole, own = learn_survival(calls, everyone(calls)), learn_survival(calls[5000:], everyone(calls[5000:]))
+    assert pooled(own, 10, whole).mean_s == pytest.approx(whole.mean_s, rel=0.2)
 
 
 def test_learning_from_nothing_gives_a_curve_that_ends_at_once() -> None:

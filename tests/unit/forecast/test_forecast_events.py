@@ -3,7 +3,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from forecast.events import BadEvents, Event, event_effects, events_for, parse_events
+from forecast.events import BadEvents, Event, EventTable, event_of, parse_declared
 from forecast.leads import lead_bins
 from forecast.panel import Panel
 from forecast.rolling import Rolling
@@ -99,15 +99,14 @@ def test_an_event_teaches_nothing_before_it_is_over() -> None:
 def test_effects_name_what_was_learned_from_what() -> None:
     y = load(60, PAST)
     usual = 200 * (1 + 0.7 * np.sin((np.arange(y.size) % PER_DAY / PER_DAY - 0.3) * 2 * np.pi))
-    effects = event_effects((sale(20), sale(34), sale(70), sale(72, 0.1)), series(y), usual)
+    # Room for the events that are still to come.
+    ahead = np.full(15 * PER_DAY, np.nan)
+    day = np.arange(75 * PER_DAY) // PER_DAY
+    table = EventTable((sale(20), sale(34), sale(70), sale(72, 0.1)), MONDAY_S, 1800, day)
+    table.learn(np.r_[y, ahead], np.r_[usual, ahead])
+    effects = table.effects(60)
     assert [2, 2, 2, 0] == [effect.learned_from for effect in effects]
     assert effects[2].uplift == pytest.approx(0.434, abs=0.04)
-
-
-def test_events_of_a_tenant_move_its_load_and_not_the_pools() -> None:
-    mine, everyones = Event("a", 0, 1, ("acme",)), Event("b", 0, 1)
-    got = [events_for((mine, everyones), tenant) for tenant in ("acme", "other", None)]
-    assert [(mine, everyones), (everyones,), (everyones,)] == got
 
 
 @pytest.mark.parametrize("poison", [np.nan, 0.0, 1e6])
@@ -131,7 +130,7 @@ events:
 
 
 def test_times_without_offset_are_local() -> None:
-    (event,) = parse_events(YAML, ZoneInfo("Europe/Berlin"))
+    (event,) = (event_of(each, ZoneInfo("Europe/Berlin")) for each in parse_declared(YAML).events)
     assert Event("sale", 1_709_280_000, 1_709_312_400, ("acme",), "", 0.4, 43_200.0) == event
 
 
@@ -149,8 +148,8 @@ def test_times_without_offset_are_local() -> None:
 )
 def test_what_is_no_event_says_why(text: str, says: str) -> None:
     with pytest.raises(BadEvents, match=says):
-        parse_events(text, UTC)
+        tuple(event_of(each, UTC) for each in parse_declared(text).events)
 
 
 def test_no_events_is_none() -> None:
-    assert () == parse_events("", UTC)
+    assert () == parse_declared("").events
