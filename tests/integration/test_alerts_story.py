@@ -1,9 +1,8 @@
-"""What alerts make of the simulated network at several times of the week: nothing, and one cause of a fault.
+"""What alerts make of the demo's network: one cause of a trunk that fails, and its end.
 
 Time is simulated: no clock is read and nothing waits.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,8 +26,7 @@ from surgecast.config import Settings
 from surgecast.roles.alert import zones_of
 from surgecast.simulator.demo_network import DEMO_NETWORK
 from surgecast.simulator.engine import Engine
-from surgecast.simulator.history import write_history
-from surgecast.simulator.incidents import IncidentPlan, Place, fault_start_ns, live_incidents, past_incidents
+from surgecast.simulator.incidents import IncidentPlan, fault_start_ns, live_incidents
 from surgecast.simulator.network import collector_config
 from surgecast.simulator.warm import warm_from_ns
 from telephony.model import MINUTE_NS
@@ -38,7 +36,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 CALLS, SEED, WEEKS = 500, 1, 2.3
 SECOND_NS = 1_000_000_000
 TURN_NS = 5 * SECOND_NS
-QUIET_MINUTES = 30
 
 
 class Desk:
@@ -71,52 +68,10 @@ def service_of(store: EmbeddedStore, settings: Settings, desk: Desk) -> Service:
     return Service(reader, store.writer("alerts"), settings.alerts, Outbox([desk]), zones=zones_of(settings))
 
 
-def causes(service: Service) -> set[str]:
-    return {str(one.scope) for one in service.incidents() if not one.parent_id}
-
-
 def incidents(store: EmbeddedStore, since_ns: int) -> list[Incident]:
     """Return those that began since then, resolved ones too, as they stand in the store."""
     kept = stored(store.reader(Scope.everything("test")), since_ns // SECOND_NS + 86_400)
     return [one.incident for one in kept if one.incident.started_ns >= since_ns]
-
-
-@pytest.mark.parametrize(
-    "start",
-    [
-        pytest.param("2026-11-17 09:00", id="weekday morning"),
-        pytest.param("2026-11-22 23:40", id="Sunday night into Monday"),
-        pytest.param("2026-10-25 00:45", id="the hour in which Europe's clocks go back"),
-        pytest.param("2026-03-30 06:00", id="the morning after they went forward"),
-    ],
-)
-def test_half_an_hour_is_quiet_and_then_a_trunk_fails(tmp_path: Path, start: str) -> None:
-    """Minutes as a collector would write them, drawn from the calls of the same network."""
-    start_ns = at(start)
-    fails_ns = start_ns + QUIET_MINUTES * MINUTE_NS
-    (fault,) = (i for i in live_incidents(start_ns).incidents if i.place is Place.TRUNK and i.name == "transit-x")
-    plan = IncidentPlan((
-        *(i for i in past_incidents(start_ns).incidents if not i.period_ns),
-        replace(fault, start_ns=fails_ns, period_ns=0),
-    ))  # fmt: skip
-    store, desk = EmbeddedStore(tmp_path), Desk()
-    history = store.writer("history")
-    write_history(history, weeks=WEEKS, calls=CALLS, seed=SEED, until_ns=fails_ns + 4 * MINUTE_NS, plan=plan)
-    history.close()
-    settings = settings_of(tmp_path, start_ns)
-    service = service_of(store, settings, desk)
-    delay_s = settings.alerts.delay
-    service.step(start_ns / SECOND_NS + delay_s)
-    service.step(fails_ns / SECOND_NS + delay_s)
-    assert ([f"{i.rule} of {i.scope}" for i in incidents(store, start_ns)], desk.sent) == ([], [])
-    for minute in (1, 2, 3):
-        service.step((fails_ns + minute * MINUTE_NS) / SECOND_NS + delay_s)
-    assert causes(service) == {"trunk transit-x"}
-    assert desk.sent[-1].incident.scope.name == "transit-x"
-    # At a quiet hour who suffers may be seen a slot before the cause has volume enough.
-    assert {i.cause for i in incidents(store, start_ns)} == {"trunk transit-x"}
-    service.writer.close()
-    store.close()
 
 
 class Collector:
