@@ -129,6 +129,19 @@ def cover(
     return Cover(chosen, left)
 
 
+def runs_of(parts: Iterable[Part]) -> list[tuple[Window, list[str]]]:
+    """Return spans of time with the files of one step that hold them, neighbours as one."""
+    runs: list[tuple[int, Window, list[str]]] = []
+    for part in sorted(parts, key=lambda p: (p.rollup.step_seconds, p.used.since_ns)):
+        step, path = part.rollup.step_seconds, str(part.rollup.path)
+        if runs and runs[-1][0] == step and runs[-1][1].until_ns == part.used.since_ns:
+            _, window, paths = runs.pop()
+            runs.append((step, Window(window.since_ns, part.used.until_ns), list(dict.fromkeys((*paths, path)))))
+        else:
+            runs.append((step, part.used, [path]))
+    return [(window, paths) for _, window, paths in runs]
+
+
 def write_rollup(
     layout: Layout, measurement: str, rollup: tuple[int, Window, str], schema: pa.Schema, sums: Iterable[pa.Table]
 ) -> Path:
@@ -183,6 +196,18 @@ def _widest_first(rollup: Rollup) -> tuple[int, int]:
 
 def _overlap(one: Window, other: Window) -> bool:
     return one.since_ns < other.until_ns and other.since_ns < one.until_ns
+
+
+def without(window: Window, spans: Sequence[Window]) -> list[Window]:
+    """Return what of a window is in none of the spans."""
+    left, at = [], window.since_ns
+    for span in sorted(spans, key=lambda s: s.since_ns):
+        if span.since_ns > at:
+            left.append(Window(at, span.since_ns))
+        at = max(at, span.until_ns)
+    if at < window.until_ns:
+        left.append(Window(at, window.until_ns))
+    return left
 
 
 def steps_of(span: Window) -> tuple[int, ...]:

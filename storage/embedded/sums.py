@@ -10,9 +10,7 @@ import pyarrow.compute as pc
 
 from storage.embedded.points import Int64s
 from storage.embedded.relation import ScopedRows, listed
-from storage.embedded.rollups import Cover, Part, cover
 from storage.schema import TIME
-from storage.seam import Window
 
 _NANOS = 1_000_000_000
 _LONG_RUN = 8
@@ -26,39 +24,19 @@ def sum_rows(rows: ScopedRows, schema: pa.Schema, since_ns: int, step_ns: int, b
     A step of 0 is one row per group at `since_ns`.
     """
     fields = schema.names[1 + len(by) :]
-    snapshot = rows.files
-    how = Cover([], [rows.window])
-    if rows.layout is not None:
-        step_seconds = step_ns // _NANOS
-        how = cover(rows.layout, rows.measurement, rows.window, step_seconds, snapshot.segments, snapshot.unsealed)
     columns = ["time", *by, *fields]
+    how = rows.rolled(step_ns // _NANOS, columns)
     parts = []
     for window in how.minutes:
         source = rows.within(window).sql(columns)
         parts += _stream(rows, source, "epoch_ns(time)", columns, schema, since_ns, step_ns)
-    for window, paths in _runs(how.rollups):
-        bind = rows.parameters.bind
-        source = f"SELECT * FROM ({rows.beside(paths, columns)}) "
-        source += f"WHERE time >= {bind(window.since_ns)} AND time < {bind(window.until_ns)}"
-        parts += _stream(rows, source, "time", columns, schema, since_ns, step_ns)
+    if how.sums is not None:
+        parts += _stream(rows, how.sums(), "time", columns, schema, since_ns, step_ns)
     if not parts:
         return schema.empty_table()
     table = parts[0] if len(parts) == 1 else _summed(pa.concat_tables(parts), schema, by)
     table = table.set_column(0, "time", table["time"].cast(pa.timestamp("ns")).cast(TIME))
     return table.take(pc.sort_indices(table, sort_keys=[(key, "ascending") for key in ("time", *by)])).cast(schema)
-
-
-def _runs(parts: Sequence[Part]) -> list[tuple[Window, list[str]]]:
-    """Return spans of time with the files of one step that hold them, neighbours as one."""
-    runs: list[tuple[int, Window, list[str]]] = []
-    for part in sorted(parts, key=lambda p: (p.rollup.step_seconds, p.used.since_ns)):
-        step, path = part.rollup.step_seconds, str(part.rollup.path)
-        if runs and runs[-1][0] == step and runs[-1][1].until_ns == part.used.since_ns:
-            _, window, paths = runs.pop()
-            runs.append((step, Window(window.since_ns, part.used.until_ns), list(dict.fromkeys((*paths, path)))))
-        else:
-            runs.append((step, part.used, [path]))
-    return [(window, paths) for _, window, paths in runs]
 
 
 def _stream(
