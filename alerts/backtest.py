@@ -62,8 +62,8 @@ def backtest(
     if watch.calibration is None:
         learned = series.y[:split]
         raise BadSeries(
-            f"too little to learn from: of {split} slots in the first {days} days {np.isfinite(learned).sum()} are "
-            f"measured, {(learned > 0).sum()} with load"
+            f"too little to learn from: of {split} slots in the first {days} days {np.isfinite(learned).sum()} "
+            f"are measured, {(learned > 0).sum()} with load"
         )
     watch.advance(signal)
     return Report(

@@ -97,4 +97,4 @@ class Stack:
         return FittedStack(self.panel, self.bins, np.stack([fit_ridge(sums, day) for sums in self.sums]))
 
 
-register("stack", Stack, needs_days=42, rung=4)
+register("stack", Stack, needs_days=28, rung=4)
