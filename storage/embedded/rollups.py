@@ -101,7 +101,7 @@ def cover(
             for rollup in sorted((r for r in held if r.step_seconds == step), key=_widest_first):
                 if not any(_overlap(rollup.span, other.span) for other in chosen):
                     chosen.append(rollup)
-    return Cover(chosen, _without(window, [_used(rollup, window) for rollup in chosen])) if chosen else whole
+    return Cover(chosen, without(window, [_used(rollup, window) for rollup in chosen])) if chosen else whole
 
 
 def write_rollup(
@@ -160,7 +160,8 @@ def _overlap(one: Window, other: Window) -> bool:
     return one.since_ns < other.until_ns and other.since_ns < one.until_ns
 
 
-def _without(window: Window, spans: Sequence[Window]) -> list[Window]:
+def without(window: Window, spans: Sequence[Window]) -> list[Window]:
+    """Return what of a window is in none of the spans."""
     left, at = [], window.since_ns
     for span in sorted(spans, key=lambda s: s.since_ns):
         if span.since_ns > at:
