@@ -4,9 +4,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from forecast.settings import Duration, ForecastSettings
+from forecast.settings import ForecastSettings
 from forecast.targets import KIND_SIGNALS, Kind, SeriesId, Signal
-from storage.setting_types import Zone, ZoneOrEmpty
+from storage.setting_types import Duration, Zone, ZoneOrEmpty
 
 _DAY_S = 86_400
 _DEFAULT_SIGNALS: dict[Kind, tuple[Signal, ...]] = {

@@ -5,10 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from telephony.durations import parse_duration
-
-Duration = Annotated[float, BeforeValidator(parse_duration)]
-"""Seconds, written as `10s`, `15m`, `4h` or `7d`."""
+from storage.setting_types import Duration
 
 
 def _moment(value: object) -> object:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -25,6 +25,7 @@ from storage.embedded.points import SEQUENCE, times_of
 from storage.embedded.quarantine import damage_of, put_aside
 from storage.embedded.repeats import TABLE as REPEATS
 from storage.embedded.repeats import Marks
+from storage.embedded.rollups import cover, runs_of
 from storage.embedded.stats import StoreStats
 from storage.schema import Measurement
 from storage.seam import Scope, StoreUnavailable, Window
@@ -70,6 +71,15 @@ class Parameters:
         return f"{quoted(column)} IN ({', '.join(self.bind(value) for value in values)})"
 
 
+class Rolled(NamedTuple):
+    """How sums of a window are answered where there are rollups for parts of it."""
+
+    minutes: Sequence[Window]
+    """The parts that are read of the minutes."""
+    sums: Callable[[], str] | None = None
+    """Makes the SELECT of the sums for all else, under the same scope and tags; their `time` is in ns."""
+
+
 @dataclass(slots=True)
 class ScopedRows:
     """The rows of a measurement in a window that a scope may see, as a relation for one query."""
@@ -102,6 +112,24 @@ class ScopedRows:
         """Return a SELECT over Parquet files that were made of segments and keep the tags that are asked for."""
         self.others.extend(paths)
         return self._select(columns, f"read_parquet({self.parameters.bind(list(paths))})", None)
+
+    def rolled(self, step_seconds: int, columns: Sequence[str]) -> Rolled:
+        """Return how to answer sums in steps of these columns: with rollups where they hold."""
+        if self.layout is None:
+            return Rolled([self.window])
+        how = cover(
+            self.layout, self.measurement, self.window, step_seconds, self.files.segments, self.files.unsealed
+        )
+
+        def sums() -> str:
+            bind = self.parameters.bind
+            return " UNION ALL ".join(
+                f"SELECT * FROM ({self.beside(paths, columns)}) "
+                f"WHERE time >= {bind(window.since_ns)} AND time < {bind(window.until_ns)}"
+                for window, paths in runs_of(how.rollups)
+            )
+
+        return Rolled(how.minutes, sums if how.rollups else None)
 
     def among(self, name: str, table: pa.Table, columns: Sequence[str]) -> str:
         """Return a SELECT over rows at hand that were made of segments and keep the tags that are asked for."""

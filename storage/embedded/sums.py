@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 
 from storage.embedded.points import Int64s
 from storage.embedded.relation import ScopedRows, listed
-from storage.embedded.rollups import HOUR_NS, Cover, cover
 from storage.schema import TIME
 
 _NANOS = 1_000_000_000
@@ -25,22 +24,14 @@ def sum_rows(rows: ScopedRows, schema: pa.Schema, since_ns: int, step_ns: int, b
     A step of 0 is one row per group at `since_ns`.
     """
     fields = schema.names[1 + len(by) :]
-    snapshot = rows.files
-    how = Cover([], [rows.window])
-    if rows.layout is not None:
-        step_seconds = step_ns // _NANOS
-        how = cover(rows.layout, rows.measurement, rows.window, step_seconds, snapshot.segments, snapshot.unsealed)
     columns = ["time", *by, *fields]
+    how = rows.rolled(step_ns // _NANOS, columns)
     parts = []
     for window in how.minutes:
         source = rows.within(window).sql(columns)
         parts += _stream(rows, source, "epoch_ns(time)", columns, schema, since_ns, step_ns)
-    if how.rollups:
-        bind, window = rows.parameters.bind, rows.window
-        files = rows.beside([str(rollup.path) for rollup in how.rollups], columns)
-        source = f"SELECT * FROM ({files}) WHERE time >= {bind(window.since_ns)} "
-        source += f"AND time + {bind(HOUR_NS)} <= {bind(window.until_ns)}"
-        parts += _stream(rows, source, "time", columns, schema, since_ns, step_ns)
+    if how.sums is not None:
+        parts += _stream(rows, how.sums(), "time", columns, schema, since_ns, step_ns)
     if not parts:
         return schema.empty_table()
     table = parts[0] if len(parts) == 1 else _summed(pa.concat_tables(parts), schema, by)

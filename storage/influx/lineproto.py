@@ -113,16 +113,22 @@ def histogram_texts(column: pa.FixedSizeListArray) -> pa.StringArray:
     return pa.compute.if_else(column.is_valid(), texts, None) if column.null_count else texts
 
 
-def histograms_of(texts: pa.StringArray, buckets: int) -> pa.FixedSizeListArray:
-    """Return the histograms of texts; buckets beyond `buckets`, which no version of ours writes, are left out."""
+def histograms_of(
+    texts: pa.StringArray, buckets: int, count_type: pa.DataType | None = None
+) -> pa.FixedSizeListArray:
+    """Return the histograms of texts, of 32-bit counts unless told.
+
+    Buckets beyond `buckets`, which no version of ours writes, are left out.
+    """
     filled = texts.fill_null("")
     _, offsets, data = filled.buffers()
-    counts = np.zeros((len(filled), buckets), np.uint32)
+    count_type = count_type or pa.uint32()
+    counts = np.zeros((len(filled), buckets), count_type.to_pandas_dtype())
     at = np.frombuffer(offsets, np.int32)[filled.offset : filled.offset + len(filled) + 1] if len(filled) else None
     if at is not None:
         read_histograms(np.frombuffer(data or b"", np.uint8), at, counts)
     values = pa.array(counts.ravel())
-    type_ = pa.list_(pa.uint32(), buckets)
+    type_ = pa.list_(count_type, buckets)
     found = pa.FixedSizeListArray.from_arrays(values, type=type_)
     return pa.compute.if_else(texts.is_valid(), found, pa.scalar(None, type_)) if texts.null_count else found
 

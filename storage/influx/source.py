@@ -15,14 +15,16 @@ import pyarrow.compute as pc
 
 from storage.checks import Where, check_tags
 from storage.embedded.catalog import Snapshot, clamp
-from storage.embedded.points import SEQUENCE, stored_schema, stored_type
-from storage.embedded.relation import ScopedRows, listed
+from storage.embedded.points import SEQUENCE, stored_schema, stored_type, times_of
+from storage.embedded.relation import Rolled, ScopedRows, listed
 from storage.influx.admin import map_bucket
 from storage.influx.lineproto import histograms_of, lists_of
 from storage.influx.querier import Bound, DatabaseMissing, Querier, Series, Value, quoted
+from storage.influx.rollups import POLICY as ROLLUP_POLICY
+from storage.influx.rollups import Rollup, chosen, minutes_left, ranges, rollup_of
 from storage.influx.settings import InfluxSettings
 from storage.influx.tagtext import as_stored, as_told
-from storage.influx.targets import Databases, Target, policy_of
+from storage.influx.targets import Databases, Policy, Target, policy_of
 from storage.influx.writer import PRESENCE
 from storage.rows import shard_of
 from storage.schema import CALL, FINDING, TIME, Measurement
@@ -50,6 +52,7 @@ class Narrowing:
 
 
 EVERYTHING = Narrowing()
+_OWN = Scope.everything("rollups")
 
 
 def _call_condition(measurement: Measurement, tenant: str | None, call_id: str, bound: Bound) -> str:
@@ -90,6 +93,7 @@ class Question:
     window: Window
     where: dict[str, list[str]]
     narrowing: Narrowing
+    policy: Policy
 
     @property
     def nothing(self) -> bool:
@@ -112,9 +116,8 @@ class Question:
 
     def targets(self, databases: Databases) -> list[Target]:
         """Return where such rows lie."""
-        policy = policy_of(self.measurement.name)
         names = databases.holding(self.scope, self.where.get("tenant"))
-        return [Target(name, policy) for name in names]
+        return [Target(name, self.policy) for name in names]
 
 
 def _stored(values: Sequence[str]) -> list[str]:
@@ -146,7 +149,8 @@ class Source:
         """Return what is asked for; raises BadQuery for a tag that is not the measurement's."""
         wanted = {tag: list(dict.fromkeys(values)) for tag, values in (where or {}).items()}
         check_tags(measurement, list(wanted))
-        return Question(scope, measurement, clamp(window), wanted, self._narrowing)
+        policy = policy_of(measurement.name)
+        return Question(scope, measurement, clamp(window), wanted, self._narrowing, policy)
 
     def ask(
         self,
@@ -245,6 +249,41 @@ class Source:
         ]
         return sum(int(count) for count in counts if count is not None)
 
+    def days_with_rows(self, asked: Question) -> set[int]:
+        """Return the starts of the days (UTC, ns) that have rows."""
+        bound = Bound()
+        text = f"SELECT count({quoted(PRESENCE)}) FROM {quoted(asked.measurement.name)} WHERE "  # noqa: S608
+        text += f"{asked.conditions(bound)} GROUP BY time(1d) fill(none)"
+        return {
+            int(row[0])
+            for target in asked.targets(self._databases)
+            for series in self.series(target, text, bound, ["time", "count"])
+            for row in series.values
+            if row[0] is not None and row[1]
+        }
+
+    def rows_of(self, measurement: Measurement, of: str, window: Window) -> pa.Table:
+        """Return marks or seals (see `rollups`): they tell nothing of anyone's rows, so no scope is theirs."""
+        asked = Question(_OWN, measurement, window, {"of": [of]}, EVERYTHING, ROLLUP_POLICY)
+        return self.rows(asked, measurement.schema.names)
+
+    def rollups(self, asked: Question, rollups: Sequence[Rollup], columns: Sequence[str]) -> pa.Table | None:
+        """Return columns of rollups under a question's scope and tags; None where one is being made anew."""
+        expected = {(rollup.step_seconds, rollup.span.since_ns): rollup.mark for rollup in rollups}
+        tables = []
+        for step_seconds, span in ranges(rollups):
+            measurement = rollup_of(asked.measurement, step_seconds)
+            part = replace(asked, measurement=measurement, window=span, policy=ROLLUP_POLICY)
+            table = self.rows(part, [*columns, "mark"])
+            times = times_of(table["time"]).tolist()
+            if any(
+                expected.get((step_seconds, at)) != mark
+                for at, mark in zip(times, table["mark"].to_pylist(), strict=True)
+            ):
+                return None
+            tables.append(table.select(columns))
+        return pa.concat_tables(tables)
+
     def lowest(
         self, asked: Question, name: str, count: int, beside: Sequence[str], scales: Sequence[str] = ()
     ) -> list[list[Value]]:
@@ -300,6 +339,22 @@ class InfluxRows(ScopedRows):
         self.connection.register(name, table)
         return f"SELECT {listed(columns)} FROM {name}"  # noqa: S608 - names of the schema only
 
+    def rolled(self, step_seconds: int, columns: Sequence[str]) -> Rolled:
+        """Return how to answer sums in steps of these columns: with rollups where they hold."""
+        asked = replace(self.asked, window=self.window)
+        rollups = [] if asked.nothing else chosen(self.source.rows_of, self.measurement, self.window, step_seconds)
+        table = self.source.rollups(asked, rollups, columns) if rollups else None
+        if table is None:
+            return Rolled([self.window])
+
+        def sums() -> str:
+            at = table.column_names.index("time")
+            named = table.set_column(at, "time", table["time"].cast(pa.int64()))
+            self.connection.register("rollups", named)
+            return f"SELECT {listed(columns)} FROM rollups"  # noqa: S608 - names of the schema only
+
+        return Rolled(minutes_left(self.window, rollups), sums)
+
     def calls_among(self, call_ids: Sequence[str]) -> Sequence[str]:
         """Return all of the calls: the server looks."""
         return call_ids
@@ -344,7 +399,9 @@ def _tag(cells: Sequence[Value]) -> pa.Array:
 
 def _field(cells: Sequence[Value], type_: pa.DataType) -> pa.Array:
     if pa.types.is_fixed_size_list(type_):
-        return histograms_of(pa.array(cells, pa.string()), type_.list_size).cast(stored_type(type_))
+        return histograms_of(pa.array(cells, pa.string()), type_.list_size, type_.value_type).cast(
+            stored_type(type_)
+        )
     if pa.types.is_list(type_):
         return lists_of(pa.array(cells, pa.string()))
     if pa.types.is_timestamp(type_):

@@ -13,6 +13,7 @@ from storage.influx.admin import detected
 from storage.influx.lineproto import prepare
 from storage.influx.querier import Querier
 from storage.influx.reader import InfluxReader
+from storage.influx.rolling import Rolling
 from storage.influx.sender import Sender
 from storage.influx.source import Source
 from storage.influx.targets import Databases
@@ -48,6 +49,7 @@ class InfluxStore:
             },
         )
         self._source = Source(self._querier, self._databases, settings.influx, self._root)
+        self._rolling = Rolling(self._source, self._sender, self._databases, settings)
         self._writers: list[InfluxWriter] = []
         self._lock = Lock()
         self._closed = False
@@ -76,7 +78,13 @@ class InfluxStore:
         detected(self._sender, self._address)
 
     def maintain(self, now_ns: int) -> None:
-        """Do nothing: the server keeps and removes by its own retention."""
+        """Make hour and day sums of minutes; the server removes by its own retention. Raises StoreUnavailable.
+
+        Call it every few minutes from one thread of each process that writes.
+        """
+        self._check_open()
+        if detected(self._sender, self._address).major:  # what tells no version (VictoriaMetrics) is not read
+            self._rolling.turn(now_ns)
 
     def close(self) -> None:
         """Close the writers and release everything; idempotent."""

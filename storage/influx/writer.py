@@ -24,6 +24,8 @@ from storage.embedded.layout import END_NS
 from storage.embedded.lock import WriterLock
 from storage.embedded.writer import check_rows
 from storage.influx.lineproto import encode
+from storage.influx.rollups import POLICY as ROLLUP_POLICY
+from storage.influx.rollups import late_marks
 from storage.influx.sender import Sender, Sent, WriteOutcome
 from storage.influx.settings import InfluxSettings
 from storage.influx.stats import WriterStats
@@ -78,6 +80,20 @@ def compressed(parts: list[bytes]) -> bytes:
     """Return the parts as one gzip member: fast, a sixth of the size."""
     gzip = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
     return b"".join([*(gzip.compress(part) for part in parts), gzip.flush()])
+
+
+def by_database(rows: pa.RecordBatch, databases: Databases) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Yield the rows of each database, by their tenants."""
+    if not rows.num_rows:
+        return
+    if databases.only_one:
+        yield databases.names[0], rows
+        return
+    encoded = rows["tenant"].dictionary_encode()
+    owners = pa.array([databases.of(tenant) for tenant in encoded.dictionary.to_pylist()])
+    database = owners.take(encoded.indices)
+    for name in owners.unique().to_pylist():
+        yield name, rows.filter(pc.equal(database, name))
 
 
 class InfluxWriter:
@@ -175,7 +191,7 @@ class InfluxWriter:
                 self.stats.rows_shed += rows.num_rows
                 raise
         policy = policy_of(measurement)
-        for database, part in self._by_database(rows):
+        for database, part in by_database(rows, self._databases):
             self._encode(known, Target(database, policy), part)
 
     def flush(self) -> None:
@@ -208,18 +224,6 @@ class InfluxWriter:
             finally:
                 self._lock.release()
 
-    def _by_database(self, rows: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
-        if not rows.num_rows:
-            return
-        if self._databases.only_one:
-            yield self._databases.names[0], rows
-            return
-        encoded = rows["tenant"].dictionary_encode()
-        owners = pa.array([self._databases.of(tenant) for tenant in encoded.dictionary.to_pylist()])
-        database = owners.take(encoded.indices)
-        for name in owners.unique().to_pylist():
-            yield name, rows.filter(pc.equal(database, name))
-
     def _encode(self, measurement: Measurement, target: Target, rows: pa.RecordBatch) -> None:
         lines = self._lines.setdefault(target, _Lines())
         for at in range(0, rows.num_rows, self._settings.batch_rows):
@@ -234,7 +238,7 @@ class InfluxWriter:
         while self._ready:
             body = self._ready[0]
             if self.spool.empty and not self._pauses.paused(self._clock_ns()):
-                sent = self._sender.send(body.target, body.data)
+                sent = self._send(body)
                 if self._done(body, sent):
                     self._pauses.over()
                     self._ready.popleft()
@@ -253,6 +257,16 @@ class InfluxWriter:
             self.spool.sync(self._clock_ns())
         except OSError as error:
             raise StoreUnavailable(f"spool: {error.strerror}") from error
+
+    def _send(self, body: Body, *, patient: bool = False) -> Sent:
+        """Send a body; before it, that rollups of its late minutes hold no longer (see `rollups`)."""
+        if body.target.policy is ROLLUP_POLICY:
+            marks = late_marks(zlib.decompress(body.data, _GZIP), self._clock_ns())
+            if marks:
+                sent = self._sender.send(body.target, compressed([marks]), patient=patient)
+                if not sent.outcome.final:
+                    return sent
+        return self._sender.send(body.target, body.data, patient=patient)
 
     def _done(self, body: Body, sent: Sent, *, patient: bool = False) -> bool:
         """Count an answer; return whether there is nothing left to do with the body."""
@@ -275,10 +289,7 @@ class InfluxWriter:
             self.stats.rows_rejected[WriteOutcome.TOO_LARGE] += body.rows
             logger.warning("a row is too large for the server, and lost")
             return True
-        return all(
-            self._done(half, self._sender.send(half.target, half.data, patient=patient), patient=patient)
-            for half in halves
-        )
+        return all(self._done(half, self._send(half, patient=patient), patient=patient) for half in halves)
 
     def _replay(self) -> None:
         """Give the spool to the server, in order: a thread of its own. What is left waits for the next process."""
@@ -312,7 +323,7 @@ class InfluxWriter:
             self.stats.rows_rejected[WriteOutcome.MALFORMED] += record.rows
             self.spool.drop(record)
             return Sent(WriteOutcome.MALFORMED, record.rows)
-        sent = self._sender.send(body.target, body.data, patient=True)
+        sent = self._send(body, patient=True)
         if not self._done(body, sent, patient=True):
             return sent
         self.stats.rows_replayed += record.rows

@@ -3,7 +3,10 @@
 The answers are checked against a brute-force oracle in plain Python over the rows that were written.
 """
 
+import itertools
 import multiprocessing
+import random
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,7 +29,9 @@ from storage.seam import BadQuery, OutOfScope, Reader, Scope, Store, StoreError,
 from telephony.model import INTERVAL_NS, MINUTE_NS, UNASSIGNED, StreamInterval
 
 ENGINEER = Scope.everything("engineer")
-DAY_NS = 86_400 * 10**9
+HOUR_NS = 3_600 * 10**9
+DAY_NS = 24 * HOUR_NS
+DAY = NOW // DAY_NS * DAY_NS
 EVER = Window(0, 1 << 62)
 AROUND = Window(NOW - DAY_NS, NOW + DAY_NS)
 
@@ -353,6 +358,30 @@ class StoreConformance(StoreFixtures):
         expected = oracle.sums(window, step_seconds, by)
         assert [list(row) for row in expected] == [list(row) for row in found]
         assert expected == [_rounded(row) for row in found]
+
+    @pytest.mark.parametrize("name", ["session_minute", "quality_minute"])
+    def test_sums_of_hours_and_days_are_those_of_the_minutes(self, store: Store, name: str) -> None:
+        """Whatever the store keeps of hours and days, and whatever is written late."""
+        measurement, chance = MEASUREMENTS[name], random.Random(name)
+        writer, scopes = store.writer("collect"), (ENGINEER, Scope.of("client", "tenant-1"))
+        oracle, tags = Oracle(measurement), list(tag_sets(measurement, 6))
+        windows = [Window(DAY - DAY_NS, DAY + 4 * DAY_NS), Window(DAY + 7 * MINUTE_NS, DAY + 50 * HOUR_NS + 1)]
+        for turn in range(3):  # later turns write minutes again, of spans that were summed before
+            times = [DAY + chance.randrange(300 if turn else 3 * 1440) * MINUTE_NS for _ in range(40)]
+            rows = [
+                minute(measurement, seed=turn * 1000 + i, time_ns=time_ns, **chance.choice(tags))
+                for i, time_ns in enumerate(times)
+            ]
+            oracle.write(rows)
+            writer.write(name, batch(name, rows))
+            writer.flush()
+            for _ in range(2):
+                for scope, window, step in itertools.product(scopes, windows, (0, 3600, 86_400)):
+                    found = store.reader(scope).sums(name, window, step_seconds=step, by=["tenant"])
+                    expected = oracle.sums(window, step, ["tenant"])
+                    seen = [row for row in expected if scope.allows(row["tenant"])]
+                    assert seen == [_rounded(row) for row in in_ns(found)]
+                store.maintain(time.time_ns() + HOUR_NS)
 
     def test_sums_of_nothing_but_null_are_null_and_histograms_zero(self, writer: Writer, reader: Reader) -> None:
         row = minute(QUALITY_MINUTE) | dict.fromkeys(QUALITY_MINUTE.fields)

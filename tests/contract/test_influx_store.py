@@ -1,20 +1,24 @@
 """The InfluxDB store passes the conformance suite, on real servers."""
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from influx_doubles import VersionDouble, as_user
 from influx_servers import ORG, TOKEN, InfluxServer, influxd1, influxd2, influxd2_path, set_up
-from store_conformance import EVER, StoreConformance, _write_batches
+from store_conformance import DAY, DAY_NS, EVER, HOUR_NS, StoreConformance, _write_batches
+from store_oracle import minute
 from store_queries_conformance import QueriesConformance
 
 from storage.influx.admin import init
 from storage.influx.store import InfluxStore
-from storage.schema import MEASUREMENTS
-from storage.seam import Reader, Scope, StoreError
+from storage.rows import batch
+from storage.schema import MEASUREMENTS, SESSION_MINUTE
+from storage.seam import BadQuery, Reader, Scope, StoreError, Window
 from storage.settings import StorageSettings
+from telephony.model import MINUTE_NS
 
 _NUMBERS = itertools.count()
 FOREVER = {name: {"age": "36500d"} for name in MEASUREMENTS}
@@ -103,3 +107,30 @@ def test_a_3_makes_databases_itself(double: VersionDouble, tmp_path: Path) -> No
     found = store.reader(Scope.everything("engineer")).select("call", EVER)
     store.close()
     assert (0, {"Token a-token"}) == (found.num_rows, double.authorizations & {"Token a-token"})
+
+
+@pytest.mark.slow
+def test_long_sums_are_read_of_hours_and_days(first: InfluxServer, tmp_path: Path) -> None:
+    url = f"influx://127.0.0.1:{first.port}/rolled"
+    settings = StorageSettings.model_validate(
+        {"url": url, "retention": FOREVER, "influx": {"read_rows": 1000}, "spool": {"directory": str(tmp_path)}}
+    )
+    init(settings)
+    store = InfluxStore(url, settings)
+    writer, reader = store.writer("collect"), store.reader(Scope.everything("engineer"))
+    days = Window(DAY, DAY + 3 * DAY_NS)
+    rows = [
+        minute(SESSION_MINUTE, time_ns=time_ns) | {"attempts": 2}
+        for time_ns in range(days.since_ns, days.until_ns, MINUTE_NS)
+    ]
+    writer.write("session_minute", batch("session_minute", rows))
+    writer.flush()
+    with pytest.raises(BadQuery, match="more than 1000 rows"):
+        reader.sums("session_minute", days, step_seconds=86_400)
+    store.maintain(time.time_ns() + HOUR_NS)
+    before = reader.sums("session_minute", days, step_seconds=86_400)["attempts"].to_pylist()
+    writer.write("session_minute", batch("session_minute", [rows[2000] | {"attempts": 5}]))
+    writer.flush()
+    late = reader.sums("session_minute", days, step_seconds=86_400)["attempts"].to_pylist()
+    store.close()
+    assert ([2880, 2880, 2880], [2880, 2883, 2880]) == (before, late)

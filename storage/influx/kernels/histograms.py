@@ -9,8 +9,8 @@ from numba import njit
 from storage.influx.kernels.decimals import put_unsigned
 from storage.influx.kernels.memory import OPTIONS, U, store_u8
 
-CELL_BYTES = 16
-"""Most bytes of one bucket: five digits, a colon, ten digits (2^32 - 1), less the space before the first."""
+CELL_BYTES = 26
+"""Most bytes of one bucket: a space, five digits, a colon, nineteen digits (2^63 - 1)."""
 _COLON, _SPACE = U(ord(":")), U(ord(" "))
 
 

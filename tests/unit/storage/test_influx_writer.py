@@ -9,6 +9,7 @@ import pytest
 from influx_stub import StubServer
 from storage_support import NOW, interval
 
+from storage.embedded.rollups import HOUR_NS
 from storage.influx.address import address_of
 from storage.influx.sender import Sender, WriteOutcome
 from storage.influx.settings import InfluxSettings
@@ -291,8 +292,43 @@ def test_classes_of_tenants_lie_apart(server: StubServer, opened: Callable[..., 
     ]
     writer.write("load_minute", batch("load_minute", rows))
     writer.flush()
-    found = {query["bucket"]: lines.split("tenant=")[1].split(" ")[0] for _, query, lines in server.taken}
+    found = {
+        query["bucket"]: lines.split("tenant=")[1].split(" ")[0]
+        for _, query, lines in server.taken
+        if "tenant=" in lines
+    }
     assert {"db/minutes": "acme", "db_regulated/minutes": "bank"} == found
+
+
+def _minute(time_ns: int) -> dict[str, object]:
+    return {"time": time_ns, "pool": "p", "region": "r", "node": "n", "tenant": "t"}
+
+
+def _names(server: StubServer) -> list[str]:
+    return [line.partition(",")[0] for line in server.lines()]
+
+
+def test_late_minutes_are_marked_before_they_are_sent(server: StubServer, store: InfluxStore) -> None:
+    writer = store.writer("collect")
+    writer.write("load_minute", batch("load_minute", [_minute(NOW), _minute(time.time_ns())]))
+    writer.flush()
+    assert ["rollup_mark", "load_minute", "load_minute"] == _names(server)
+    assert server.lines()[0].endswith(f" {NOW // HOUR_NS * HOUR_NS}")
+    assert 2 == writer.stats.rows_sent
+
+
+def test_late_minutes_wait_in_the_spool_while_their_mark_is_not_taken(
+    server: StubServer, store: InfluxStore
+) -> None:
+    refused = iter([True, True])
+    server.answer = lambda lines: (
+        (503, "", {}) if lines.startswith("rollup_mark") and next(refused, False) else (204, "", {})
+    )
+    writer = store.writer("collect")
+    writer.write("load_minute", batch("load_minute", [_minute(NOW)]))
+    writer.flush()
+    assert eventually(lambda: writer.stats.rows_replayed == 1)
+    assert (["rollup_mark", "load_minute"], 1) == (_names(server), writer.stats.rows_spooled)
 
 
 def test_large_batches_are_sent_in_parts(server: StubServer, opened: Callable[..., InfluxStore]) -> None:
@@ -309,7 +345,7 @@ def test_values_that_are_not_finite_are_counted(server: StubServer, store: Influ
     writer.write("load_minute", batch("load_minute", [row]))
     writer.flush()
     assert writer.stats.values_not_finite == 1
-    assert server.lines() == [f"load_minute,node=n,pool=p,region=r,tenant=t _fields=0i {NOW}"]
+    assert server.lines()[1:] == [f"load_minute,node=n,pool=p,region=r,tenant=t _fields=0i {NOW}"]
 
 
 def test_pauses_grow_with_jitter_and_start_anew() -> None:
