@@ -42,8 +42,8 @@ _MANY, _MANY_TIMES = 10, 4
 _LEAST_COUNTED = 0.5
 """Alerts in a whole history below which it cannot show how rare they are: from there on its tail is drawn out."""
 _SLOPES_BEYOND = (1.0, 1.5)
-"""Surprise by which alerts get e times rarer: surprise is about minus the log of how often, so 1 is as designed;
-more where the history thins out more slowly, yet an incident in it that nobody noticed must not make this large."""
+"""Surprise by which alerts get e times rarer: surprise is about minus the log of how often, so 1 is as designed.
+More where the history thins out more slowly; yet an incident that nobody noticed must not make this large."""
 _SPENT_WEEKS, _SPENT_SHARE = (2.0, 6.0, 12.0), (0.4, 0.7, 1.0)
 """Weeks of history, and the share of the budget that it may use: a short one has not seen what is to come."""
 REJOIN_S = 2 * 3600
@@ -326,7 +326,7 @@ def _threshold(surprise: Floats, train: Bools, allowed: float, slot_s: int) -> f
     """Return the threshold at which such a history has `allowed` alerts.
 
     The few that the budget allows are a poor sample; the rate at which alerts thin out with the threshold, seen at
-    several times as many, says the same with less chance in it. The more careful of both holds. What is asked to be
+    several times as many, says the same with less chance in it. The more careful of both holds. What is to be
     rarer than a history of this length can show is taken from the same tail, drawn out.
     """
     counted = _threshold_of(surprise, train, int(allowed), slot_s)

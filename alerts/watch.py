@@ -99,6 +99,8 @@ class _Open:
     level: float
     first: int
     peak: float
+    closing: int
+    """Slots over which its end is judged: of the shortest pool that shows it, so that a clear end is seen soon."""
 
 
 @dataclass(slots=True)
@@ -149,7 +151,12 @@ class Watch:
         pool = min(self.calibration.pools, key=unlike)
         first = max(slot - pool.slots + 1, 0)
         opened = _Open(
-            replace(alert, onset=first, pool=pool.slots), pool, level_before(past, pool, slot), first, 0
+            replace(alert, onset=first, pool=pool.slots),
+            pool,
+            level_before(past, pool, slot),
+            first,
+            0,
+            pool.slots,
         )
         opened.peak = self._shift(opened, first, slot)
         if opened.peak * (1 if alert.direction is Direction.UP else -1) <= 0:
@@ -271,7 +278,7 @@ class Watch:
         if pending is None or pending[1] != side:
             self.status = Status.PENDING
             return
-        self._raise(alert, pool, signal.series.slot_s, changes)
+        self._raise(alert, pool, self._closing(alert, threshold, signal.kind), signal.series.slot_s, changes)
 
     def _young(self, signal: Signal, slot: int) -> bool:
         return slot * signal.series.slot_s < LEAST_DAYS * DAY_S
@@ -303,7 +310,19 @@ class Watch:
             detectable_change=detectable_change(self.known, self.calibration, slot), excess=excess,
         )  # fmt: skip
 
-    def _raise(self, alert: Alert, pool: Pool, slot_s: int, changes: list[Alert]) -> None:
+    def _closing(self, alert: Alert, threshold: float, kind: Kind) -> int:
+        """Return the slots of the shortest pool that would have raised the alert, too."""
+        assert self.known is not None
+        assert self.calibration is not None
+        for pool in self.calibration.pools:
+            seen = window(self.known, pool, threshold, alert.start, first=self._since)
+            volume = max(seen.expected, seen.observed) if kind is Kind.COUNT else seen.base
+            beyond = seen.observed > seen.high if alert.direction is Direction.UP else seen.observed < seen.low
+            if beyond and volume >= self.sensitivity.least_volume and pool.slots < alert.pool:
+                return pool.slots
+        return alert.pool
+
+    def _raise(self, alert: Alert, pool: Pool, closing: int, slot_s: int, changes: list[Alert]) -> None:
         assert self.known is not None
         last = self.alerts[-1] if self.alerts else None
         level = level_before(self.known, pool, alert.start)
@@ -319,7 +338,7 @@ class Watch:
         else:
             self.alerts.append(alert)
             changes.append(alert)
-        self._open = _Open(alert, pool, level, first, 0.0)
+        self._open = _Open(alert, pool, level, first, 0.0, closing)
         self._open.peak = self._shift(self._open, first, alert.start if not again else self._next - 1)
         self.status = Status.FIRING
         self._pending = None
@@ -337,7 +356,7 @@ class Watch:
         opened = self._open
         assert opened is not None
         assert self.known is not None
-        length = max(_LEAST_CLOSING, opened.pool.slots)
+        length = max(_LEAST_CLOSING, opened.closing)
         first = max(slot - length + 1, opened.first)
         shift = self._shift(opened, first, slot)
         if shift * opened.peak > 0 and abs(shift) > abs(opened.peak):

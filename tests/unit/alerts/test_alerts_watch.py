@@ -193,3 +193,14 @@ def test_fallen_mean_duration_is_found() -> None:
     signal = Signal(replace(calls, y=total), Kind.MEAN, calls.y)
     found = [a for a in watched(signal).alerts if AT <= a.start < AT + 4]
     assert [a.direction for a in found] == [Direction.DOWN]
+
+
+def test_end_of_a_burst_is_seen_soon_though_a_long_pool_raised_it() -> None:
+    """A ratio that is nearly always 0 surprises most over the longest pool."""
+    base = load(70)
+    rare = np.zeros_like(base.y)
+    rare[::200] = 1.0
+    rare[AT : AT + 4] = np.floor(0.05 * base.y[AT : AT + 4])
+    signal = Signal(replace(base, y=rare), Kind.RATIO, base.y)
+    watch = watched(signal.until(AT + 6), Sensitivity(directions=(Direction.UP,)))
+    assert [a.end is not None for a in watch.alerts if AT <= a.start < AT + 4] == [True]
