@@ -207,7 +207,7 @@ def _aggregates(parts: _Parts, call_ids: list[str], limit: int) -> pa.Table:
         "CAST(coalesce(sum(degraded_intervals), 0) AS BIGINT) AS degraded_intervals, "
         "max(last_seen) AS last_seen, string_agg(DISTINCT observers, ' ') AS observers, "
         "string_agg(DISTINCT verdicts, ' ') AS verdicts "
-        f"FROM ({both}) WHERE {parameters.any_of('call_id', call_ids)} GROUP BY call_id, tenant "
+        f"FROM ({both}) GROUP BY call_id, tenant "
         f"ORDER BY {_WORST_FIRST}, tenant LIMIT {parameters.bind(limit)}"
     )
 
