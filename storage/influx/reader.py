@@ -150,9 +150,11 @@ class InfluxReader(EmbeddedReader):
     def _few_series(self, asked: Question, limit: int) -> Iterator[tuple[Question, float]]:
         """Yield the question narrowed to the series of the lowest R, and what no R beyond them is below.
 
-        Nothing where the server has few series: it finds the lowest among all of them at once.
+        Nothing where the server has few series, or many calls are asked for: all are then looked at together.
         """
         most = _SERIES_PER_CALL * limit
+        if most > _FEW_ROWS:
+            return
         lowest = self._source.lowest_of_series(asked, "r_factor")
         if lowest.num_rows > 2 * most:
             scales = self._source.texts(asked, "mos_scale")
@@ -192,7 +194,9 @@ class InfluxReader(EmbeddedReader):
             ranked = sorted(lows, key=lambda call_id: lows[call_id])
             if len(ranked) >= limit:
                 last = lows[ranked[limit - 1]]
-                if all(number > last for number in (*seen_to, beyond)):
+                if beyond <= last:
+                    return []
+                if all(number > last for number in seen_to):
                     worst = [call_id for call_id in ranked if lows[call_id] <= last]
                     return [(tenant, call_id) for call_id in worst for tenant in sorted(tenants[call_id])]
             if not seen_to:
