@@ -4,7 +4,7 @@ Pure: alerts, what operators said and `now` go in, incidents come out. An incide
 and when it began, so that a restart finds the one it had. Nothing here sends or stores.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import blake2b
@@ -18,7 +18,10 @@ EXPLAINS = 0.6
 TOGETHER_NS = 30 * 60 * 1_000_000_000
 """Alerts that began within this time of each other may have one cause."""
 _WHOLE = "platform"
-_PLACES = ("trunk", "node", "region")
+PLACES = ("trunk", "node", "region")
+"""Kinds of scope that nothing more specific can explain."""
+_CERTAIN = 30.0
+"""Surprise beyond which more says nothing: what had never been seen before has any score."""
 MOST_SPECIFIC = ("trunk", "node", "region", "tenant", "codec", "pool", _WHOLE)
 """Order in which equally good explanations are taken: what one can repair comes first."""
 
@@ -108,13 +111,24 @@ def severity(excess: float, minutes: float, *, warning: float, critical: float) 
     return (Severity.INFO, Severity.WARNING, Severity.CRITICAL)[min(step, 2)]
 
 
-def grouped(incidents: Sequence[Incident], leading: Collection[str] = ()) -> list[Incident]:
+def _own_excess(one: Incident, since_ns: int) -> float:
+    return one.excess
+
+
+def grouped(
+    incidents: Sequence[Incident],
+    leading: Collection[str] = (),
+    excess_since: Callable[[Incident, int], float] = _own_excess,
+) -> list[Incident]:
     """Return the open incidents, each with the one that explains it as `parent_id`, and the causes named.
 
     Of incidents of one rule that began together the widest excess is the whole. What alone makes most of it is the
     cause and stays without a parent; all others, the whole too, are inhibited by it. If nothing does, the whole
     inhibits its parts: a pool its tenants. Of several rules with one cause the worst leads, then the one that
     surprises most; one that led before (its id is in `leading`) goes on to lead.
+
+    `excess_since` returns the excess of an incident from an instant (UTC nanoseconds) on: those of one rule are
+    compared over the same slots, whatever the pools were that raised them.
     """
     left = sorted(incidents, key=lambda i: (i.started_ns, i.id))
     done: dict[str, Incident] = {}
@@ -122,16 +136,18 @@ def grouped(incidents: Sequence[Incident], leading: Collection[str] = ()) -> lis
         first = left[0]
         cluster = [i for i in left if i.started_ns - first.started_ns <= TOGETHER_NS]
         left = [i for i in left if i not in cluster]
-        for one in _with_cause(cluster, leading):
+        for one in _with_cause(cluster, leading, excess_since):
             done[one.id] = one
     return [done[i.id] for i in incidents]
 
 
-def _with_cause(cluster: Sequence[Incident], leading: Collection[str]) -> Iterable[Incident]:
+def _with_cause(
+    cluster: Sequence[Incident], leading: Collection[str], excess_since: Callable[[Incident, int], float]
+) -> Iterable[Incident]:
     by_rule: dict[str, list[Incident]] = {}
     for one in cluster:
         by_rule.setdefault(one.rule, []).append(one)
-    roots = {rule: _root(group) for rule, group in by_rule.items()}
+    roots = {rule: _root(group, excess_since) for rule, group in by_rule.items()}
     # Who suffers from a cause by one rule suffers from it by the others, too: a tenant whose trunk is down.
     causes = {
         one.scope: roots[one.rule].scope
@@ -140,7 +156,7 @@ def _with_cause(cluster: Sequence[Incident], leading: Collection[str]) -> Iterab
     }
     scopes = {rule: _followed(causes, root.scope) for rule, root in roots.items()}
     # A codec breaks nothing by itself: what it shows is of a place that fails at least as badly.
-    places = [root for rule, root in roots.items() if scopes[rule].kind in _PLACES]
+    places = [root for rule, root in roots.items() if scopes[rule].kind in PLACES]
     worst = max(places, key=lambda i: (_rank(i), abs(i.excess)), default=None)
     for rule, root in roots.items():
         if worst is not None and scopes[rule].kind == "codec" and _rank(worst) >= _rank(root):
@@ -148,7 +164,7 @@ def _with_cause(cluster: Sequence[Incident], leading: Collection[str]) -> Iterab
 
     def first(one: Incident) -> tuple[bool, bool, int, float, int]:
         own = one.scope == scopes[one.rule]
-        return own, one.id in leading, _rank(one), one.score, -one.started_ns
+        return own, one.id in leading, _rank(one), min(one.score, _CERTAIN), -one.started_ns
 
     leads = {
         scope: max((root for rule, root in roots.items() if scopes[rule] == scope), key=first)
@@ -172,15 +188,17 @@ def _followed(causes: Mapping[Scope, Scope], scope: Scope) -> Scope:
     return scope if cause is not None else seen[-1]
 
 
-def _root(group: Sequence[Incident]) -> Incident:
-    whole = max(group, key=lambda i: abs(i.excess))
+def _root(group: Sequence[Incident], excess_since: Callable[[Incident, int], float]) -> Incident:
+    since_ns = min(one.onset_ns or one.started_ns for one in group)
+    excess = {one.id: excess_since(one, since_ns) for one in group}
+    whole = max(excess.values(), key=abs)
 
     def order(one: Incident) -> tuple[int, float]:
         place = MOST_SPECIFIC.index(one.scope.kind) if one.scope.kind in MOST_SPECIFIC else len(MOST_SPECIFIC)
-        return place, -abs(one.excess)
+        return place, -abs(excess[one.id])
 
     explaining = [
-        i for i in group if i.excess * whole.excess >= 0 and abs(i.excess) >= EXPLAINS * abs(whole.excess)
+        one for one in group if excess[one.id] * whole >= 0 and abs(excess[one.id]) >= EXPLAINS * abs(whole)
     ]
     return min(explaining, key=order)
 

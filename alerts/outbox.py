@@ -86,6 +86,10 @@ class Outbox:
         self._waiting[key] = _Waiting(delivery, message, now_s)
         return True
 
+    def withdraw(self, incident: str, route: str) -> None:
+        """Forget what waits for a route of an incident."""
+        self._waiting.pop((incident, route), None)
+
     def __contains__(self, delivery: Delivery) -> bool:
         held = self._waiting.get((delivery.incident, delivery.route))
         return held is not None and held.delivery == delivery

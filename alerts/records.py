@@ -40,6 +40,13 @@ class Told:
         self.owed = phase
         return True
 
+    def take_over(self, other: "Told") -> None:
+        """Go on where another incident stopped telling the route: what that one told counts as told."""
+        self.told = max(self.told, other.told, key=_PHASES.index)
+        self.lost = max(self.lost, other.lost, key=_PHASES.index)
+        owed = max(self.owed, other.owed, key=_PHASES.index)
+        self.owed = owed if _PHASES.index(owed) > _PHASES.index(self.told) else ""
+
 
 @dataclass(slots=True)
 class Kept:

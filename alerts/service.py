@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 from alerts.archive import Archive, SignalId
 from alerts.catalog import STARTER, Watched, watched
 from alerts.incidents import (
+    PLACES,
+    TOGETHER_NS,
     Incident,
     Scope,
     Severity,
@@ -30,7 +32,7 @@ from alerts.outbox import Delivery, Fate, Outbox
 from alerts.past import new_watch
 from alerts.records import NO_ROUTE, RESOLVED, SECOND_NS, Kept, Told, row_of, stored
 from alerts.settings import AlertSettings
-from alerts.signals import Direction, Signal
+from alerts.signals import Direction, Kind, Signal
 from alerts.watch import ADOPTED_AFTER_DAYS, Alert, Status, Watch
 from forecast.events import Event
 from forecast.localtime import DAY_S
@@ -46,6 +48,10 @@ _LIMITS_REPLAYED_S = (ADOPTED_AFTER_DAYS + 1) * DAY_S
 _EVER_NS = 2**63 - 1
 _REMEMBERED_NS = 2 * DAY_S * SECOND_NS
 """How long the end of an incident is remembered here; the store keeps it."""
+_QUIET_NS = 600 * SECOND_NS
+"""An incident is over when it was quiet for this long: what comes back before is the same one, and no news."""
+_HELD_SLOT_S = 60
+"""Slots up to this length are worth waiting one for the cause to show, before anybody is told."""
 _SIDES = {Direction.UP: "above", Direction.DOWN: "below"}
 _DIRECTIONS = {side: direction for direction, side in _SIDES.items()}
 
@@ -92,6 +98,8 @@ class Service:
     _limit_watches: dict[tuple[str, SignalId], LimitWatch] = field(default_factory=dict)
     _limits: dict[str, Limit] = field(default_factory=dict)
     _incidents: dict[str, Kept] = field(default_factory=dict)
+    _unsettled: set[str] = field(default_factory=set)
+    """Ids of incidents that began, or came under another cause, in the last step."""
     _unsaved: dict[str, None] = field(default_factory=dict)
     """Ids of incidents whose last change is not in the store yet, in order."""
     _row_ns: int = 0
@@ -247,6 +255,9 @@ class Service:
         def at(slot: int) -> int:
             return (archive.start_s + slot * archive.slot_s) * SECOND_NS
 
+        excess = alert.excess
+        if (measured := watched(key.rule)) and measured.kind is Kind.MEAN and alert.expected > 0:
+            excess /= alert.expected  # a sum of seconds, in the calls that it would have taken
         started_ns, side = at(alert.start), _SIDES[alert.direction]
         ended_ns = None if alert.end is None else at(alert.end)
         # Judged again it may begin and end a little earlier or later: what shares a time with it is the same.
@@ -271,7 +282,7 @@ class Service:
             score=alert.score,
             detectable_change=alert.detectable_change,
             n=alert.n,
-            excess=alert.excess,
+            excess=excess,
             state=open_state if alert.end is None else State.RESOLVED,
             severity=limit.severity if limit else Severity.INFO,
             ended_ns=ended_ns,
@@ -282,23 +293,86 @@ class Service:
 
     def _update(self, current: dict[str, Incident], told: Sequence[Action], now_s: float) -> None:
         now_ns = int(now_s * SECOND_NS)
-        for kept in self._incidents.values():
-            # Judged again after a start and not found: it ended while nobody watched.
-            if kept.incident.state is not State.RESOLVED and kept.incident.id not in current:
-                current[kept.incident.id] = replace(kept.incident, state=State.RESOLVED, ended_ns=now_ns)
-        rated = [self._rated(one, told, now_ns) for one in current.values()]
+        rated = self._lasting([self._rated(one, told, now_ns) for one in current.values()], now_ns)
+        # Judged again after a start and not found: it ended while nobody watched.
+        gone = [
+            self._rated(replace(kept.incident, state=State.RESOLVED, ended_ns=now_ns), told, now_ns)
+            for kept in self.kept()
+            if kept.incident.id not in current
+        ]
         still = [one for one in rated if one.state is not State.RESOLVED]
         leading = {kept.incident.id for kept in self.kept() if not kept.incident.parent_id}
-        grouping = grouped([one for one in still if not self._explicit(one)], leading)
+        grouping = grouped([one for one in still if not self._explicit(one)], leading, self._excess_since)
         alone = [one for one in still if self._explicit(one)]
-        for one in (*grouping, *alone, *(one for one in rated if one.state is State.RESOLVED)):
-            self._take(one, told, now_s)
+        over = [*(one for one in rated if one.state is State.RESOLVED), *gone]
+        self._unsettled.clear()
+        for one in (*grouping, *alone, *over):
+            self._take(one, now_s)
+        for one in grouping:
+            self._hand_over(one)
+        for one in (*grouping, *alone, *over):
+            if self._owe(self._incidents[one.id], told, now_ns):
+                self._unsaved[one.id] = None
         self._forget(now_ns)
         self.stats.open = Counter(
             (kept.incident.severity.value, kept.incident.state.value)
             for kept in self._incidents.values()
             if kept.incident.state is not State.RESOLVED
         )
+
+    def _lasting(self, rated: Sequence[Incident], now_ns: int) -> list[Incident]:
+        """Return the incidents with those open still that may come back, or explain others that last.
+
+        What it explains may outlast a cause by the time in which both might have begun; then it is another one.
+        """
+        ended = {
+            one.id: one.ended_ns
+            for one in rated
+            if one.ended_ns is not None
+            and one.rule not in self._limits
+            and one.id in self._incidents
+            and self._incidents[one.id].incident.state is not State.RESOLVED
+        }
+        held = {id_ for id_, ended_ns in ended.items() if now_ns < ended_ns + _QUIET_NS}
+        going_on = [one.id for one in rated if one.ended_ns is None or one.id in held]
+        causes = {self._root_id(id_) for id_ in going_on}
+        held |= {id_ for id_ in causes if id_ in ended and now_ns < ended[id_] + TOGETHER_NS}
+        return [
+            replace(one, state=self._incidents[one.id].incident.state, ended_ns=None) if one.id in held else one
+            for one in rated
+        ]
+
+    def _root_id(self, id_: str) -> str:
+        """Return the id of the incident that explains one, at whatever remove; its own where none does."""
+        seen = {id_}
+        while (kept := self._incidents.get(id_)) and kept.incident.parent_id not in ("", *seen):
+            id_ = kept.incident.parent_id
+            seen.add(id_)
+        return id_
+
+    def _excess_since(self, one: Incident, since_ns: int) -> float:
+        watch = self._watches.get(SignalId(one.rule, one.scope))
+        if watch is None or self._archive is None:
+            return one.excess
+        return watch.excess_since((since_ns // SECOND_NS - self._archive.start_s) // self._archive.slot_s)
+
+    def _hand_over(self, part: Incident) -> None:
+        """Let the incident that explains a part go on with who was told of the part: no second message of it.
+
+        A route that would not be told of the cause (a tenant's own) stays with the part.
+        """
+        root_id = self._root_id(part.id)
+        if not part.parent_id or root_id not in self._incidents:
+            return
+        kept, root = self._incidents[part.id], self._incidents[root_id]
+        for name in self.outbox.routes_for(root.incident):
+            told = kept.routes.get(name)
+            if told is None or RESOLVED in (told.told, told.owed, told.lost):
+                continue
+            del kept.routes[name]
+            self.outbox.withdraw(part.id, name)
+            root.routes.setdefault(name, Told()).take_over(told)
+            self._unsaved[part.id] = self._unsaved[root_id] = None
 
     def _explicit(self, one: Incident) -> bool:
         limit = self._limits.get(one.rule)
@@ -325,9 +399,11 @@ class Service:
             cause=kept.incident.cause if over else one.cause,
         )  # fmt: skip
 
-    def _take(self, one: Incident, told: Sequence[Action], now_s: float) -> None:
-        """Keep an incident as it is now, with who is owed a message of it."""
+    def _take(self, one: Incident, now_s: float) -> None:
+        """Keep an incident as it is now."""
         kept = self._incidents.get(one.id)
+        if kept is None or (kept.incident.parent_id and not one.parent_id):
+            self._unsettled.add(one.id)
         changed = kept is None
         if kept is None:
             kept = self._incidents[one.id] = Kept(one)
@@ -340,7 +416,6 @@ class Service:
             self.stats.resolved += 1
         changed |= (one.state, one.severity, one.parent_id) != (old.state, old.severity, old.parent_id)
         kept.incident = one
-        changed |= self._owe(kept, told, int(now_s * SECOND_NS))
         if changed:
             self._unsaved[one.id] = None
 
@@ -361,12 +436,23 @@ class Service:
             kept.quiet = f"no: silenced by {quiet.author}"
         elif one.state is State.ACKNOWLEDGED:
             kept.quiet = was
+        elif not kept.routes and self._awaits_cause(one):
+            kept.quiet = "not yet: its cause may show"
         else:
             routes = self.outbox.routes_for(one)
             kept.quiet = "" if routes else NO_ROUTE
             owed = [kept.routes.setdefault(name, Told()).owe(one.severity.value) for name in routes]
             return any(owed) or kept.quiet != was
         return kept.quiet != was
+
+    def _awaits_cause(self, one: Incident) -> bool:
+        """Tell whether a place may turn out in the next slot to explain it: who suffers may be seen first."""
+        return (
+            self.settings.slot <= _HELD_SLOT_S
+            and one.id in self._unsettled
+            and one.scope.kind not in PLACES
+            and one.rule not in self._limits
+        )
 
     def _queue(self, kept: Kept, route: str, told: Told, now_s: float) -> None:
         if not told.owed:

@@ -185,6 +185,16 @@ class Watch:
             return float("inf")
         return detectable_change(self.known, self.calibration, self.known.usable.size - 1)
 
+    def excess_since(self, slot: int) -> float:
+        """Return the units beyond (short of, negative) the expected from `slot` on; 0 while learning."""
+        if self.known is None or self.calibration is None:
+            return 0.0
+        first = max(slot, 0)
+        mass = self.known.weight[first:]
+        level = level_before(self.known, self.calibration.pools[0], first)
+        beyond = (self.known.observed[first:] - self.known.expected[first:] - level * mass) * (mass > 0)
+        return float(beyond.sum())
+
     def _recalibrate(self, signal: Signal, upto: int) -> None:
         days = signal.series.grid.day
         self._calibrated_day = int(days[min(upto, len(signal) - 1)] - days[0])

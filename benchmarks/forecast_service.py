@@ -20,6 +20,7 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from forecast.issue import perform
+from forecast.kept import Shelf
 from forecast.service import Service
 from forecast.service_settings import ForecastServiceSettings
 from storage.embedded.store import EmbeddedStore
@@ -50,15 +51,15 @@ def slot_rows(tenant: str, times_s: np.ndarray, counts: np.ndarray) -> pa.Record
 
 
 def fill(writer: Writer, tenants: int, days: int) -> int:
-    """Write the history, and the slots of the first hours of the day after; return the rows."""
+    """Write the history, the day after and the first hours of the next; return the rows."""
     random = np.random.default_rng(7)
-    slots = np.arange(days * 96 + 8)
+    slots = np.arange((days + 1) * 96 + 8)
     times_s = MONDAY_S + slots * SLOT_S
     shape = np.interp(slots % 96 / 4, *zip(*HOURS)) * np.where(slots // 96 % 7 < 5, 1.0, 0.4)
     shape /= shape.mean()
     rows = 0
     for number in range(tenants):
-        wander = np.cumsum(random.normal(size=days + 1)) * 0.02 + 0.08 * random.normal(size=days + 1)
+        wander = np.cumsum(random.normal(size=days + 2)) * 0.02 + 0.08 * random.normal(size=days + 2)
         mean = random.uniform(20, 200) * shape * np.exp(np.repeat(wander, 96)[: slots.size])
         batch = slot_rows(f"tenant-{number:04}", times_s, random.poisson(mean))
         writer.write("load_minute", batch)
@@ -71,38 +72,57 @@ def fill(writer: Writer, tenants: int, days: int) -> int:
     return rows
 
 
-def measure(tenants: int, days: int) -> None:
-    """Print what each kind of step costs."""
+def measure(tenants: int, days: int) -> list[tuple[str, float, float, float]]:
+    """Return what each kind of step costs: its name, CPU seconds, those of a fit, peak resident megabytes."""
     settings = ForecastServiceSettings.model_validate({"workers": 0, "signals": {"tenant": ["arrivals"]}})
     midnight_s = MONDAY_S + days * DAY_S + DELAY_S
+    found = []
     with tempfile.TemporaryDirectory() as folder:
         store = EmbeddedStore(Path(folder))
-        writer = store.writer("history")
         began = perf_counter()
-        print(f"{fill(writer, tenants, days)} rows written in {perf_counter() - began:.0f} s", flush=True)
-        before_mb = _rss_mb()
-        service = Service(
-            store.reader(Scope.everything("bench")), store.writer("f"), settings, lambda t: map(perform, t)
-        )
-        print(f"{'':38}{'CPU s':>8}{'ms a series':>13}{'of it fit':>11}{'peak MB':>9}")
-        # The evening before, from nothing; a quarter of an hour later; the night's refit; and on.
+        rows = fill(store.writer("history"), tenants, days)
+        print(f"{rows} rows written in {perf_counter() - began:.0f} s", flush=True)
+        before_mb, kept = _rss_mb(), Path(folder) / "forecast-kept"
+        writer, reader = store.writer("forecast"), store.reader(Scope.everything("bench"))
+
+        def started() -> Service:
+            return Service(reader, writer, settings, lambda tasks: map(perform, tasks), Shelf(kept))
+
+        service = started()
         for label, at_s in (
-            ("from nothing, all horizons", midnight_s - 3 * SLOT_S),
+            ("first fits, all horizons", midnight_s - 3 * SLOT_S),
             ("next slot", midnight_s - 2 * SLOT_S),
-            ("next slot", midnight_s - SLOT_S),
-            ("midnight: refit, all horizons", midnight_s),
+            ("a night", midnight_s),
             ("next slot", midnight_s + SLOT_S),
+            ("restart", midnight_s + 2 * SLOT_S),
+            ("the night after", midnight_s + DAY_S),
+            ("next slot", midnight_s + DAY_S + SLOT_S),
         ):
+            if label == "restart":
+                service = started()
             began, fits, seconds = process_time(), service.stats.fits, service.stats.fit_seconds
             service.step(at_s)
             spent = process_time() - began
             fits, seconds = service.stats.fits - fits, service.stats.fit_seconds - seconds
-            fit = f"{1000 * seconds / fits:11.1f}" if fits else f"{'-':>11}"
-            print(f"{label:38}{spent:8.1f}{1000 * spent / tenants:13.2f}{fit}{_rss_mb():9.0f}", flush=True)
+            found.append((label, spent, seconds / fits if fits else 0.0, _rss_mb()))
         held_mb = sum(values.nbytes for book in service.books for values in book.values.values()) / 1e6
+        kept_mb = sum(path.stat().st_size for path in kept.iterdir()) / 1e6
         models = Counter(service.stats.models.values())
-        print(f"{before_mb:.0f} MB before the service, {held_mb:.0f} MB of slots held; models {dict(models)}")
+        print(
+            f"{before_mb:.0f} MB before the service, {held_mb:.0f} MB of slots held, {kept_mb:.0f} MB kept on disk"
+        )
+        print(f"models {dict(models)}", flush=True)
         store.close()
+    return found
+
+
+def report(tenants: int, days: int) -> None:
+    """Print what steps cost, apart for the first tenant (what a step costs anyway) and for each further one."""
+    alone = measure(1, days)
+    print(f"{'':26}{'CPU s':>8}{'one alone':>11}{'ms a further one':>18}{'ms of it fit':>14}{'peak MB':>9}")
+    for (label, fixed, _, _), (_, spent, fit, peak_mb) in zip(alone, measure(tenants, days), strict=True):
+        each = 1000 * (spent - fixed) / max(tenants - 1, 1)
+        print(f"{label:26}{spent:8.1f}{fixed:11.2f}{each:18.2f}{1000 * fit:14.1f}{peak_mb:9.0f}")
 
 
 def _rss_mb() -> float:
@@ -116,7 +136,7 @@ def main() -> None:
     arguments.add_argument("--days", type=int, default=56)
     asked = arguments.parse_args()
     with threadpool_limits(1):
-        measure(asked.tenants, asked.days)
+        report(asked.tenants, asked.days)
 
 
 if __name__ == "__main__":

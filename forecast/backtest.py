@@ -18,6 +18,8 @@ from forecast.leads import lead_bins
 from forecast.localtime import DAY_S, Floats, Ints
 from forecast.panel import Panel
 from forecast.profiles import WEEK
+from forecast.regressor_points import Regressor
+from forecast.regressors import RegressorEffect
 from forecast.rolling import Rolling
 from forecast.series import BadSeries, Series, State
 from forecast.states import mark_closed
@@ -45,6 +47,8 @@ class Report:
     states: dict[str, int]
     """Slots by state over the whole series."""
     notes: tuple[str, ...]
+    regressors: tuple[RegressorEffect, ...] = ()
+    """As believed on the last day."""
 
 
 def backtest(
@@ -55,6 +59,7 @@ def backtest(
     country: str | None = None,
     events: Sequence[Event] = (),
     challengers: Sequence[str] = (),
+    regressors: Sequence[Regressor] = (),
 ) -> Report:
     """Return the accuracy at each horizon over the last `test_days` local days (four weeks, or a third of it).
 
@@ -76,7 +81,7 @@ def backtest(
     if not np.isfinite(series.learned).any():
         raise BadSeries("no slot of the series has a value; see its notes, or use longer slots")
     before_test = int(np.searchsorted(series.grid.day, last_local - days + 1))
-    panel = Panel(mark_closed(series, history=before_test), leads[-1], holiday, events)
+    panel = Panel(mark_closed(series, history=before_test), leads[-1], holiday, events, regressors)
     return _walk(panel, asked_s, leads, last_day, days, challengers)
 
 
@@ -109,6 +114,7 @@ def _walk(
         origin_step=step,
         states={state.name.lower(): int((states == state).sum()) for state in State},
         notes=panel.series.notes,
+        regressors=panel.regressors.effects(last_day),
     )
 
 

@@ -199,18 +199,6 @@ class EventTable:
             if held.size:
                 yield place, held, share[offset[held]]
 
-    def lift(self, made: Ints, targets: Ints, usual: Floats) -> Floats:
-        """Return quantiles [rows, levels] times what events are believed to do, as wide as that is unsure."""
-        log, variance = self.log_factor(made, targets), self.log_variance(made, targets)
-        touched = np.flatnonzero((log != 0) | (variance > 0))
-        if not touched.size:
-            return usual
-        lifted = usual.copy()
-        here = lifted[touched] * np.exp(log[touched])[:, None]
-        unsure = np.sqrt(variance[touched])[:, None] * NORMAL_SCORES * here[:, :1]
-        lifted[touched] = here[:, :1] + np.sqrt((here - here[:, :1]) ** 2 + unsure**2)
-        return lifted
-
     def effects(self, made: int) -> tuple[EventEffect, ...]:
         """Return what each event is believed to do on a day."""
         return tuple(
@@ -222,6 +210,18 @@ class EventTable:
             )
             for place, event in enumerate(self.events)
         )
+
+
+def lifted(usual: Floats, log: Floats, variance: Floats) -> Floats:
+    """Return quantiles [rows, levels] times exp(`log`) [rows], as wide as that is unsure by its `variance`."""
+    touched = np.flatnonzero((log != 0) | (variance > 0))
+    if not touched.size:
+        return usual
+    found = usual.copy()
+    here = found[touched] * np.exp(log[touched])[:, None]
+    unsure = np.sqrt(variance[touched])[:, None] * NORMAL_SCORES * here[:, :1]
+    found[touched] = here[:, :1] + np.sqrt((here - here[:, :1]) ** 2 + unsure**2)
+    return found
 
 
 def _over_s(event: Event) -> float:

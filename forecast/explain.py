@@ -10,6 +10,7 @@ import numpy as np
 from forecast.accuracy import LEVELS
 from forecast.events import EventEffect
 from forecast.issue import Task, ahead_slots, panel_of, prepared, walk
+from forecast.kept import phase_of
 from forecast.ladder import PROFILE
 from forecast.localtime import DAY_S
 from forecast.masks import Mask, MaskReason, masks_of_slots
@@ -83,7 +84,7 @@ def explain(task: Task) -> Explanation:
     if not measured.size:
         raise BadSeries(f"{task.key}: nothing was measured in {len(series)} slots")
     panel = panel_of(series, task.known, ahead_slots(series.slot_s))
-    rolling = walk(panel)
+    rolling = walk(panel, phase=phase_of(task.key))
     today = int(panel.day[panel.known])
     days = int(panel.measured_days[today])
     rungs = tuple(

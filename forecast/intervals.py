@@ -9,14 +9,17 @@ conformal inference, Gibbs and Candes 2021, as quantile tracking). Quantiles are
 from collections import deque
 from copy import copy
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import NormalDist
 
 import numpy as np
+import numpy.typing as npt
 
 from forecast.accuracy import LEVELS, NORMAL_SCORES
 from forecast.localtime import Bools, Floats, Ints
 from forecast.panel import POISSON_VARIANCE
 
+Halves = npt.NDArray[np.float16]
 WINDOW_DAYS = 56
 _HALF_LIFE_DAYS = 21.0
 """An error this old weighs half as much as yesterday's: a model improves, a load becomes wilder."""
@@ -29,6 +32,7 @@ _FIRST_LEVEL_VARIANCE = 0.06
 """Before a model has errors to learn from, z is taken as uncertain by a quarter."""
 _DENSITIES = np.array([NormalDist().pdf(score) for score in NORMAL_SCORES])
 _LEVELS = np.array(LEVELS)
+_LARGEST = float(np.finfo(np.float16).max)
 _SELDOM_NEEDED = 0.75
 """Share of the errors, the smallest, that hardly ever hold a quantile above the median: they are not sorted."""
 
@@ -49,6 +53,20 @@ def half_life_days(lead_days: Floats) -> Floats:
     return _HALF_LIFE_DAYS + _HALF_LIFE_PER_DAY * lead_days
 
 
+@dataclass(frozen=True, slots=True)
+class LearnedBands:
+    """All that bands have learned, to be gone on from: bit for bit, because errors are rounded as they come."""
+
+    sizes: Ints
+    """[bins, days] rows."""
+    forecast: Halves
+    """[rows] of all bins and days in turn."""
+    error: Halves
+    offset: Floats
+    shift: Floats
+    level_variance: Floats
+
+
 class _Errors:
     """What one bin forecast and missed by over the last days, the oldest first."""
 
@@ -61,6 +79,7 @@ class _Errors:
 
     def append(self, forecast: Floats, error: Floats) -> None:
         """Take in a day and forget the one that falls out of the window."""
+        forecast, error = (_halves(values).astype(np.float64) for values in (forecast, error))
         gone = self.sizes[0] if len(self.sizes) == WINDOW_DAYS else 0
         self.sizes.append(error.size)
         self.square = np.concatenate([self.square[gone:], forecast**2])
@@ -91,6 +110,27 @@ class Bands:
         kept = copy(self)
         kept._window = []
         return kept
+
+    def learned(self) -> LearnedBands:
+        """Return what `resume` goes on from."""
+        return LearnedBands(
+            np.array([window.sizes for window in self._window], np.int64),
+            _halves(np.sqrt(np.concatenate([window.square for window in self._window]))),
+            _halves(np.concatenate([window.error for window in self._window])),
+            self._offset,
+            self._shift,
+            self._level_variance,
+        )
+
+    def resume(self, learned: LearnedBands) -> None:
+        """Go on from what bands of the same leads had learned."""
+        edges = np.r_[0, np.cumsum(learned.sizes.sum(axis=1))].tolist()
+        for window, sizes, (first, last) in zip(self._window, learned.sizes, pairwise(edges), strict=True):
+            window.sizes.extend(sizes.tolist())
+            window.square = learned.forecast[first:last].astype(np.float64) ** 2
+            window.error = learned.error[first:last].astype(np.float64)
+        self._offset, self._shift = learned.offset.copy(), learned.shift.copy()
+        self._level_variance = learned.level_variance.copy()
 
     def learn(self, day: Outcomes) -> None:
         """Take in the outcomes of the day that ended; in the order of days."""
@@ -129,6 +169,11 @@ class Bands:
         self._offset[number, 1:] = _weighted_quantiles(scaled, weights, levels, usual)
         # The middle of far leads drifts with the season; its short memory would follow what is over.
         self._offset[number, 0] = min(middle, self._offset[number, 1])
+
+
+def _halves(values: Floats) -> Halves:
+    """Return values in half precision: an error to a part in two thousand, absurd ones as the largest there is."""
+    return np.clip(values, -_LARGEST, _LARGEST).astype(np.float16)
 
 
 def _median_and_more(values: Floats) -> tuple[float, float]:

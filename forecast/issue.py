@@ -1,13 +1,14 @@
 """One series, from its history to what is issued: the night's fit where it is due, then quantiles per horizon.
 
-Pure and without shared state, so that a pool of processes can do it for thousands of series: a task carries the
-series, an outcome carries a few kilobytes back.
+Without shared state, so that a pool of processes can do it for thousands of series: a task carries the series, an
+outcome carries a few kilobytes back. What the next night goes on from stays in a file (`forecast.kept`).
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 from time import process_time
 
 import numpy as np
@@ -17,13 +18,13 @@ from forecast.calendar import holiday_days
 from forecast.events import Event
 from forecast.followed import Followed, follow
 from forecast.horizons import Horizon
-from forecast.intervals import WINDOW_DAYS
+from forecast.kept import Kept, first_day, load, past_of, phase_of, save
 from forecast.leads import lead_bins
 from forecast.localtime import DAY_S, Bools, Floats
 from forecast.masks import Mask, MaskReason, masked_by, masks_of_slots, masks_of_spans, touched
 from forecast.panel import Panel
 from forecast.rehearsal import Group, Rehearsal
-from forecast.rolling import Night, Rolling, Told
+from forecast.rolling import Learned, Night, Rolling, Told
 from forecast.series import BadSeries, Series, State
 from forecast.targets import Kind, SeriesId
 
@@ -67,6 +68,8 @@ class Task:
     """How many of the last days to score as they would have been forecast, with a new fit."""
     followed: Followed | None = None
     """What stands for the history, in the day of a fit."""
+    kept: Path | None = None
+    """Where a fit keeps what it learned for the next; None to learn all anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +136,41 @@ def ahead_slots(slot_s: int) -> int:
     return Horizon.LONG.reach_s // slot_s
 
 
-def walk(panel: Panel, told: Told | None = None) -> Rolling:
-    """Return the forecasts of a series fitted for the day of its next slot, the errors of eight weeks learned."""
+def walk(panel: Panel, told: Told | None = None, phase: int = 0, learned: Learned | None = None) -> Rolling:
+    """Return the forecasts of a series fitted for the day of its next slot, the errors of eight weeks learned.
+
+    Where they were `learned` up to a day it goes on from there. `phase`: see `forecast.kept`.
+    """
     rolling = Rolling(panel, lead_bins(panel.series.slot_s, ahead_slots(panel.series.slot_s)), told)
     today = int(panel.day[min(panel.known, panel.day.size - 1)])
-    for day in range(max(0, today - WINDOW_DAYS), today):
+    if learned is None:
+        first = first_day(today + panel.first_day, phase) - panel.first_day
+    else:
+        rolling.resume(learned)
+        first = learned.day - panel.first_day
+    for day in range(max(0, first), today):
         rolling.start_day(day)
         rolling.rehearse()
     rolling.start_day(today)
+    return rolling
+
+
+def walk_on(panel: Panel, country: str, phase: int, path: Path, told: Told | None = None) -> Rolling:
+    """Return the same as `walk`, gone on from what a file keeps where that still holds, and keep it there.
+
+    Who wants to be `told` of the rehearsals gets all of them.
+    """
+    edges = lead_bins(panel.series.slot_s, ahead_slots(panel.series.slot_s)).edges
+    today = int(panel.day[min(panel.known, panel.day.size - 1)]) + panel.first_day
+    kept, learned = load(path) if told is None else None, None
+    if kept is not None:
+        day = kept.learned.day
+        in_turn = panel.first_day <= day <= today and first_day(day, phase) == first_day(today, phase)
+        if in_turn and past_of(panel, country, edges, day).goes_on(kept.past):
+            learned = kept.learned
+    rolling = walk(panel, told, phase, learned)
+    if learned is None or learned.day != today:
+        save(path, Kept(past_of(panel, country, edges, today), rolling.learned()))
     return rolling
 
 
@@ -166,7 +196,12 @@ def _perform(task: Task) -> Outcome:
     rehearsal = Rehearsal(series, task.rehearsal_days, task.key.signal.is_count)
     if night is None:
         began = process_time()
-        night = walk(panel, rehearsal if task.rehearsal_days else None).night()
+        phase, told = phase_of(task.key), rehearsal if task.rehearsal_days else None
+        if task.kept is None:
+            rolling = walk(panel, told, phase)
+        else:
+            rolling = walk_on(panel, task.known.country, phase, task.kept, told)
+        night = rolling.night()
         seconds = process_time() - began
     digest = _digest(series.y.tobytes(), series.state.tobytes(), task.known.digest.encode())
     not_believed = _not_believed(panel)

@@ -111,6 +111,15 @@ class Ladder:
         """Return a member by name. Raises KeyError."""
         return {member.name: member for member in members()}[name]
 
+    @property
+    def errors(self) -> Floats:
+        """[days, model and the simpler two and challengers, bins]: what was learned, for `resume`."""
+        return np.array(self._errors).reshape(len(self._errors), _JUDGED + len(self._challengers), len(self._bins))
+
+    def resume(self, errors: Floats) -> None:
+        """Go on from what a ladder with the same challengers had learned."""
+        self._errors.extend(errors)
+
     def learn(self, bins: Ints, own: Floats, simple: Floats, rivals: Floats) -> None:
         """Take in a day's absolute errors at the same forecasts: of the model, of the simpler two, of challengers.
 

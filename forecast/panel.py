@@ -13,9 +13,11 @@ from functools import cached_property
 import numpy as np
 
 from forecast.calendar import OWN, DayKind, day_kinds, month_places, resembled_weekday
-from forecast.events import Event, EventTable
+from forecast.events import Event, EventTable, lifted
 from forecast.localtime import EPOCH_WEEKDAY, Bools, Floats, Ints, local_grid, weekday_of
 from forecast.profiles import WEEK, base_profile, known_mean, smoothed, weekly_profiles
+from forecast.regressor_points import Regressor
+from forecast.regressors import RegressorTable
 from forecast.series import Series
 from forecast.states import outages, spikes
 
@@ -58,11 +60,16 @@ class Panel:
     """A series with room for `ahead` slots after its end; slots are numbered from the series' first.
 
     Days are numbered from the series' first local day. `holiday` holds local days counted from the epoch; `events`
-    those that move this load.
+    those that move this load, `regressors` what is known ahead and may move it.
     """
 
     def __init__(
-        self, series: Series, ahead: int, holiday: frozenset[int] = frozenset(), events: Sequence[Event] = ()
+        self,
+        series: Series,
+        ahead: int,
+        holiday: frozenset[int] = frozenset(),
+        events: Sequence[Event] = (),
+        regressors: Sequence[Regressor] = (),
     ) -> None:
         self.series = series
         self.shared: object = None
@@ -87,6 +94,9 @@ class Panel:
         self._like_rows = self._rows_like()
         if self.events.events:
             self._take_out_events()
+        self.regressors = RegressorTable(regressors, series.start_s, series.slot_s, self.day)
+        if regressors:
+            self._take_out_regressors()
         self.y: Floats = self.usual.copy()
         self.closed: Bools = np.zeros(self.day.size, np.bool_)
         if series.closed_times is not None:
@@ -119,6 +129,16 @@ class Panel:
         self.events.learn(believable, from_root(expected))
         self.plain = believable * np.exp(-self.events.log_factor(self.day, np.arange(self.day.size)))
         self.usual = np.where(self.events.inside, np.nan, self.plain)
+
+    def _take_out_regressors(self) -> None:
+        """Learn what regressors do from what was seen beyond the profile, and divide the load by it."""
+        self.y = self.usual.copy()
+        self._build_profiles()
+        expected = self.base[self.rows_plain(self.day, self.day), self.slot]
+        usual = np.isin(self.kinds[self.day], (DayKind.HOLIDAY, DayKind.EVE, DayKind.AFTER), invert=True)
+        self.regressors.learn(np.where(usual, clipped(self.z - expected, expected), np.nan), expected, self.slot)
+        factor = np.exp(self.regressors.log_factor(self.day, np.arange(self.day.size)))
+        self.usual, self.plain = self.usual / factor, self.plain / factor
 
     def _build_profiles(self) -> None:
         table = np.full((self.days, self.slots_per_day), np.nan)
@@ -313,12 +333,14 @@ class Panel:
         return row
 
     def counts(self, origins: Ints, targets: Ints, quantiles: Floats) -> Floats:
-        """Return quantiles of counts from those in z [rows, levels]: with events, and nothing while closed.
+        """Return quantiles of counts from those in z [rows, levels]: with events and regressors, 0 while closed.
 
         Closed slots were never learned from, and get no borrowed level.
         """
-        lifted = self.events.lift(self.day[origins], targets, from_root(quantiles))
-        return np.where(self.closed[targets, None], 0.0, lifted)
+        made = self.day[origins]
+        log = self.events.log_factor(made, targets) + self.regressors.log_factor(made, targets)
+        variance = self.events.log_variance(made, targets) + self.regressors.log_variance(made, targets)
+        return np.where(self.closed[targets, None], 0.0, lifted(from_root(quantiles), log, variance))
 
     @cached_property
     def measured_days(self) -> Ints:

@@ -5,35 +5,69 @@ The same object serves a backtest, which walks through the past, and the service
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from time import process_time
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from forecast.intervals import Bands, Outcomes
+from forecast.accuracy import LEVELS
+from forecast.intervals import Bands, LearnedBands, Outcomes
 from forecast.ladder import Chosen, Ladder
 from forecast.leads import LeadBins
 from forecast.localtime import Floats, Ints
 from forecast.panel import Panel, from_root, to_root
 
-_ORIGINS_PER_DAY = 288
+ORIGINS_PER_DAY = 288
 """Slots of a day that are forecast from for the sake of learning: those between err like their neighbours."""
 _SAMPLES = 4
 """Leads of each bin and origin whose outcomes are learned from: neighbouring leads err alike."""
+Singles = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class _Issued:
+class Issued:
+    """Rehearsed forecasts [rows] in z, in single precision: they wait for weeks."""
+
     origins: Ints
     targets: Ints
     bins: Ints
-    own: Floats
-    simple: Floats
-    rivals: Floats
-    forecast: Floats
-    quantiles: Floats
+    own: Singles
+    simple: Singles
+    """[rows, 2]"""
+    rivals: Singles
+    """[rows, challengers]"""
+    forecast: Singles
+    quantiles: Singles
+    """[rows, levels]"""
+
+
+_NO_ROWS, _NO_VALUES = np.empty(0, np.int64), np.empty(0, np.float32)
+_NOTHING = Issued(
+    _NO_ROWS,
+    _NO_ROWS,
+    _NO_ROWS,
+    _NO_VALUES,
+    np.empty((0, 2), np.float32),
+    np.empty((0, 0), np.float32),
+    _NO_VALUES,
+    np.empty((0, len(LEVELS)), np.float32),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What was learned of the days before one, and the forecasts whose slots have not come."""
+
+    day: int
+    """The local day that begins, from the epoch."""
+    bands: LearnedBands
+    errors: Floats
+    """See `Ladder.errors`."""
+    waiting: Issued
+    """In the order in which they were made; slots are numbered from the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +106,7 @@ class Rolling:
         self.bands = Bands(bins.edges[1:] / panel.slots_per_day)
         self.fit_seconds: list[float] = []
         self._told = told
-        self._pending: dict[int, list[_Issued]] = defaultdict(list)
+        self._pending: dict[int, list[Issued]] = defaultdict(list)
         self._chosen: Chosen | None = None
         self._day = -1
 
@@ -110,19 +144,38 @@ class Rolling:
         chosen = self._today().on(Panel.none())
         return Night(self._day + self.panel.first_day, chosen, self.bands.settled(), self.bins)
 
+    def learned(self) -> Learned:
+        """Return what `resume` goes on from at the beginning of this day."""
+        waiting = _joined([part for _, parts in sorted(self._pending.items()) for part in parts])
+        first = self.panel.series.start_s // self.panel.series.slot_s
+        waiting = replace(waiting, origins=waiting.origins + first, targets=waiting.targets + first)
+        return Learned(self._day + self.panel.first_day, self.bands.learned(), self.ladder.errors, waiting)
+
+    def resume(self, learned: Learned) -> None:
+        """Go on, with `start_day` of its day or a later one, from what a walk over the same past had learned."""
+        self._day = learned.day - self.panel.first_day
+        self.bands.resume(learned.bands)
+        self.ladder.resume(learned.errors)
+        first = self.panel.series.start_s // self.panel.series.slot_s
+        waiting = learned.waiting
+        self._wait(replace(waiting, origins=waiting.origins - first, targets=waiting.targets - first))
+
     def rehearse(self) -> None:
         """Forecast a sample of leads from every slot of this day, to be learned from when they have come."""
         chosen = self._today()
         panel = self.panel
         of_day = np.flatnonzero(panel.day[: panel.known] == self._day)
-        step = max(1, panel.slots_per_day // _ORIGINS_PER_DAY)
-        of_day = of_day[self._day % step :: step]
-        each = [_leads_of_bin(of_day.size, *edges, self._day) for edges in pairwise(self.bins.edges.tolist())]
+        step = max(1, panel.slots_per_day // ORIGINS_PER_DAY)
+        # By the calendar, not by the day of the series: the beginning of a history moves as time goes on.
+        number = self._day + panel.first_day
+        of_day = of_day[number % step :: step]
+        each = [_leads_of_bin(of_day.size, *edges, number) for edges in pairwise(self.bins.edges.tolist())]
         bins = np.repeat(np.arange(len(each)), [leads.size for leads in each])
         origins = np.concatenate([np.repeat(of_day, leads.size // max(of_day.size, 1)) for leads in each])
         targets = origins + np.concatenate(each)
-        held = targets < panel.known
-        held[held] = np.isfinite(panel.usual[targets[held]])
+        # Whether known yet or not, the same rows whenever this day is rehearsed.
+        held = targets < panel.day.size
+        held[held] = ~panel.closed[targets[held]]
         origins, targets, bins = origins[held], targets[held], bins[held]
         if not origins.size:
             return
@@ -135,32 +188,34 @@ class Rolling:
             model = np.where(rival.won[bins], rivals[:, rival.place], model)
         forecast = chosen.mixed(bins, model, simple)
         quantiles = self.bands.quantiles(bins, forecast)
-        # By the day on which each will have come.
-        days = panel.day[targets]
+        singles = (values.astype(np.float32) for values in (own, simple.T, rivals, forecast, quantiles))
+        self._wait(Issued(origins, targets, bins, *singles))
+
+    def _wait(self, issued: Issued) -> None:
+        """Set forecasts aside by the day on which each will have come."""
+        days = self.panel.day[issued.targets]
         order = np.argsort(days, kind="stable")
-        issued = _Issued(origins, targets, bins, own, simple.T, rivals, forecast, quantiles)
-        sorted_by_day = _Issued(*(getattr(issued, name)[order] for name in _Issued.__slots__))
+        sorted_by_day = _of(issued, order)
         found, starts = np.unique(days[order], return_index=True)
         for day, first, last in zip(found.tolist(), starts, [*starts[1:], order.size], strict=True):
             self._pending[day].append(_of(sorted_by_day, slice(first, last)))
 
     def _learn(self, day: int) -> None:
-        issued = self._pending.pop(day, [])
-        if not issued:
+        issued = _joined(self._pending.pop(day, []))
+        issued = _of(issued, np.flatnonzero(np.isfinite(self.panel.usual[issued.targets])))
+        bins, targets = issued.bins, issued.targets
+        if not bins.size:
             return
-        bins = np.concatenate([part.bins for part in issued])
-        targets = np.concatenate([part.targets for part in issued])
         came = to_root(self.panel.usual[targets])
-        forecast = np.concatenate([part.forecast for part in issued])
-        quantiles = np.concatenate([part.quantiles for part in issued])
-        self.bands.learn(Outcomes(bins, forecast, came - forecast, came[:, None] <= quantiles))
-        own = np.abs(came - np.concatenate([part.own for part in issued]))
-        simple = np.concatenate([part.simple for part in issued]).T
-        rivals = np.concatenate([part.rivals for part in issued])
-        self.ladder.learn(bins, own, np.abs(came - simple), np.abs(came[:, None] - rivals))
+        forecast = issued.forecast.astype(np.float64)
+        self.bands.learn(Outcomes(bins, forecast, came - forecast, came[:, None] <= issued.quantiles))
+        simple = issued.simple.T
+        self.ladder.learn(
+            bins, np.abs(came - issued.own), np.abs(came - simple), np.abs(came[:, None] - issued.rivals)
+        )
         if self._told is not None:
-            leads = targets - np.concatenate([part.origins for part in issued])
-            self._told(targets, leads, self.model, from_root(quantiles), from_root(simple[0]))
+            quantiles, profile = issued.quantiles.astype(np.float64), simple[0].astype(np.float64)
+            self._told(targets, targets - issued.origins, self.model, from_root(quantiles), from_root(profile))
 
 
 def _leads_of_bin(origins: int, first: int, last: int, day: int) -> Ints:
@@ -169,5 +224,10 @@ def _leads_of_bin(origins: int, first: int, last: int, day: int) -> Ints:
     return first + 1 + (np.arange(count) * 7919 + day) % (last - first)
 
 
-def _of(issued: _Issued, rows: slice) -> _Issued:
-    return _Issued(*(getattr(issued, name)[rows] for name in _Issued.__slots__))
+def _of(issued: Issued, rows: slice | Ints) -> Issued:
+    return Issued(*(getattr(issued, name)[rows] for name in Issued.__slots__))
+
+
+def _joined(parts: list[Issued]) -> Issued:
+    parts = parts or [_NOTHING]
+    return Issued(*(np.concatenate([getattr(part, name) for part in parts]) for name in Issued.__slots__))

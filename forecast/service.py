@@ -19,6 +19,7 @@ from forecast.coherent import ADDITIVE, coherent
 from forecast.followed import REREAD, Followed
 from forecast.horizons import Horizon, due_s, local_midnight_s
 from forecast.issue import Known, Outcome, Task, masked_slots, prepared
+from forecast.kept import Shelf
 from forecast.knowledge import Knowledge, Shares, capture_loss, gather, tenant_shares
 from forecast.localtime import DAY_S, utc_offset_s
 from forecast.masks import LOSS_LIMIT, MaskReason
@@ -91,12 +92,21 @@ class ServiceStats:
 class Service:
     """Forecasts every series of a store; used by one thread."""
 
-    def __init__(self, reader: Reader, writer: Writer, settings: ForecastServiceSettings, run: Run) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        writer: Writer,
+        settings: ForecastServiceSettings,
+        run: Run,
+        shelf: Shelf | None = None,
+    ) -> None:
+        """Without a `shelf` every nightly fit learns all anew."""
         self.stats = ServiceStats()
         self._reader = reader
         self._writer = writer
         self._settings = settings
         self._run = run
+        self._shelf = shelf
         self._books: dict[int, Book] = {}
         self._nights: dict[SeriesId, tuple[Night, str]] = {}
         """The fit in force, and the digest of what was known to it."""
@@ -227,6 +237,8 @@ class Service:
         if now_s // DAY_S != self._shares_day:
             self._shares = tenant_shares(self._reader, now_s * SECOND_NS)
             self._shares_day = now_s // DAY_S
+            if self._shelf is not None:
+                self._shelf.tidy(now_s)
         return gather(self._reader, self._settings, now_s * SECOND_NS, self._shares)
 
     def _look_for_loss(self, now_s: int, known_s: int) -> None:
@@ -333,7 +345,8 @@ class Service:
         self._quiet.discard(key)
         self._carried.came(key, series, known)
         rehearsal_days = 0 if key in (self._scored or {}) else REHEARSAL_DAYS
-        return Task(key, series, known, horizons, night, rehearsal_days)
+        place = self._shelf.place(key, series.slots_per_day) if self._shelf else None
+        return Task(key, series, known, horizons, night, rehearsal_days, kept=place)
 
     def _due(self, key: SeriesId, digest: str, known_s: int) -> tuple[Horizon, ...]:
         zone, slot_s = self._settings.zone_of(key), self._settings.slot_of(key.kind)

@@ -11,6 +11,7 @@ from forecast.calendar import DayKind
 from forecast.events import EventTable
 from forecast.panel import HALF_DAY, LIVE_LEVELS, STEP_SIGMA, TWO_DAYS, Panel, clipped, to_root
 from forecast.profiles import WEEK
+from forecast.regressors import RegressorTable
 from forecast.series import Series
 from forecast.states import OUTAGE_LOST, OUTAGE_RATIO, SPIKE_SLOTS
 
@@ -39,6 +40,7 @@ class Today(Panel):
         self.day, self.slot = panel.day[slots] - ago, panel.slot[slots].copy()
         self.slots_per_day, self.days = panel.slots_per_day, days.stop - ago
         self.events = EventTable((), self.series.start_s, series.slot_s, self.day)
+        self.regressors = RegressorTable((), self.series.start_s, series.slot_s, self.day)
         self.kinds, self.closed = panel.kinds[days].copy(), panel.closed[slots].copy()
         self._like_rows = np.maximum(panel._like_rows[days] - ago, 0)
         self.holiday_like, self.base = panel.holiday_like[days].copy(), panel.base[days].copy()
@@ -127,8 +129,8 @@ class Today(Panel):
 
 
 def can_follow(panel: Panel) -> bool:
-    """Tell whether `Today` gives what a panel built anew would: with history, and no events that still teach."""
-    if panel.events.events or panel.known >= panel.day.size:
+    """Tell whether `Today` gives what a panel built anew would: with history, no events and no regressors."""
+    if panel.events.events or panel.regressors.names or panel.known >= panel.day.size:
         return False
     day = int(panel.day[panel.known])
     return day >= LEAST_DAYS and bool(np.isfinite(panel.base[day]).all())

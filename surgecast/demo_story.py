@@ -119,7 +119,15 @@ class Story:
         )
 
     def _report(self, now_ns: int) -> str:
-        return f"who feels it: {self.url}/tenant/{self.tenant}" if Beat.INCIDENT in self.told else ""
+        if Beat.INCIDENT not in self.told:
+            return ""
+        where = {"tenant": (self.tenant,), "state": ("firing", "acknowledged", "resolved")}
+        table = self.reader.latest(
+            "alert_event", Window(self.began_ns, now_ns + 1), by=("incident_id",), where=where
+        )
+        if not table.num_rows:
+            return ""
+        return f"its tenant's report shows it: {self.url}/tenant/{self.tenant}?period=today"
 
     def _resolved(self, now_ns: int) -> str:
         one = self._alert(now_ns)

@@ -100,7 +100,7 @@ def demo_settings(
                 # Minutes of watching must not meet the false alerts that would do for a week.
                 "budget_per_week": 0.01,
                 "warning_calls": max(2.0, calls / 50),
-                "critical_calls": max(10.0, calls / 10),
+                "critical_calls": max(10.0, 2.0 * calls),
                 "routes": [{"name": "demo", "urls": [f"json://127.0.0.1:{sink_port}"]}],
                 "page_url": f"http://127.0.0.1:{web_port}",
             },

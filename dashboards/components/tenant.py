@@ -9,12 +9,19 @@ from dash import dcc, html
 from dashboards.components.rows import band_badge
 from dashboards.components.tiles import tile
 from dashboards.components.wiring import aria
-from dashboards.numbers import UNKNOWN_TEXT, count, date_time, duration, percent, short_time, significant
+from dashboards.numbers import UNKNOWN_TEXT, count, date_time, duration, percent, significant
 from dashboards.reports import words
-from dashboards.reports.model import Day, Figure, Report
+from dashboards.reports.model import Figure, Incident, Report
 from telephony.kpis import Ratio, ner
 
-_PERIODS = (("last-7d", "Last 7 days"), ("last-28d", "Last 28 days"), ("last-month", "Last month"))
+_PERIODS = (
+    ("today", "Today so far"),
+    ("this-week", "This week so far"),
+    ("this-month", "This month so far"),
+    ("last-7d", "Last 7 days"),
+    ("last-28d", "Last 28 days"),
+    ("last-month", "Last month"),
+)
 _TILES = ("attempts", "minutes", "asr", "ner", "degraded", "mos_nb_p50", "one_way", "pdd_p95")
 
 
@@ -22,11 +29,13 @@ def tenant_body(report: Report, chosen: str, fault: str = "") -> html.Div:
     """Return the page's content; `chosen` is the period as it was asked for, `fault` what was wrong with that."""
     zone = ZoneInfo(report.zone)
     parts: list[Any] = [_head(report, chosen)]
-    notices = (fault, f"Provisional: {report.provisional}." if report.provisional else "", report.empty)
+    so_far = words.so_far_text(report)
+    provisional = f"Provisional{f', {so_far}' if so_far else ''}: {report.provisional}."
+    notices = (fault, provisional if report.provisional else "", report.empty)
     parts += [html.P(notice, className="notice", role="status") for notice in notices if notice]
     if not report.empty:
         parts.append(html.Div([_tile(report.figure(key)) for key in _TILES], className="tiles tiles-top"))
-        parts.append(html.Div([*_charts(report, zone)], className="grid"))
+        parts.append(html.Div([*_charts(report)], className="grid"))
     parts += [_figures(report), _incidents(report, zone), _worst(report, zone)]
     return html.Div(parts, className="body")
 
@@ -58,6 +67,7 @@ def _head(report: Report, chosen: str) -> html.Div:
                     html.P(dcc.Link("Tenants", href="/tenants")),
                     html.H1(report.tenant),
                     html.P(f"{words.period_text(report)} · report {report.id}"),
+                    html.P(words.compared_text(report)),
                 ]
             ),
             html.Div([*periods, *downloads], className="body-tools"),
@@ -75,57 +85,56 @@ def _tile(figure: Figure) -> html.Div:
     return tile(figure.name, words.value_text(figure), detail, hint=hint, quiet=figure.few or figure.value is None)
 
 
-def _charts(report: Report, zone: ZoneInfo) -> tuple[html.Section, ...]:
+def _charts(report: Report) -> tuple[html.Section, ...]:
     def ratio(found: Ratio) -> float | None:
         return found.value if found.enough else None
 
+    part = words.part_text(report)
     return (
         _bars(
-            "Session attempts by day",
+            f"Session attempts by {part}",
             "How much was there?",
-            report.days,
-            zone,
+            report,
             [float(day.counts.attempts) if day.stored else None for day in report.days],
             lambda value: count(round(value)),
         ),
         _bars(
-            "NER by day",
+            f"NER by {part}",
             "Did the network carry the calls?",
-            report.days,
-            zone,
+            report,
             [ratio(ner(day.counts)) for day in report.days],
             percent,
         ),
         _bars(
-            "Degraded stream time by day",
+            f"Degraded stream time by {part}",
             "When did people hear badly?",
-            report.days,
-            zone,
+            report,
             [ratio(day.degraded) for day in report.days],
             percent,
         ),
     )
 
 
-def _bars(
-    title: str, question: str, days: tuple[Day, ...], zone: ZoneInfo, values: list[float | None], written: Any
-) -> html.Section:
-    """Return bars by day; a day without a value has none and says so in its title."""
+def _bars(title: str, question: str, report: Report, values: list[float | None], written: Any) -> html.Section:
+    """Return bars by day or hour; one without a value has none and says so in its title."""
     most = max((value for value in values if value is not None), default=0.0)
-    bars = []
+    days, bars = report.days, []
     for day, value in zip(days, values, strict=True):
-        label = f"{_day(day, zone)}: {UNKNOWN_TEXT if value is None else written(value)}"
+        label = f"{words.part_name(report, day)}: {UNKNOWN_TEXT if value is None else written(value)}"
         height = f"{100 * value / most:.1f}%" if value and most else "0"
         bars.append(html.Div(html.Div(style={"height": height}), title=label, className="day-bar"))
-    ends = (_day(days[0], zone), _day(days[-1], zone)) if days else ("", "")
+    ends = (words.part_name(report, days[0]), words.part_name(report, days[-1])) if days else ("", "")
     known = sum(value is not None for value in values)
-    summary = f"{title}: highest {written(most)}, {known} of {len(values)} days known"
+    summary = f"{title}: highest {written(most)}, {known} of {len(values)} {words.part_text(report)}s known"
     return html.Section(
         [
             html.Header(
                 [
                     html.H2(title),
-                    html.P(f"{question} Highest {written(most)} · n = {known} days", className="panel-question"),
+                    html.P(
+                        f"{question} Highest {written(most)} · n = {known} {words.part_text(report)}s",
+                        className="panel-question",
+                    ),
                 ],
                 className="panel-head",
             ),
@@ -134,10 +143,6 @@ def _bars(
         ],
         className="panel panel-third",
     )
-
-
-def _day(day: Day, zone: ZoneInfo) -> str:
-    return short_time(day.start_ns, zone).rpartition(" ")[0]
 
 
 def _figures(report: Report) -> html.Section:
@@ -149,7 +154,10 @@ def _figures(report: Report) -> html.Section:
                 html.Td(words.n_text(figure), className="num"),
                 html.Td(figure.reason or figure.n_of, className="below"),
                 html.Td(words.interval_text(figure), className="num"),
-                html.Td(words.before_text(figure), className="num"),
+                html.Td(
+                    [words.before_text(figure), html.Div(words.before_n_text(figure), className="below")],
+                    className="num",
+                ),
                 html.Td(words.change_text(figure), className="num"),
             ]
         )
@@ -159,16 +167,20 @@ def _figures(report: Report) -> html.Section:
     return _table("Figures", "What are they made of, and how do they compare?", columns, rows, {1, 2, 4, 5, 6})
 
 
+def _what(incident: Incident) -> list[Any]:
+    link = dcc.Link(incident.title, href=f"/incidents/{quote(incident.id, safe='')}")
+    told = [html.Strong(incident.severity), " ", link if incident.id else incident.title]
+    told += [html.Div(incident.message)] if incident.message else []
+    return told + ([html.Div(f"Cause: {incident.cause}", className="below")] if incident.cause else [])
+
+
 def _incidents(report: Report, zone: ZoneInfo) -> html.Section:
     rows = [
         html.Tr(
             [
                 html.Td(date_time(incident.started_ns, zone)),
                 html.Td(words.incident_length(incident)),
-                html.Td(
-                    [html.Strong(incident.severity), f" {incident.rule}: {incident.message} {incident.cause}"],
-                    className="wrap",
-                ),
+                html.Td(_what(incident), className="wrap"),
                 html.Td(incident.scope),
                 html.Td(incident.state),
                 html.Td(

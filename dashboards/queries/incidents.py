@@ -190,11 +190,19 @@ def incident_rows(table: pa.Table, told: Sequence[Action], scope: Scope, now_ns:
     return [replace(one, children=len(_below(one.id, rows))) for one in rows]
 
 
+def cause_for_tenant(cause: str, where: str) -> str:
+    """Return the cause of an incident at `where` as its tenant may know it: what is shared is not named.
+
+    >>> cause_for_tenant("trunk t1", "trunk t1"), cause_for_tenant("trunk t1", "tenant acme")
+    ('trunk t1', 'something that is shared with others')
+    """
+    return cause if cause in ("", where) else "something that is shared with others"
+
+
 def _for_a_tenant(one: IncidentRow, ids: set[str]) -> IncidentRow:
-    own = one.cause in ("", one.where)
     return replace(
         one,
-        cause=one.cause if own else "something that is shared with others",
+        cause=cause_for_tenant(one.cause, one.where),
         parent_id=one.parent_id if one.parent_id in ids else "",
         notified="",
     )

@@ -1,4 +1,5 @@
-"""A report as CSV: a row per figure with its n and unit, then days, incidents and worst calls in the same columns.
+"""A report as CSV: a row per figure with its n and unit, then days (of one day its hours), incidents and worst
+calls in the same columns.
 
 Numbers are written as they are (ratios 0 to 1, no thousands separators); texts that a spreadsheet would run are
 quoted off. It begins with a byte order mark, without which spreadsheets misread names.
@@ -11,6 +12,7 @@ from dashboards.csv_text import csv_lines
 from telephony.kpis import Ratio, asr, ner
 
 from .model import Day, Figure, Report
+from .words import part_text, so_far_text
 
 COLUMNS = (
     "tenant",
@@ -42,11 +44,17 @@ def report_csv(report: Report) -> str:
     lines = [
         _line(section="report", key="id", name="Report", value=report.id, note=report.provisional or "final"),
         _line(section="report", key="since", name="Start", start=_time(report.since_ns, zone), note=report.empty),
-        _line(section="report", key="until", name="End", start=_time(report.until_ns, zone)),
+        _line(
+            section="report", key="until", name="End", start=_time(report.until_ns, zone), note=so_far_text(report)
+        ),
+        _line(
+            section="report", key="before_since", name="Compared from", start=_time(report.before_since_ns, zone)
+        ),
+        _line(section="report", key="before_until", name="Compared to", start=_time(report.before_until_ns, zone)),
         *(_figure(figure) for figure in report.figures),
     ]
     for day in (day for day in report.days if day.stored):
-        lines += _day(day, _time(day.start_ns, zone))
+        lines += _day(part_text(report), day, _time(day.start_ns, zone))
     for incident in report.incidents:
         note = "; ".join(filter(None, (incident.state, incident.message, incident.cause)))
         length = None if incident.ended_ns is None else (incident.ended_ns - incident.started_ns) / 1e9
@@ -121,12 +129,12 @@ def _figure(figure: Figure) -> dict[str, str]:
     )
 
 
-def _day(day: Day, start: str) -> list[dict[str, str]]:
+def _day(section: str, day: Day, start: str) -> list[dict[str, str]]:
     counts = day.counts
 
     def ratio(key: str, found: Ratio, of: str) -> dict[str, str]:
         return _line(
-            section="day",
+            section=section,
             start=start,
             key=key,
             value=_number(found.value),
@@ -139,7 +147,7 @@ def _day(day: Day, start: str) -> list[dict[str, str]]:
 
     return [
         _line(
-            section="day",
+            section=section,
             start=start,
             key="attempts",
             value=_number(counts.attempts),
@@ -148,7 +156,7 @@ def _day(day: Day, start: str) -> list[dict[str, str]]:
             n_of="session attempts",
         ),
         _line(
-            section="day",
+            section=section,
             start=start,
             key="minutes",
             value=_number(counts.minutes),
@@ -160,7 +168,7 @@ def _day(day: Day, start: str) -> list[dict[str, str]]:
         ratio("ner", ner(counts), "session attempts"),
         ratio("degraded", day.degraded, "stream-seconds rated"),
         _line(
-            section="day",
+            section=section,
             start=start,
             key="r_p50",
             value=_number(day.r_p50),

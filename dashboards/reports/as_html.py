@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from dashboards.numbers import UNKNOWN_TEXT, count, date_time, duration, percent, short_time, significant
+from dashboards.numbers import UNKNOWN_TEXT, count, date_time, duration, percent, significant
 from dashboards.theme import TOKENS, Scheme
 from telephony.bands import band_of
 from telephony.kpis import Ratio, asr, ner
@@ -50,15 +50,15 @@ def report_html(report: Report) -> str:
         height=_HEIGHT,
         charts=(
             (
-                "Session attempts by day",
+                f"Session attempts by {words.part_text(report)}",
                 _bars(report, [float(day.counts.attempts) if day.stored else None for day in report.days], count),
             ),
             (
-                "Degraded stream time by day, % of rated stream time",
+                f"Degraded stream time by {words.part_text(report)}, % of rated stream time",
                 _bars(report, [day.degraded.value for day in report.days], percent),
             ),
         ),
-        days=[_day_cells(day, zone) for day in report.days],
+        days=[_day_cells(report, day) for day in report.days],
         when=lambda at_ns: date_time(at_ns, zone),
         band=lambda r: UNKNOWN_TEXT if r is None else f"{band_of(r).letter} {r:.0f}",
         count=lambda value: UNKNOWN_TEXT if value is None else count(round(value)),
@@ -71,7 +71,6 @@ def report_html(report: Report) -> str:
 def _bars(report: Report, values: list[float | None], written: object) -> tuple[list[Bar], str]:
     """Return the bars of a series and its greatest value in words; a day without a value has no bar."""
     assert callable(written)
-    zone = ZoneInfo(report.zone)
     most = max((value for value in values if value is not None), default=0.0)
     step = _WIDTH / max(len(values), 1)
     every = max(1, -(-len(values) // 12))
@@ -83,22 +82,18 @@ def _bars(report: Report, values: list[float | None], written: object) -> tuple[
                 x=round(i * step + step * 0.1, 2),
                 width=round(step * 0.8, 2),
                 height=round(_HEIGHT * value / most, 2) if value and most else 0.0,
-                label=f"{_day_name(day, zone)}: {said}",
-                tick=_day_name(day, zone) if i % every == 0 else "",
+                label=f"{words.part_name(report, day)}: {said}",
+                tick=words.part_name(report, day) if i % every == 0 else "",
             )
         )
     return bars, written(round(most) if written is count else most)
 
 
-def _day_name(day: Day, zone: ZoneInfo) -> str:
-    return short_time(day.start_ns, zone).rpartition(" ")[0]
-
-
-def _day_cells(day: Day, zone: ZoneInfo) -> tuple[str, ...]:
+def _day_cells(report: Report, day: Day) -> tuple[str, ...]:
     if not day.stored:
-        return (_day_name(day, zone), *[UNKNOWN_TEXT] * 7)
+        return (words.part_name(report, day), *[UNKNOWN_TEXT] * 7)
     return (
-        _day_name(day, zone),
+        words.part_name(report, day),
         count(day.counts.attempts),
         _ratio(asr(day.counts)),
         _ratio(ner(day.counts)),

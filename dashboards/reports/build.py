@@ -14,6 +14,8 @@ import pyarrow as pa
 
 from collectors.tracking.privacy import NumberPrivacy, mask_uri, mask_user
 from dashboards.numbers import date_time
+from dashboards.queries.incidents import cause_for_tenant
+from dashboards.queries.signals import title_of
 from dashboards.queries.sip import counts_of
 from dashboards.queries.tables import floats, histograms, optional, rows, strings, summed, times_ns, total
 from storage.seam import OutOfScope, Reader, Window
@@ -24,11 +26,11 @@ from telephony.model import Scale
 
 from .measures import VERSION, Totals, figures_of
 from .model import BadCall, Day, Incident, Report
-from .period import LATE_NS, SECOND_NS, Period
+from .period import LATE_NS, MINUTE_NS, SECOND_NS, Period
 
 WORST_CALLS = 20
 _STEPS_SECONDS = (3600, 1800, 900, 60)
-"""Steps that sums may be asked in: the largest that divides every midnight of the period."""
+"""Steps that sums may be asked in: the largest that divides every start of a part of the period."""
 _BEFORE_NS = 35 * 86_400 * SECOND_NS
 """How long before a period an incident that touches it may have changed last."""
 _SHOWN_STATES = ("firing", "acknowledged", "resolved")
@@ -62,11 +64,13 @@ def build_report(
     earlier = totals_of(reader, before, where)
     figures = figures_of(totals, earlier)
     empty = _why_empty(reader, tenant, period, now_ns, known) if totals.nothing else ""
-    incidents = incidents_of(reader, window, now_ns, where)
+    # Of what began in the minute that runs no figure tells yet, but who looks because of it has to find it.
+    touched = Window(window.since_ns, now_ns + 1) if period.runs(now_ns) else window
+    incidents = incidents_of(reader, touched, now_ns, where)
     worst = _worst(reader, window, where)
     final_ns = period.window.until_ns + LATE_NS
     provisional = ""
-    if now_ns < period.window.until_ns:
+    if period.runs(now_ns):
         provisional = f"the period runs until {date_time(period.window.until_ns, period.zone)}"
     elif now_ns < final_ns:
         provisional = f"late data is taken until {date_time(final_ns, period.zone)}"
@@ -80,6 +84,8 @@ def build_report(
         until_ns=window.until_ns,
         before_since_ns=before.since_ns,
         before_until_ns=before.until_ns,
+        runs=period.runs(now_ns),
+        by_hour=period.by_hour,
         provisional=provisional,
         empty=empty,
         figures=figures,
@@ -121,9 +127,11 @@ def _totals(reader: Reader, window: Window, where: Where, sessions: pa.Table, qu
 def _days_and_totals(
     reader: Reader, period: Period, window: Window, where: Where
 ) -> tuple[tuple[Day, ...], Totals]:
-    midnights = period.midnights_ns()
-    starts = [at for at in midnights[:-1] if at < window.until_ns]
-    step = next(s for s in _STEPS_SECONDS if all(at % (s * SECOND_NS) == 0 for at in midnights))
+    parts = period.parts_ns()
+    starts = [at for at in parts[:-1] if at < window.until_ns]
+    if not starts:
+        return (), Totals()
+    step = next(s for s in _STEPS_SECONDS if all(at % (s * SECOND_NS) == 0 for at in parts))
     sessions = reader.sums("session_minute", window, step_seconds=step, where=where)
     quality = reader.sums("quality_minute", window, step_seconds=step, by=("codec",), where=where)
     at_session = np.searchsorted(starts, times_ns(sessions), side="right") - 1
@@ -187,32 +195,40 @@ def incidents_of(reader: Reader, window: Window, now_ns: int, where: Where) -> t
     """
     asked = Window(max(window.since_ns - _BEFORE_NS, 0), now_ns + 1)
     table = reader.latest("alert_event", asked, by=("tenant", "incident_id"), where=where)
-    started, ended, written = (_stamps(table, name) for name in ("started_at", "ended_at", "time"))
+    stamps = (_stamps(table, name) for name in ("onset_at", "started_at", "ended_at", "time"))
     found = []
-    for row, start, end, at in zip(rows(table), started, ended, written, strict=True):
-        start_ns, end_ns = start or at, end or None
+    for row, onset, start, end, at in zip(rows(table), *stamps, strict=True):
+        raised_ns, end_ns = start or at, end or None
+        start_ns = onset or raised_ns
         if row["state"] not in _SHOWN_STATES or start_ns >= window.until_ns:
             continue
         if end_ns is not None and end_ns < window.since_ns:
             continue
-        found.append((row, start_ns, end_ns))
-    ids = {row["incident_id"] for row, _, _ in found}
+        minutes = optional(row["impact_minutes"])
+        if end_ns is None:  # its row is of the last time that something changed
+            minutes = float(max(now_ns - raised_ns, 0) // MINUTE_NS)
+        found.append((row, start_ns, end_ns, minutes))
+    ids = {row["incident_id"] for row, *_ in found}
     return tuple(
         Incident(
+            id=row["incident_id"] or "",
             tenant=row["tenant"],
             started_ns=start_ns,
             ended_ns=end_ns,
             severity=row["severity"],
             state=row["state"],
             rule=row["rule"],
+            title=title_of(row["rule"]),
             scope=f"{row['scope_kind']} {row['scope']}",
             message=row["message"] or "",
-            cause=row["cause"] or "",
+            cause=cause_for_tenant(row["cause"] or "", f"{row['scope_kind']} {row['scope']}"),
             n=row["n"],
             impact_calls=optional(row["impact_calls"]),
-            impact_minutes=optional(row["impact_minutes"]),
+            impact_minutes=minutes,
         )
-        for row, start_ns, end_ns in sorted(found, key=lambda each: (each[1], each[0]["incident_id"] or ""))
+        for row, start_ns, end_ns, minutes in sorted(
+            found, key=lambda each: (each[1], each[0]["incident_id"] or "")
+        )
         if not row["parent_id"] or row["parent_id"] not in ids or row["parent_id"] == row["incident_id"]
     )
 

@@ -73,7 +73,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """One local day of the period."""
+    """One local day of the period, or one hour where it is a day."""
 
     start_ns: int
     counts: SessionCounts
@@ -88,18 +88,24 @@ class Day:
 class Incident:
     """An incident of the tenant that touched the period, as it stands now."""
 
+    id: str
     tenant: str
     started_ns: int
+    """Its onset: when what it tells of began, some minutes before it was raised."""
     ended_ns: int | None
     severity: str
     state: str
     rule: str
+    title: str
+    """What the rule watches, in words."""
     scope: str
     message: str
     cause: str
+    """As its tenant may know it: what is shared with others is not named."""
     n: int | None
     impact_calls: float | None
     impact_minutes: float | None
+    """Since it was raised; until now while it is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +142,10 @@ class Report:
     """End of the period, or when it was made where that is earlier."""
     before_since_ns: int
     before_until_ns: int
+    runs: bool
+    """The period has not ended: this is how it goes so far."""
+    by_hour: bool
+    """Its parts are the hours of one day."""
     provisional: str
     """Why its figures may still change; empty once they are final."""
     empty: str

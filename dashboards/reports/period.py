@@ -1,4 +1,4 @@
-"""Which days a report is of: `2026-11`, `2026-W47`, `2026-11-01..2026-11-20`, `last-month`, `last-7d`.
+"""Which days a report is of: `2026-11`, `2026-W47`, `2026-11-01..2026-11-20`, `last-month`, `last-7d`, `today`.
 
 A period is whole days of a zone's calendar: its ends are local midnights, so that a day of a change to or from
 summer time has its 23 or 25 hours. Nothing here reads a clock; `now_ns` is a parameter.
@@ -13,13 +13,15 @@ from storage.seam import Window
 
 SECOND_NS = 1_000_000_000
 MOST_DAYS = 400
-LATE_NS = 15 * 60 * SECOND_NS
+MINUTE_NS = 60 * SECOND_NS
+HOUR_NS = 60 * MINUTE_NS
+LATE_NS = 15 * MINUTE_NS
 """How long after its end the last minutes of a period may still change."""
 _MONTH = re.compile(r"(\d{4})-(\d{2})")
 _WEEK = re.compile(r"(\d{4})-W(\d{2})")
 _SPAN = re.compile(r"(\d{4}-\d{2}-\d{2})\.\.(\d{4}-\d{2}-\d{2})")
 _LAST_DAYS = re.compile(r"last-(\d{1,3})d")
-_EXAMPLES = "2026-11, 2026-W47, 2026-11-01..2026-11-20, last-month or last-7d"
+_EXAMPLES = "2026-11, 2026-W47, 2026-11-01..2026-11-20, last-month, last-7d, this-month, this-week or today"
 _YEARS = (1971, 2261)
 
 
@@ -66,13 +68,34 @@ class Period:
         """Return the start of each day and the end of the last."""
         return tuple(_midnight_ns(self.first + timedelta(days=i), self.zone) for i in range(self.days + 1))
 
-    def elapsed(self, now_ns: int) -> Window:
-        """Return the part of it that has been."""
+    @property
+    def by_hour(self) -> bool:
+        """Whether it is told in hours: one day has no course in days."""
+        return self.days == 1
+
+    def parts_ns(self) -> tuple[int, ...]:
+        """Return the start of each part it is told in, the hours of one day and else the days, and its end."""
+        if not self.by_hour:
+            return self.midnights_ns()
         window = self.window
-        return Window(window.since_ns, max(window.since_ns, min(window.until_ns, now_ns)))
+        return (*range(window.since_ns, window.until_ns, HOUR_NS), window.until_ns)
+
+    def runs(self, now_ns: int) -> bool:
+        """Tell whether it has not ended yet."""
+        return now_ns < self.window.until_ns
+
+    def elapsed(self, now_ns: int) -> Window:
+        """Return the part of it that has been, in whole minutes: the store counts in minutes, and a minute that
+        runs would be held against a whole one of the period before.
+        """
+        window = self.window
+        until_ns = now_ns // MINUTE_NS * MINUTE_NS if self.runs(now_ns) else window.until_ns
+        return Window(window.since_ns, max(window.since_ns, until_ns))
 
     def previous(self) -> "Period":
-        """Return the month before a month, else the same number of days before."""
+        """Return the month before a month, the same day of the week before a day, else as many days before."""
+        if self.days == 1:
+            return Period(self.first - timedelta(days=7), self.until - timedelta(days=7), self.zone)
         if self._is_month:
             return Period((self.first - timedelta(days=1)).replace(day=1), self.first, self.zone)
         return Period(self.first - timedelta(days=self.days), self.first, self.zone)
@@ -81,9 +104,11 @@ class Period:
         """Return what it is compared with: the previous period, up to the same local time while this one runs."""
         before = self.previous()
         window = before.window
-        if now_ns >= self.window.until_ns:
+        if not self.runs(now_ns):
             return window
-        into = _local(now_ns, self.zone).replace(tzinfo=None) - datetime.combine(self.first, time())
+        into = _local(self.elapsed(now_ns).until_ns, self.zone).replace(tzinfo=None) - datetime.combine(
+            self.first, time()
+        )
         reached = datetime.combine(before.first, time(), self.zone) + max(into, timedelta())
         reached_ns = int(reached.timestamp()) * SECOND_NS
         return Window(window.since_ns, max(window.since_ns, min(window.until_ns, reached_ns)))
@@ -93,6 +118,7 @@ def parse_period(text: str, zone: ZoneInfo, now_ns: int) -> Period:
     """Return the period that a text names; raises BadPeriod, also for one that has not begun.
 
     `last-7d` is the seven days before today, `last-month` the month before this; both ends of `A..B` are in it.
+    `today`, `this-week` and `this-month` are those that run.
 
     >>> parse_period("2026-W47", ZoneInfo("UTC"), 1_800_000_000 * SECOND_NS).first
     datetime.date(2026, 11, 16)
@@ -127,6 +153,13 @@ def _days(text: str, today: date) -> tuple[date, date]:
         return today - timedelta(days=int(match[1])), today
     if text == "last-month":
         return (today.replace(day=1) - timedelta(days=1)).replace(day=1), today.replace(day=1)
+    if text == "this-month":
+        return today.replace(day=1), _next_month(today.replace(day=1))
+    if text == "this-week":
+        monday = today - timedelta(days=today.weekday())
+        return monday, monday + timedelta(days=7)
+    if text == "today":
+        return today, today + timedelta(days=1)
     raise ValueError(text)
 
 

@@ -11,10 +11,11 @@ from dashboards.numbers import (
     duration,
     milliseconds,
     percent,
+    short_time,
     significant,
 )
 
-from .model import Figure, Incident, Report, Unit
+from .model import Day, Figure, Incident, Report, Unit
 
 TOO_FEW = "too few"
 
@@ -47,6 +48,11 @@ def value_text(figure: Figure) -> str:
 def before_text(figure: Figure) -> str:
     """Return the value of the period before."""
     return _WRITERS[figure.unit](figure.before)
+
+
+def before_n_text(figure: Figure) -> str:
+    """Return the n of the period before, nothing where nothing is known of that."""
+    return "" if figure.before is None else f"n = {_counted(figure.before_n)}"
 
 
 def n_text(figure: Figure) -> str:
@@ -85,11 +91,37 @@ def change_text(figure: Figure) -> str:
     return f"{change * 100:+.2f} pp" if figure.unit is Unit.RATIO else f"{change:+.2f}"
 
 
+def so_far_text(report: Report) -> str:
+    """Return until when a period that runs is told; nothing of one that has ended."""
+    if not report.runs:
+        return ""
+    clock = date_time(report.until_ns, ZoneInfo(report.zone)).split(" ")
+    return f"so far, until {clock[1][:5]} {clock[2]}"
+
+
+def compared_text(report: Report) -> str:
+    """Return what the figures are compared with."""
+    zone = ZoneInfo(report.zone)
+    return f"Compared with {date_time(report.before_since_ns, zone)} to {date_time(report.before_until_ns, zone)}"
+
+
+def part_text(report: Report) -> str:
+    """Return what the parts of the period are called."""
+    return "hour" if report.by_hour else "day"
+
+
+def part_name(report: Report, part: Day) -> str:
+    """Return the name of a part of the period: its day, or the hour it begins with."""
+    day, _, hour = short_time(part.start_ns, ZoneInfo(report.zone)).rpartition(" ")
+    return hour if report.by_hour else day
+
+
 def period_text(report: Report) -> str:
-    """Return the period with its ends and zone."""
+    """Return the period with its ends and zone, and that it is told so far while it runs."""
     zone = ZoneInfo(report.zone)
     ends = f"{date_time(report.since_ns, zone)} to {date_time(report.until_ns, zone)}"
-    return f"{report.period} ({ends}, {report.zone})"
+    so_far = f" {so_far_text(report)}" if report.runs else ""
+    return f"{report.period}{so_far} ({ends}, {report.zone})"
 
 
 def incident_length(incident: Incident) -> str:

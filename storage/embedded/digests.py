@@ -133,26 +133,27 @@ class Digests:
 
         None where no call with an R is left out. Raises as `read_digest`.
         """
-        tables, rest = [SCHEMA.empty_table()], []
+        tables, rest = [_STORED.empty_table()], []
         for table in map(self._of, map(digest_path, segments)):
             head = table.slice(0, depth)
             head.validate(full=True)  # as in `_check`, of what is read
-            tables.append(_told(head))
+            tables.append(head)
             if table.num_rows > depth and (r_min := table["r_min"][depth].as_py()) is not None:
                 rest.append(r_min)
-        return pa.concat_tables(tables), min(rest, default=None)
+        return _told(pa.concat_tables(tables)), min(rest, default=None)
 
     def calls(self, segments: Sequence[Path], call_ids: Sequence[str]) -> pa.Table:
-        """Return the rows of some calls (and now and then another); raises as `read_digest`."""
-        wanted = _crcs(call_ids)
-        tables = [SCHEMA.empty_table()]
+        """Return the rows of some calls; raises as `read_digest`."""
+        wanted, named = _crcs(call_ids), pa.array(call_ids, pa.string())
+        tables = [_STORED.empty_table()]
         for path in map(digest_path, segments):
             table = self._of(path)
             places = np.flatnonzero(_are_among(table[_CRC], wanted))
             if len(places):
                 self._check(path, table)
-                tables.append(_told(table.take(pa.array(places))))
-        return pa.concat_tables(tables)
+                found = table.take(pa.array(places))
+                tables.append(found.filter(pc.is_in(found["call_id"], named)))
+        return _told(pa.concat_tables(tables))
 
     def held(self, segment: Path, call_ids: Sequence[str]) -> list[str]:
         """Return those of the calls that a segment may have rows of; raises as `read_digest`."""

@@ -25,7 +25,7 @@ from storage.embedded.points import SEQUENCE, times_of
 from storage.embedded.quarantine import damage_of, put_aside
 from storage.embedded.repeats import TABLE as REPEATS
 from storage.embedded.repeats import Marks
-from storage.embedded.rollups import HOUR_NS, cover
+from storage.embedded.rollups import cover, runs_of
 from storage.embedded.stats import StoreStats
 from storage.schema import Measurement
 from storage.seam import Scope, StoreUnavailable, Window
@@ -123,10 +123,10 @@ class ScopedRows:
 
         def sums() -> str:
             bind = self.parameters.bind
-            files = self.beside([str(rollup.path) for rollup in how.rollups], columns)
-            return (
-                f"SELECT * FROM ({files}) WHERE time >= {bind(self.window.since_ns)} "
-                f"AND time + {bind(HOUR_NS)} <= {bind(self.window.until_ns)}"
+            return " UNION ALL ".join(
+                f"SELECT * FROM ({self.beside(paths, columns)}) "
+                f"WHERE time >= {bind(window.since_ns)} AND time < {bind(window.until_ns)}"
+                for window, paths in runs_of(how.rollups)
             )
 
         return Rolled(how.minutes, sums if how.rollups else None)

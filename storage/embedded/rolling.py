@@ -9,12 +9,12 @@ from storage.embedded.catalog import Snapshot
 from storage.embedded.layout import DAY_NS, Layout, day_start_ns
 from storage.embedded.relation import Database, ScopedRows
 from storage.embedded.rollups import (
-    DAY,
-    HOUR,
+    FIVE_MINUTES,
     ROLLED,
     fingerprint,
     list_rollups,
     spans_to_roll,
+    steps_of,
     write_rollup,
 )
 from storage.embedded.stats import StoreStats
@@ -27,6 +27,8 @@ SETTLED_NS = 900_000_000_000
 """An hour or day is rolled up this long after its end: most late minutes have come by then."""
 _SPANS_A_TURN = 48
 """A store with a year of history is rolled up over some turns, and goes on serving meanwhile."""
+_PART_NS = DAY_NS // 4
+"""A day in steps of 5 minutes is summed so much at a time: with its histograms it is many megabytes."""
 _NANOS = 1_000_000_000
 _EVERYTHING = Scope.everything("rollups")
 
@@ -61,14 +63,16 @@ class Rolling:
                 start = day_start_ns(day)
                 segments = self._layout.list_segments(measurement.name, start, start + DAY_NS)
                 spans = spans_to_roll(day, now_ns, SETTLED_NS)
-                held = set()
+                held: dict[Window, set[int]] = {}
                 for rollup in list_rollups(self._layout, measurement.name, day):
                     if rollup.span in spans and rollup.fingerprint == fingerprint(segments, rollup.span):
-                        held.add(rollup.span)
+                        held.setdefault(rollup.span, set()).add(rollup.step_seconds)
                     else:
                         rollup.path.unlink(missing_ok=True)  # a query that misses it asks again
                 for span in spans:
-                    if span not in held and fingerprint(segments, span) != _NOTHING:
+                    if not held.get(span, _NONE).issuperset(steps_of(span)) and (
+                        fingerprint(segments, span) != _NOTHING
+                    ):
                         yield measurement, span
 
     def _roll(self, database: Database, measurement: Measurement, span: Window) -> bool:
@@ -80,11 +84,13 @@ class Rolling:
             if _has_unsealed(rows.files, span):
                 return False
             mark = fingerprint(rows.files.segments, span)
-            steps = (HOUR, DAY) if span.until_ns - span.since_ns == DAY_NS else (HOUR,)
-            # The day comes first: where it is missing and the hours are there, the span would seem to be done.
-            for step in reversed(steps):
-                sums = sum_rows(rows, schema, span.since_ns, step * _NANOS, tags)
-                write_rollup(self._layout, measurement.name, step, span, mark, sums)
+            for step in steps_of(span):  # each is made of the one before
+                part_ns = _PART_NS if step == FIVE_MINUTES else DAY_NS
+                sums = (
+                    sum_rows(rows.within(part), schema, span.since_ns, step * _NANOS, tags)
+                    for part in _parts(span, part_ns)
+                )
+                write_rollup(self._layout, measurement.name, (step, span, mark), schema, sums)
             return True
 
         made = database.ask(_EVERYTHING, measurement, span, None, question)
@@ -101,8 +107,14 @@ class Rolling:
                 directory.rmdir()
 
 
+def _parts(span: Window, length_ns: int) -> Iterator[Window]:
+    for since_ns in range(span.since_ns, span.until_ns, length_ns):
+        yield Window(since_ns, min(since_ns + length_ns, span.until_ns))
+
+
 def _has_unsealed(files: Snapshot, span: Window) -> bool:
     return any(w.since_ns < span.until_ns and span.since_ns < w.until_ns for w in files.unsealed)
 
 
 _NOTHING = fingerprint([], Window(0, 1))
+_NONE: frozenset[int] = frozenset()

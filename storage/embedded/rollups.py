@@ -1,4 +1,5 @@
-"""Hour and day sums of the minute measurements, beside the minutes, for questions over weeks and months.
+"""Sums of the minute measurements over 5 minutes, hours and days, beside the minutes: for questions over hours to
+months.
 
 A rollup is never trusted by its age: its name carries a fingerprint of the segments it was made of. A late
 minute, a compaction or a damaged file changes the segments, the fingerprint is no longer theirs, and queries
@@ -31,9 +32,10 @@ from storage.schema import (
 )
 from storage.seam import Window
 
-HOUR, DAY = 3_600, 86_400
+FIVE_MINUTES, HOUR, DAY = 300, 3_600, 86_400
 ROLLED = (SESSION_MINUTE, QUALITY_MINUTE, LOAD_MINUTE, REGISTRATION_MINUTE, TRUNK_MINUTE)
-HOUR_NS = HOUR * 1_000_000_000
+_NANOS = 1_000_000_000
+HOUR_NS = HOUR * _NANOS
 _NAME = re.compile(r"^(?P<step>\d+)\.(?P<since>\d+)-(?P<until>\d+)\.(?P<fingerprint>[0-9a-f]{16})\.parquet$")
 
 
@@ -48,10 +50,19 @@ class Rollup:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What one rollup answers: `used` is whole steps of it."""
+
+    rollup: Rollup
+    used: Window
+
+
+@dataclass(frozen=True, slots=True)
 class Cover:
     """How a window is answered: rollups for some spans, minutes for the others."""
 
-    rollups: list[Rollup]
+    rollups: list[Part]
+    """Those of one step have no span in common."""
     minutes: list[Window]
 
 
@@ -89,33 +100,69 @@ def cover(
 ) -> Cover:
     """Return how to answer sums in steps; `unsealed` are spans of rows that are in no segment yet."""
     whole = Cover([], [window])
-    if not is_rolled(measurement) or step_seconds % HOUR:
+    steps = [step for step in (DAY, HOUR, FIVE_MINUTES) if step_seconds % step == 0]
+    if not is_rolled(measurement) or not steps:
         return whole
-    steps = (DAY, HOUR) if step_seconds % DAY == 0 else (HOUR,)
-    chosen: list[Rollup] = []
+    held: list[Rollup] = []
     for day in _days(window, segments):
         start = day_start_ns(day)
         own = layout.list_segments(measurement.name, start, start + DAY_NS)
-        held = [r for r in list_rollups(layout, measurement.name, day) if _holds(r, window, own, unsealed)]
-        for step in steps:
-            for rollup in sorted((r for r in held if r.step_seconds == step), key=_widest_first):
-                if not any(_overlap(rollup.span, other.span) for other in chosen):
-                    chosen.append(rollup)
-    return Cover(chosen, without(window, [_used(rollup, window) for rollup in chosen])) if chosen else whole
+        listed = list_rollups(layout, measurement.name, day)
+        held += (r for r in listed if r.step_seconds in steps and r.fingerprint == fingerprint(own, r.span))
+    chosen: list[Part] = []
+    left = [window]
+    for step in steps:
+        taken: list[Rollup] = []
+        for rollup in sorted((r for r in held if r.step_seconds == step), key=_widest_first):
+            if any(_overlap(rollup.span, other.span) for other in taken):
+                continue
+            taken.append(rollup)
+            pieces, left = left, []
+            for piece in pieces:
+                used = _used(rollup, piece)
+                if used.since_ns < used.until_ns and not any(_overlap(used, other) for other in unsealed):
+                    chosen.append(Part(rollup, used))
+                    left += (Window(piece.since_ns, used.since_ns), Window(used.until_ns, piece.until_ns))
+                else:
+                    left.append(piece)
+            left = [piece for piece in left if piece.since_ns < piece.until_ns]
+    return Cover(chosen, left)
+
+
+def runs_of(parts: Iterable[Part]) -> list[tuple[Window, list[str]]]:
+    """Return spans of time with the files of one step that hold them, neighbours as one."""
+    runs: list[tuple[int, Window, list[str]]] = []
+    for part in sorted(parts, key=lambda p: (p.rollup.step_seconds, p.used.since_ns)):
+        step, path = part.rollup.step_seconds, str(part.rollup.path)
+        if runs and runs[-1][0] == step and runs[-1][1].until_ns == part.used.since_ns:
+            _, window, paths = runs.pop()
+            runs.append((step, Window(window.since_ns, part.used.until_ns), list(dict.fromkeys((*paths, path)))))
+        else:
+            runs.append((step, part.used, [path]))
+    return [(window, paths) for _, window, paths in runs]
 
 
 def write_rollup(
-    layout: Layout, measurement: str, step_seconds: int, span: Window, mark: str, sums: pa.Table
+    layout: Layout, measurement: str, rollup: tuple[int, Window, str], schema: pa.Schema, sums: Iterable[pa.Table]
 ) -> Path:
-    """Write the sums of a span; raises OSError and leaves nothing half written under its name."""
+    """Write the sums of a span in parts, a row group each; `rollup` is its step (seconds), span and fingerprint.
+
+    Raises OSError and leaves nothing half written under its name.
+    """
+    step_seconds, span, mark = rollup
     name = f"{step_seconds}.{span.since_ns}-{span.until_ns}.{mark}.parquet"
     path = layout.rollups / measurement / day_of(span.since_ns) / name
     temporary = path.with_name(name + TEMPORARY)
+    stored = pa.schema([(f.name, _stored(f.type)) for f in schema])
     path.parent.mkdir(parents=True, exist_ok=True)
-    stored = sums.cast(pa.schema([(f.name, _stored(f.type)) for f in sums.schema]))
     try:
         with temporary.open("wb") as file:
-            pq.write_table(stored, file, compression="zstd", compression_level=1, write_page_checksum=True)
+            with pq.ParquetWriter(
+                file, stored, compression="zstd", compression_level=1, write_page_checksum=True
+            ) as writer:
+                for part in sums:
+                    if part.num_rows:
+                        writer.write_table(part.cast(stored))
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(path)
@@ -136,20 +183,11 @@ def _days(window: Window, segments: Sequence[Segment]) -> list[str]:
     return sorted(day for day in days if day_start_ns(day) < window.until_ns)
 
 
-def _holds(rollup: Rollup, window: Window, segments: Sequence[Segment], unsealed: Sequence[Window]) -> bool:
-    used = _used(rollup, window)
-    return (
-        used.since_ns < used.until_ns
-        and (rollup.step_seconds == HOUR or used == rollup.span)
-        and not any(_overlap(used, other) for other in unsealed)
-        and rollup.fingerprint == fingerprint(segments, rollup.span)
-    )
-
-
 def _used(rollup: Rollup, window: Window) -> Window:
-    """Return the whole hours of a rollup that are in the window."""
-    since = -(-max(rollup.span.since_ns, window.since_ns) // HOUR_NS) * HOUR_NS
-    return Window(since, min(rollup.span.until_ns, window.until_ns) // HOUR_NS * HOUR_NS)
+    """Return the whole steps of a rollup that are in the window."""
+    step_ns = rollup.step_seconds * _NANOS
+    since = -(-max(rollup.span.since_ns, window.since_ns) // step_ns) * step_ns
+    return Window(since, min(rollup.span.until_ns, window.until_ns) // step_ns * step_ns)
 
 
 def _widest_first(rollup: Rollup) -> tuple[int, int]:
@@ -170,6 +208,11 @@ def without(window: Window, spans: Sequence[Window]) -> list[Window]:
     if at < window.until_ns:
         left.append(Window(at, window.until_ns))
     return left
+
+
+def steps_of(span: Window) -> tuple[int, ...]:
+    """Return the steps (seconds) of the rollups of a span, finest first."""
+    return (FIVE_MINUTES, HOUR, DAY) if span.until_ns - span.since_ns == DAY_NS else (FIVE_MINUTES, HOUR)
 
 
 def spans_to_roll(day: str, now_ns: int, settled_ns: int) -> list[Window]:

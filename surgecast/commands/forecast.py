@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -12,8 +13,10 @@ from forecast.events import BadEvents, event_of, parse_declared
 from forecast.ladder import UnknownMember
 from forecast.masks import mask_of, masked_by
 from forecast.points import read_csv
+from forecast.regressor_points import BadRegressors, RegressorFile, read_regressors
 from forecast.series import BadSeries
 from forecast.settings import ForecastSettings
+from surgecast.commands.forecast_parts import print_regressors, regressor_json
 from surgecast.commands.forecast_run import explain_command, run
 from surgecast.commands.output import AsJson, print_json, print_table, stderr
 from surgecast.commands.times import seconds_of, zone_of
@@ -46,6 +49,13 @@ def backtest_command(
     country: Annotated[str | None, typer.Option(help="Public holidays: US, GB, DE-BY, ...")] = None,
     tz: Annotated[str, typer.Option(help="Local zone, and that of stamps without an offset.")] = "UTC",
     events: Annotated[Path | None, typer.Option(help="YAML file with the keys events and masks.")] = None,
+    regressors: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file with the columns ds,NAME,...: numbers known ahead that may move the load. What is in "
+            "it is taken as known for the whole horizon: give forecasts of the weather, not what came."
+        ),
+    ] = None,
     challenger: Annotated[
         list[str] | None,
         typer.Option(
@@ -64,6 +74,7 @@ def backtest_command(
         zone = zone_of(tz)
         points = read_csv(series, None if slot is None else seconds_of("--slot", slot), zone)
         declared = ForecastSettings() if events is None else declared_in(events)
+        outside = RegressorFile() if regressors is None else regressors_in(regressors, zone)
         points = masked_by(points, (mask_of(mask, zone) for mask in declared.masks))
         report = backtest(
             points,
@@ -72,6 +83,7 @@ def backtest_command(
             country=country,
             events=tuple(event_of(event, zone) for event in declared.events),
             challengers=tuple(challenger or ()),
+            regressors=outside.regressors,
         )
     except OSError as error:
         raise CommandError(f"--series {series}: {error.strerror}", Exit.NOT_FOUND) from error
@@ -79,6 +91,8 @@ def backtest_command(
         raise CommandError(f"--series {series.name}: {error}", Exit.USAGE) from error
     for note in report.notes:
         stderr.print(f"{series.name}: {note}", markup=False)
+    for note in (*outside.notes, *(f"{r.name} left out: {r.left_out}" for r in report.regressors if r.left_out)):
+        stderr.print(f"--regressors: {note}", markup=False)
     if as_json:
         print_json(_as_json(report, asked))
     else:
@@ -95,6 +109,16 @@ def declared_in(path: Path) -> ForecastSettings:
         raise CommandError(f"--events {path.name}: {error}", Exit.USAGE) from error
 
 
+def regressors_in(path: Path, zone: ZoneInfo) -> RegressorFile:
+    """Return the regressors of a file; raises CommandError."""
+    try:
+        return read_regressors(path, zone)
+    except OSError as error:
+        raise CommandError(f"--regressors {path}: {error.strerror}", Exit.NOT_FOUND) from error
+    except BadRegressors as error:
+        raise CommandError(f"--regressors {error}", Exit.USAGE) from error
+
+
 def _as_json(report: Report, asked: dict[int, str]) -> dict[str, Any]:
     return {
         "horizons": {
@@ -107,6 +131,7 @@ def _as_json(report: Report, asked: dict[int, str]) -> dict[str, Any]:
         "origin_step": report.origin_step,
         "states": report.states,
         "notes": report.notes,
+        "regressors": [regressor_json(effect) for effect in report.regressors],
     }
 
 
@@ -144,3 +169,5 @@ def _print(report: Report, asked: dict[int, str]) -> None:
     ]
     title = f"{report.test_days} test days, slots of {format_duration(report.slot_s)}"
     print_table(columns, rows, f"{title}; a refit takes {report.fit_seconds * 1000:.1f} ms")
+    if report.regressors:
+        print_regressors(report.regressors)

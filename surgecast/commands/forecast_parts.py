@@ -1,5 +1,6 @@
-"""How `surgecast forecast explain --decompose` shows what a series is made of."""
+"""How `surgecast forecast` shows what a series is made of: its decomposition, what regressors do to it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import typer
 
 from forecast.decomposition import Decomposition
 from forecast.localtime import Floats
+from forecast.regressors import RegressorEffect
 from forecast.signals import SECOND_NS
 from surgecast.commands.output import iso_time, print_table
 from telephony.durations import format_duration
@@ -52,3 +54,23 @@ def print_decomposition(found: Decomposition) -> None:
         f"remainder {found.remainder_deviation:.2f} (0.50 is pure counting noise), "
         f"{100 * found.filled_ratio:.1f} % of the slots were filled"
     )
+
+
+def regressor_json(effect: RegressorEffect) -> dict[str, Any]:
+    """Return the keys that docs/forecast.md tells."""
+    return {
+        "name": effect.name,
+        "per_unit": effect.per_unit,
+        "usual": effect.usual,
+        "learned_days": effect.learned_days,
+        "left_out": effect.left_out or None,
+    }
+
+
+def print_regressors(effects: Sequence[RegressorEffect]) -> None:
+    """Print what each regressor does to the load."""
+    rows = [
+        [e.name, f"{e.per_unit:+.2%}", e.usual, e.learned_days, f"left out: {e.left_out}" if e.left_out else ""]
+        for e in effects
+    ]
+    print_table(["regressor", "per unit", "usual", "days learned from", ""], rows)

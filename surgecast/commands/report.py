@@ -32,7 +32,11 @@ def _report() -> None:
 def build(
     tenant: Annotated[str, typer.Option("--tenant", help="Whom the report is of.")],
     period: Annotated[
-        str, typer.Option("--period", help="2026-11, 2026-W47, 2026-11-01..2026-11-20, last-month or last-7d.")
+        str,
+        typer.Option(
+            "--period",
+            help="2026-11, 2026-W47, 2026-11-01..2026-11-20, last-month, last-7d, this-month, this-week, today.",
+        ),
     ],
     wanted: Annotated[Format, typer.Option("--format", help="What to make.")] = Format.HTML,
     out: Annotated[Path, typer.Option("--out", help="Directory to write to.")] = Path(),
@@ -48,6 +52,8 @@ def build(
     Examples: surgecast report build --tenant acme --period 2026-11 --format pdf --out reports
 
     surgecast report build --tenant acme --period last-7d --format csv --json
+
+    surgecast report build --tenant acme --period today
     """
     settings = load_settings(config)
     now_ns = time.time_ns()
@@ -78,6 +84,8 @@ def build(
                 "period": report.period,
                 "from": iso_time(report.since_ns),
                 "to": iso_time(report.until_ns),
+                "compared_from": iso_time(report.before_since_ns),
+                "compared_to": iso_time(report.before_until_ns),
                 "zone": report.zone,
                 "provisional": bool(report.provisional),
                 "empty": report.empty,

@@ -120,3 +120,17 @@ def test_a_codec_is_no_cause_while_a_place_fails_as_badly() -> None:
     codec = Scope("codec", "PCMA")
     found = grouped([incident(CARRIER, -90), incident(codec, 40, rule="degraded_media", score=90)])
     assert [(i.cause, bool(i.parent_id)) for i in found] == [("trunk carrier-a", False), ("trunk carrier-a", True)]
+
+
+def test_excesses_are_compared_over_the_same_slots() -> None:
+    """The trunk was raised by its last slot alone, its tenant by three."""
+    found = [incident(CARRIER, -50), incident(ACME, -100)]
+    whole = {CARRIER: -95.0, ACME: -100.0}
+    grouping = grouped(found, (), lambda one, _: whole[one.scope])
+    assert [str(i.scope) for i in grouping if not i.parent_id] == ["trunk carrier-a"]
+
+
+def test_scores_of_what_was_never_seen_before_are_alike() -> None:
+    early = incident(CARRIER, -50, score=40)
+    late = incident(CARRIER, 5, rule="media_loss", at_ns=MINUTE, score=100)
+    assert [bool(i.parent_id) for i in grouped([early, late])] == [False, True]

@@ -32,6 +32,9 @@ HOUR_NS = 3600 * 10**9
         ("last-month", "2026-10-01", "2026-10-31", 745),
         ("last-7d", "2026-11-14", "2026-11-20", 168),
         ("last-1d", "2026-11-20", "2026-11-20", 24),
+        ("today", "2026-11-21", "2026-11-21", 24),
+        ("this-week", "2026-11-16", "2026-11-22", 168),
+        ("this-month", "2026-11-01", "2026-11-30", 720),
     ],
 )
 def test_a_period_is_whole_local_days(text: str, first: str, last: str, hours: int) -> None:
@@ -73,7 +76,12 @@ def test_the_canonical_text_reads_back(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "before"),
-    [("2026-10", "2026-09"), ("2026-W43", "2026-W42"), ("2026-11-11..2026-11-20", "2026-11-01..2026-11-10")],
+    [
+        ("2026-10", "2026-09"),
+        ("2026-W43", "2026-W42"),
+        ("2026-11-11..2026-11-20", "2026-11-01..2026-11-10"),
+        ("today", "2026-11-14..2026-11-14"),
+    ],
 )
 def test_the_period_before(text: str, before: str) -> None:
     assert before == parse_period(text, BERLIN, NOW_NS).previous().text
@@ -84,6 +92,23 @@ def test_a_running_month_is_compared_with_the_same_part_of_the_one_before() -> N
     # 09:00 local on both: on 21 October summer time still held.
     since = parse_period("2026-10", BERLIN, NOW_NS).window.since_ns
     assert Window(since, since + (20 * 24 + 9) * HOUR_NS) == compared
+
+
+def test_today_is_compared_with_the_same_whole_minutes_of_the_week_before() -> None:
+    now_ns = NOW_NS + 59 * 10**9
+    today = parse_period("today", BERLIN, now_ns)
+    since = today.window.since_ns
+    week_ns = 7 * 24 * HOUR_NS
+    assert (Window(since, NOW_NS), Window(since - week_ns, NOW_NS - week_ns)) == (
+        today.elapsed(now_ns),
+        today.compared_with(now_ns),
+    )
+
+
+@pytest.mark.parametrize(("day", "hours"), [("2026-10-25", 25), ("2026-03-29", 23), ("2026-11-20", 24)])
+def test_one_day_is_told_by_the_hour(day: str, hours: int) -> None:
+    parts = parse_period(f"{day}..{day}", BERLIN, NOW_NS).parts_ns()
+    assert [HOUR_NS] * hours == [b - a for a, b in pairwise(parts)]
 
 
 def test_days_begin_at_local_midnights() -> None:

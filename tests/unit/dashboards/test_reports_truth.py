@@ -12,15 +12,22 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+import sample_hour
 import structlog
 from flask.testing import FlaskClient
-from sample_report import NOW_NS, OCTOBER_S, fill
+from sample_report import BERLIN, NOW_NS, OCTOBER_S, alert, fill, session
 
 from dashboards.access.areas import Actor, Via
 from dashboards.access.roles import Role
 from dashboards.app import build_app
 from dashboards.queries.executive import executive_view
+from dashboards.reports.as_csv import report_csv
+from dashboards.reports.as_html import report_html
+from dashboards.reports.build import build_report
+from dashboards.reports.model import Report
+from dashboards.reports.period import parse_period
 from dashboards.reports.settings import ReportSettings
+from dashboards.reports.words import incident_length, part_name
 from dashboards.services import Services
 from dashboards.settings import DashboardSettings
 from dashboards.tenant_views import Headline
@@ -121,6 +128,93 @@ def test_who_took_the_report_is_recorded(viewer: FlaskClient) -> None:
         for line in lines
         if line["event"] == "export"
     ]
+
+
+# --- a day that runs --------------------------------------------------------------------------------
+
+TODAY_S = OCTOBER_S + 10 * 86_400
+"""Sunday, 11 October 2026, 00:00 in Berlin."""
+WEEK_S, HOUR_S = 7 * 86_400, 3_600
+HALF_PAST_TEN_S = TODAY_S + 10 * HOUR_S + 1800
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A day until half past ten, the same one of the week before, and what must not be in either."""
+    opened = open_store(str(tmp_path_factory.mktemp("running")))
+    before_s = HALF_PAST_TEN_S - WEEK_S
+    rows = [
+        session(TODAY_S, attempts=60, answered=30, busy=30),
+        session(HALF_PAST_TEN_S - 60, attempts=40, answered=20, no_facility=20),
+        session(HALF_PAST_TEN_S, attempts=5, answered=5),  # the minute that runs
+        session(TODAY_S - 60, attempts=900, answered=900),  # yesterday
+        session(TODAY_S - WEEK_S, attempts=30, answered=30),
+        session(before_s - 60, attempts=20, answered=10, busy=10),
+        session(before_s, attempts=700, answered=700),  # the rest of that day
+    ]
+    sample_hour.write(opened, "session_minute", rows)
+
+    def times(raised_s: int) -> dict[str, int]:
+        return {"onset_at": (raised_s - 300) * 10**9, "started_at": raised_s * 10**9}
+
+    raised_s, late_s, ended_s = HALF_PAST_TEN_S - 1800, HALF_PAST_TEN_S + 30, TODAY_S + HOUR_S
+    shared = {"scope_kind": "tenant", "scope": "acme", "cause": "trunk t1", "parent_id": "of-a-trunk"}
+    over = {"ended_at": ended_s * 10**9, "impact_calls": 3.0, "impact_minutes": 60.0}
+    sample_hour.write(
+        opened,
+        "alert_event",
+        [
+            alert(raised_s, "firing", "open", impact_calls=12.0, impact_minutes=0.0, **times(raised_s)) | shared,
+            alert(late_s, "firing", "just-now", impact_calls=4.0, **times(late_s)),
+            alert(ended_s, "resolved", "over", **times(TODAY_S), **over),
+            alert(TODAY_S - HOUR_S, "resolved", "yesterday", **times(TODAY_S - 2 * HOUR_S),
+                  ended_at=(TODAY_S - HOUR_S) * 10**9),
+        ],
+    )  # fmt: skip
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def today(running: Store) -> Report:
+    now_ns = (HALF_PAST_TEN_S + 45) * 10**9
+    period = parse_period("today", BERLIN, now_ns)
+    return build_report(running.reader(Scope.of("tom", "acme")), "acme", period, now_ns=now_ns)
+
+
+def test_a_day_that_runs_is_held_against_the_same_part_of_the_week_before(today: Report) -> None:
+    found = {key: today.figure(key) for key in ("attempts", "asr", "ner")}
+    assert {
+        "attempts": (100, 50, 1.0, 100, 50),
+        "asr": (50 / 100, 40 / 50, pytest.approx(-0.3), 100, 50),
+        "ner": (80 / 100, 1.0, pytest.approx(-0.2), 100, 50),
+    } == {key: (each.value, each.before, each.change, each.n, each.before_n) for key, each in found.items()}
+
+
+def test_a_day_that_runs_says_until_when(today: Report) -> None:
+    says = "2026-10-11..2026-10-11 so far, until 10:30 CEST (2026-10-11 00:00:00 CEST to 2026-10-11 10:30:00 CEST"
+    assert says in report_html(today)
+    assert "Compared with 2026-10-04 00:00:00 CEST to 2026-10-04 10:30:00 CEST" in report_html(today)
+    assert "so far, until 10:30 CEST" in report_csv(today)
+
+
+def test_a_day_is_told_by_the_hour(today: Report) -> None:
+    hours = {part_name(today, hour): hour.counts.attempts for hour in today.days if hour.stored}
+    assert ({"00:00": 60, "10:00": 40}, 11) == (hours, len(today.days))
+
+
+def test_incidents_of_a_day_that_runs_are_told_also_while_open(today: Report) -> None:
+    shared = "something that is shared with others"
+    onset = {"over": TODAY_S - 300, "open": HALF_PAST_TEN_S - 2100, "just-now": HALF_PAST_TEN_S - 270}
+    assert [
+        ("over", onset["over"], "resolved", "", 3.0, 60.0, "1 h 5 min"),
+        ("open", onset["open"], "firing", shared, 12.0, 30.0, "open"),
+        ("just-now", onset["just-now"], "firing", "", 4.0, 0.0, "open"),
+    ] == [
+        (each.id, each.started_ns // 10**9, each.state, each.cause, each.impact_calls, each.impact_minutes,
+         incident_length(each))
+        for each in today.incidents
+    ]  # fmt: skip
 
 
 # --- the executive page -----------------------------------------------------------------------------

@@ -52,7 +52,11 @@ def _answers(store: EmbeddedStore) -> list[Any]:
         reader.sums("quality_minute", _EVER, step_seconds=3600),
         reader.sums("quality_minute", cut, step_seconds=7200, by=["tenant"], where={"trunk": ["a"]}),
         reader.sums("quality_minute", _EVER, step_seconds=86_400, fields=["intervals", "r_histogram"]),
+        reader.sums("quality_minute", _EVER, step_seconds=300, fields=["expected", "mos_histogram"]),
+        reader.sums("quality_minute", cut, step_seconds=900, by=["tenant", "node"]),
+        reader.sums("quality_minute", cut, step_seconds=60, fields=["expected"]),
         client.sums("quality_minute", cut, step_seconds=3600, by=["trunk"]),
+        client.sums("quality_minute", cut, step_seconds=600, by=["trunk"]),
     ]
 
 
@@ -102,7 +106,7 @@ def test_a_late_minute_makes_the_touched_hour_anew_and_no_other(tmp_path: Path) 
     assert [1, 1, 7, 1, 1] == sums["attempts"].to_pylist()
     store.maintain(_NOW)
     after = _rollups(tmp_path)
-    assert (5, 4, 5) == (len(before), len(before & after), len(after))
+    assert (10, 8, 10) == (len(before), len(before & after), len(after))  # in steps of 5 minutes, and of an hour
     sums = store.reader(ENGINEER).sums("session_minute", Window(today, _NOW), step_seconds=3600)
     assert [1, 1, 7, 1, 1] == sums["attempts"].to_pylist()
     store.close()
@@ -118,6 +122,22 @@ def test_a_rollup_that_is_damaged_or_goes_away_is_done_without(tmp_path: Path) -
         path.write_bytes(b"nonsense")
     assert expected == _answers(store)
     assert 0 < store.stats.damaged_files
+    store.close()
+
+
+def test_rollups_of_a_step_that_is_missing_are_made(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path, sealing(1))
+    _write(store, [_minute(_DAY + i * HOUR_NS, random.Random(i)) for i in range(24)], seal=True)
+    expected = _answers(store)
+    store.maintain(_NOW)
+    made = _rollups(tmp_path)
+    for path in made:
+        if path.name.startswith("300."):  # as a store of before there were any
+            path.unlink()
+    assert expected == _answers(store)
+    store.maintain(_NOW)
+    assert made == _rollups(tmp_path)
+    assert expected == _answers(store)
     store.close()
 
 

@@ -65,3 +65,39 @@ def test_mistakes_are_named(calls: Path, arguments: list[str], says: str, code: 
     with pytest.raises(CommandError, match=says) as caught:
         run(*series, *arguments)
     assert code == caught.value.code
+
+
+@pytest.fixture
+def mailings(tmp_path: Path) -> Path:
+    path = tmp_path / "mailings.csv"
+    random = np.random.default_rng(2)
+    days = [f"{np.datetime64('2024-01-01') + day},{random.integers(0, 3)},7" for day in range(60)]
+    path.write_text("\n".join(["ds,mailings,price", *days]))
+    return path
+
+
+def test_json_says_what_regressors_do_and_which_are_left_out(calls: Path, mailings: Path) -> None:
+    arguments = ("--series", str(calls), "--regressors", str(mailings), "--test-days", "5", "--horizons", "1h")
+    found = json.loads(run(*arguments, "--json"))["regressors"]
+    keys = ["name", "per_unit", "usual", "learned_days", "left_out"]
+    got = [(list(each), each["name"], each["left_out"]) for each in found]
+    assert [(keys, "mailings", None), (keys, "price", "it did not vary where the load was measured")] == got
+
+
+def test_the_table_names_each_regressor(calls: Path, mailings: Path) -> None:
+    shown = run("--series", str(calls), "--regressors", str(mailings), "--test-days", "5", "--horizons", "1h")
+    assert "mailings" in shown
+
+
+def test_regressors_that_cannot_be_read_are_a_usage_error(calls: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.csv"
+    bad.write_text("when,how much\n1,2\n")
+    with pytest.raises(CommandError, match=r"bad\.csv: needs the columns ds") as raised:
+        run("--series", str(calls), "--regressors", str(bad))
+    assert raised.value.code is Exit.USAGE
+
+
+def test_a_file_of_regressors_that_is_missing_is_not_found(calls: Path, tmp_path: Path) -> None:
+    with pytest.raises(CommandError) as raised:
+        run("--series", str(calls), "--regressors", str(tmp_path / "none.csv"))
+    assert raised.value.code is Exit.NOT_FOUND

@@ -27,10 +27,14 @@ def decision(at_s: int, current: int, final: int, source: str, reactive: int) ->
     }  # fmt: skip
 
 
-def alert(at_s: int, state: str, scope: str = "transit-x", parent: str = "") -> dict[str, object]:
+def alert(
+    at_s: int, state: str, scope: str = "transit-x", parent: str = "", tenant: str = "unassigned"
+) -> dict[str, object]:
     return {
-        "time": BEGAN_NS + at_s * S, "tenant": "unassigned", "rule": "answer_ratio", "severity": "critical",
-        "state": state, "scope_kind": "trunk", "scope": scope, "incident_id": f"i-{scope}{parent}",
+        "time": BEGAN_NS + at_s * S, "tenant": tenant, "rule": "answer_ratio", "severity": "critical",
+        "state": state,
+        "scope_kind": "trunk" if tenant == "unassigned" else "tenant", "scope": scope,
+        "incident_id": f"i-{scope}{parent}",
         "parent_id": parent, "observed": 0.05, "expected": 0.47, "n": 83,
     }  # fmt: skip
 
@@ -73,16 +77,25 @@ def told(
             {"alert_event": [alert(120, "firing"), alert(121, "firing", parent="i-other")]},
             [
                 "answer ratio of trunk transit-x is 0.05 where 0.47 is normal (n = 83)   http://here/incidents/i-tr",
-                "http://here/tenant/atlas-wholesale",
             ],
             id="an incident",
+        ),
+        pytest.param(
+            {
+                "alert_event": [
+                    alert(120, "firing"),
+                    alert(121, "firing", "atlas-wholesale", "i-transit-x", "atlas-wholesale"),
+                ]
+            },
+            ["incident: answer ratio", "http://here/tenant/atlas-wholesale?period=today"],
+            id="an incident that its tenant feels",
         ),
         pytest.param(
             {"alert_event": [alert(120, "firing", scope="carrier-a")]}, [], id="another trunk's incident"
         ),
         pytest.param(
             {"alert_event": [alert(120, "firing"), alert(150, "resolved")]},
-            ["incident: answer ratio", "http://here/tenant", "answers again"],
+            ["incident: answer ratio", "answers again"],
             id="an incident that is over",
         ),
     ],
