@@ -68,7 +68,10 @@ class Past:
 
 
 def past_of(panel: Panel, country: str, edges: Ints, day: int) -> Past:
-    """Return the past of a panel before a local day (from the epoch), for bins of leads."""
+    """Return the past of a panel before a local day (from the epoch), for bins of leads.
+
+    All that `forecast.issue.panel_of` gives a panel must be in it: else a change of that would go unseen.
+    """
     series = panel.series
     starts = np.searchsorted(panel.day, np.arange(max(day - panel.first_day, 0) + 1)).tolist()
     until_s = series.start_s + starts[-1] * series.slot_s
