@@ -16,6 +16,7 @@ from forecast.localtime import DAY_S
 from forecast.masks import Mask, MaskReason, masks_of_slots
 from forecast.members import members
 from forecast.panel import from_root
+from forecast.regressors import RegressorEffect
 from forecast.rolling import Rolling
 from forecast.series import BadSeries, State
 from forecast.targets import SeriesId
@@ -48,6 +49,10 @@ class Part:
     """What recent errors say the median is off by."""
     events: float
     """What events add."""
+    regressors: float
+    """What regressors add."""
+    moved: dict[str, float]
+    """By regressor: the relative change of the load by it alone."""
     median: float
     high: float
     """The 95 % quantile."""
@@ -72,6 +77,7 @@ class Explanation:
     country: str
     parts: tuple[Part, ...]
     events: tuple[EventEffect, ...]
+    regressors: tuple[RegressorEffect, ...]
     masks: tuple[Mask, ...]
     """Those that concern the series, the newest."""
     notes: tuple[str, ...]
@@ -106,8 +112,9 @@ def explain(task: Task) -> Explanation:
         country=task.known.country,
         parts=_parts(rolling),
         events=panel.events.effects(today),
+        regressors=panel.regressors_now(),
         masks=tuple(sorted(masks, key=lambda mask: -mask.start_s)[:_MOST_SPANS]),
-        notes=series.notes,
+        notes=(*series.notes, *(f"regressor {name}: {why}" for name, why in task.known.regressor_troubles)),
     )
 
 
@@ -131,6 +138,9 @@ def _parts(rolling: Rolling) -> tuple[Part, ...]:
     usual = from_root(night.bands.quantiles(bins, chosen.predict(origins, targets)))[:, 0]
     usual = np.where(panel.closed[targets], 0.0, usual)
     issued = night.quantiles(panel, origins, targets)
+    made = panel.day[origins]
+    with_events = usual * np.exp(panel.events.log_factor(made, targets))
+    shares = panel.regressors.shares(made, targets)
     place = LEVELS.index(0.95)
     return tuple(
         Part(
@@ -139,7 +149,9 @@ def _parts(rolling: Rolling) -> tuple[Part, ...]:
             profile=float(profile[i]),
             correction=float(model[i] - profile[i]),
             offset=float(usual[i] - model[i]),
-            events=float(issued[i, 0] - usual[i]),
+            events=float(with_events[i] - usual[i]),
+            regressors=float(issued[i, 0] - with_events[i]),
+            moved=dict(zip(panel.regressors.names, shares[i].tolist(), strict=True)),
             median=float(issued[i, 0]),
             high=float(issued[i, place]),
             benched=bool(chosen.benched[bins[i]]),

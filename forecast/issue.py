@@ -23,6 +23,8 @@ from forecast.leads import lead_bins
 from forecast.localtime import DAY_S, Bools, Floats
 from forecast.masks import Mask, MaskReason, masked_by, masks_of_slots, masks_of_spans, touched
 from forecast.panel import Panel
+from forecast.regressor_points import Regressor
+from forecast.regressors import RegressorEffect
 from forecast.rehearsal import Group, Rehearsal
 from forecast.rolling import Learned, Night, Rolling, Told
 from forecast.series import BadSeries, Series, State
@@ -42,13 +44,17 @@ class Known:
     masks: tuple[Mask, ...] = ()
     automatic: tuple[Mask, ...] = ()
     """Masks that nobody wrote: incidents, capture loss."""
+    regressors: tuple[Regressor, ...] = ()
+    regressor_troubles: tuple[tuple[str, str], ...] = ()
+    """Name of a regressor, and why it could not be read, or not anew."""
 
     @property
     def digest(self) -> str:
         """Changes when people tell something else.
 
         Not with masks that come by themselves: the slot and the levels leave them out at once, the rest with the
-        next nightly fit, and none of them makes thousands of series be fitted anew within the day.
+        next nightly fit, and none of them makes thousands of series be fitted anew within the day. Nor with what
+        regressors say, whose files may be written every hour.
         """
         return _digest(repr((self.country, self.events, self.masks)).encode())
 
@@ -128,7 +134,7 @@ def panel_of(series: Series, known: Known, ahead: int) -> Panel:
     first = int(series.grid.day[0])
     last = int(series.grid.day[-1]) + ahead // series.slots_per_day + 2
     holiday = holiday_days(known.country, first, last) if known.country else frozenset[int]()
-    return Panel(series, ahead, holiday, known.events)
+    return Panel(series, ahead, holiday, known.events, known.regressors)
 
 
 def ahead_slots(slot_s: int) -> int:
@@ -218,7 +224,7 @@ def _perform(task: Task) -> Outcome:
         night.chosen.name,
         _benched(night),
         series.start_s + (int(measured[-1]) + 1) * series.slot_s,
-        _inputs(digest, task.known, days, states, int(panel.outage.sum()), not_believed),
+        _inputs(digest, task.known, days, states, int(panel.outage.sum()), not_believed, panel.regressors_now()),
         seconds,
         rehearsal.days(),
         followed=followed,
@@ -274,7 +280,13 @@ def _issue(panel: Panel, night: Night, horizon: Horizon) -> Issue:
 
 
 def _inputs(
-    digest: str, known: Known, days: float, states: Sequence[int], outage: int, not_believed: Sequence[Mask]
+    digest: str,
+    known: Known,
+    days: float,
+    states: Sequence[int],
+    outage: int,
+    not_believed: Sequence[Mask],
+    regressors: Sequence[RegressorEffect] = (),
 ) -> str:
     """Return what a forecast stands on, short enough to be stored beside it."""
     spans = masks_of_spans(((mask.start_s, mask.end_s) for mask in not_believed), MaskReason.NOT_BELIEVED)
@@ -287,6 +299,12 @@ def _inputs(
             "outage": outage,
             **({"not_believed": [(m.start_s, m.end_s) for m in spans[-_MOST_SPANS:]]} if spans else {}),
             "events": len(known.events),
+            **(
+                {"regressors": {r.name: r.left_out or round(r.per_unit, 6) for r in regressors}}
+                if regressors
+                else {}
+            ),
+            **({"regressor_troubles": dict(known.regressor_troubles)} if known.regressor_troubles else {}),
         },
         separators=(",", ":"),
     )

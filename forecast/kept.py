@@ -55,7 +55,7 @@ class Past:
     days: Ints
     """A checksum of each day."""
     told: str
-    """A digest of clock, holidays, leads and the events that began by then."""
+    """A digest of clock, holidays, leads and the events that began by then, names of regressors."""
 
     def goes_on(self, before: "Past") -> bool:
         """Tell whether all days of an earlier one that are still held are as they were."""
@@ -68,12 +68,18 @@ class Past:
 
 
 def past_of(panel: Panel, country: str, edges: Ints, day: int) -> Past:
-    """Return the past of a panel before a local day (from the epoch), for bins of leads."""
+    """Return the past of a panel before a local day (from the epoch), for bins of leads.
+
+    All that `forecast.issue.panel_of` gives a panel must be in it: else a change of that would go unseen.
+    """
     series = panel.series
     starts = np.searchsorted(panel.day, np.arange(max(day - panel.first_day, 0) + 1)).tolist()
     until_s = series.start_s + starts[-1] * series.slot_s
     events = [event for event in panel.events.events if event.start_s < until_s]
-    digest = blake2b(repr((_FORM, series.zone.key, series.slot_s, country, events)).encode(), digest_size=16)
+    digest = blake2b(
+        repr((_FORM, series.zone.key, series.slot_s, country, events, panel.regressors.names)).encode(),
+        digest_size=16,
+    )
     digest.update(edges.tobytes())
     days = [crc32(panel.observed[first:last].tobytes()) for first, last in pairwise(starts)]
     return Past(series.start_s, panel.first_day, np.array(days, np.int64), digest.hexdigest())

@@ -14,6 +14,7 @@ import pyarrow as pa
 from forecast.events import Event, event_of
 from forecast.issue import Known
 from forecast.masks import Mask, MaskReason, mask_of, masks_of_spans
+from forecast.regressor_files import Outside
 from forecast.service_settings import ForecastServiceSettings
 from forecast.signals import SECOND_NS
 from forecast.stored import EVERYONE, SERVICE, Announced, announced
@@ -44,6 +45,7 @@ class Knowledge:
     recorded: tuple[Announced, ...] = ()
     incidents: Incidents = field(default_factory=dict)
     shares: Shares = field(default_factory=dict)
+    outside: tuple[Outside, ...] = ()
 
     def of(self, key: SeriesId) -> Known:
         """Return what concerns a series."""
@@ -52,11 +54,14 @@ class Knowledge:
         masks += [record.mask for record in recorded if record.author != SERVICE]
         lost = [record.mask for record in recorded if record.author == SERVICE]
         tenant = key.name if key.kind is Kind.TENANT else None
+        outside = [each for each in self.outside if self._share(each.settings.tenants, key) >= _LEAST_SHARE]
         return Known(
             self.settings.country_of(key),
             self._events(key),
             tuple(mask for mask in masks if mask.concerns(tenant)),
             (*(mask for mask in lost if mask.concerns(tenant)), *incidents_of(self.incidents, key)),
+            tuple(each.regressor for each in outside if each.regressor is not None),
+            tuple((each.settings.name, each.trouble) for each in outside if each.trouble),
         )
 
     def _events(self, key: SeriesId) -> tuple[Event, ...]:
@@ -69,20 +74,34 @@ class Knowledge:
     def _concerning(self, event: Event, key: SeriesId) -> Event | None:
         if not event.tenants:
             return event
+        share = self._share(event.tenants, key)
         if key.kind is Kind.TENANT:
-            return event if key.name in event.tenants else None
-        shares = self.shares.get((key.kind, key.name), {})
-        share = sum(shares.get(tenant, 0.0) for tenant in event.tenants)
+            return event if share else None
         if share < _LEAST_SHARE:
             return None
         uplift = None if event.uplift is None else event.uplift * share
         return replace(event, tenants=(), uplift=uplift)
 
+    def _share(self, tenants: Sequence[str], key: SeriesId) -> float:
+        """Return which share of a series' load is that of some tenants; all of it where none is named."""
+        if not tenants:
+            return 1.0
+        if key.kind is Kind.TENANT:
+            return float(key.name in tenants)
+        shares = self.shares.get((key.kind, key.name), {})
+        return sum(shares.get(tenant, 0.0) for tenant in tenants)
 
-def gather(reader: Reader, settings: ForecastServiceSettings, now_ns: int, shares: Shares) -> Knowledge:
+
+def gather(
+    reader: Reader,
+    settings: ForecastServiceSettings,
+    now_ns: int,
+    shares: Shares,
+    outside: tuple[Outside, ...] = (),
+) -> Knowledge:
     """Return what is known now."""
     window = Window(now_ns - round(settings.history * SECOND_NS), now_ns + 1)
-    return Knowledge(settings, tuple(announced(reader, now_ns)), incidents(reader, window), shares)
+    return Knowledge(settings, tuple(announced(reader, now_ns)), incidents(reader, window), shares, outside)
 
 
 def tenant_shares(reader: Reader, now_ns: int) -> Shares:

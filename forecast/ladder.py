@@ -114,7 +114,7 @@ class Ladder:
     @property
     def errors(self) -> Floats:
         """[days, model and the simpler two and challengers, bins]: what was learned, for `resume`."""
-        return np.array(self._errors).reshape(len(self._errors), -1, len(self._bins))
+        return np.array(self._errors).reshape(len(self._errors), _JUDGED + len(self._challengers), len(self._bins))
 
     def resume(self, errors: Floats) -> None:
         """Go on from what a ladder with the same challengers had learned."""

@@ -4,12 +4,14 @@ Medians are not made to add up over tenants and pools: that needs all of them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from zoneinfo import ZoneInfo
 
 from forecast.carried import CARRIED, CarriedForecasts
 from forecast.horizons import Horizon
 from forecast.issue import Known, Outcome, Task, prepared
 from forecast.knowledge import gather, tenant_shares
 from forecast.live_calls import CARRIERS
+from forecast.regressor_files import RegressorFiles
 from forecast.series import BadSeries, Series
 from forecast.service_settings import ForecastServiceSettings
 from forecast.signals import SECOND_NS, Book, read_into
@@ -26,7 +28,8 @@ class Once:
         self._settings = settings
         self._now_s = now_s
         now_ns = now_s * SECOND_NS
-        self._knowledge = gather(reader, settings, now_ns, tenant_shares(reader, now_ns))
+        outside = RegressorFiles(settings.regressors, ZoneInfo(settings.zone)).current()
+        self._knowledge = gather(reader, settings, now_ns, tenant_shares(reader, now_ns), outside)
         self._books: dict[tuple[Kind, Signal], Book] = {}
 
     def task(self, key: SeriesId, horizon: Horizon) -> Task:

@@ -17,7 +17,7 @@ from forecast.events import Event, EventTable, lifted
 from forecast.localtime import EPOCH_WEEKDAY, Bools, Floats, Ints, local_grid, weekday_of
 from forecast.profiles import WEEK, base_profile, known_mean, smoothed, weekly_profiles
 from forecast.regressor_points import Regressor
-from forecast.regressors import RegressorTable
+from forecast.regressors import RegressorEffect, RegressorTable
 from forecast.series import Series
 from forecast.states import outages, spikes
 
@@ -139,6 +139,10 @@ class Panel:
         self.regressors.learn(np.where(usual, clipped(self.z - expected, expected), np.nan), expected, self.slot)
         factor = np.exp(self.regressors.log_factor(self.day, np.arange(self.day.size)))
         self.usual, self.plain = self.usual / factor, self.plain / factor
+
+    def regressors_now(self) -> tuple[RegressorEffect, ...]:
+        """Return what regressors are believed to do on the day of the next slot."""
+        return self.regressors.effects(int(self.day[min(self.known, self.day.size - 1)]))
 
     def _build_profiles(self) -> None:
         table = np.full((self.days, self.slots_per_day), np.nan)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,7 @@ from forecast.kept import Shelf
 from forecast.knowledge import Knowledge, Shares, capture_loss, gather, tenant_shares
 from forecast.localtime import DAY_S, utc_offset_s
 from forecast.masks import LOSS_LIMIT, MaskReason
+from forecast.regressor_files import RegressorFiles
 from forecast.rolling import Night
 from forecast.series import BadSeries, Series
 from forecast.service_settings import ForecastServiceSettings
@@ -115,6 +117,7 @@ class Service:
         self._last: dict[tuple[SeriesId, Horizon], LastIssue] | None = None
         self._shares: Shares = {}
         self._shares_day = -1
+        self._regressors = RegressorFiles(settings.regressors, ZoneInfo(settings.zone))
         self._looked_for_loss_s = 0
         self._loss: Announced | None = None
         """The stretch of capture loss that goes on."""
@@ -239,7 +242,7 @@ class Service:
             self._shares_day = now_s // DAY_S
             if self._shelf is not None:
                 self._shelf.tidy(now_s)
-        return gather(self._reader, self._settings, now_s * SECOND_NS, self._shares)
+        return gather(self._reader, self._settings, now_s * SECOND_NS, self._shares, self._regressors.current())
 
     def _look_for_loss(self, now_s: int, known_s: int) -> None:
         """Record a mask where our own capture lost much: what was counted is then less than what came."""

@@ -1,5 +1,6 @@
 """Settings of the forecast role, beside what people know of the load (`forecast.settings`)."""
 
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -45,6 +46,22 @@ class ClockSettings(BaseModel):
     _country_exists = field_validator("country")(classmethod(lambda cls, value: _country(value)))
 
 
+class RegressorSettings(BaseModel):
+    """A figure known ahead that may move the load: mailings, temperature, a price."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=60, description="Its column in the file.", examples=["mailings"])
+    file: Path = Field(
+        description="CSV with the columns ds,NAME,...; read again when it changes. What is in it is taken as "
+        "known ahead. Stamps without an offset are of `zone`.", examples=["/etc/surgecast/mailings.csv"],
+    )  # fmt: skip
+    tenants: tuple[str, ...] = Field(
+        default=(), description="Whose load it may move, and that of the pools that carry them; everyone's when "
+        "empty.", examples=[["acme"]],
+    )  # fmt: skip
+
+
 class ForecastServiceSettings(ForecastSettings):
     """What the forecast role forecasts, and what is known of the load beside its history."""
 
@@ -72,6 +89,10 @@ class ForecastServiceSettings(ForecastSettings):
         default_factory=lambda: dict(_DEFAULT_SIGNALS),
         description="What is forecast of each kind; the first first.",
         examples=[{"pool": ["concurrent_max", "arrivals"], "tenant": ["arrivals"]}],
+    )  # fmt: skip
+    regressors: tuple[RegressorSettings, ...] = Field(
+        default=(), max_length=16, description="What is known ahead and may move the load; its effect is learned.",
+        examples=[[{"name": "mailings", "file": "/etc/surgecast/mailings.csv", "tenants": ["acme"]}]],
     )  # fmt: skip
     workers: int = Field(
         default=2, ge=0, le=64, description="Processes that fit and forecast; 0 is none beside the role's own.",

@@ -121,7 +121,8 @@ def period_text(report: Report) -> str:
     zone = ZoneInfo(report.zone)
     ends = f"{date_time(report.since_ns, zone)} to {date_time(report.until_ns, zone)}"
     so_far = f" {so_far_text(report)}" if report.runs else ""
-    return f"{report.period}{so_far} ({ends}, {report.zone})"
+    name = report.period.partition("..")[0] if report.by_hour else report.period
+    return f"{name}{so_far} ({ends}, {report.zone})"
 
 
 def incident_length(incident: Incident) -> str:

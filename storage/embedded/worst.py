@@ -213,10 +213,10 @@ def _aggregates(parts: _Parts, call_ids: list[str], limit: int) -> pa.Table:
 
 
 def _ends(rows: ScopedRows, call_ids: list[str]) -> pa.Table:
-    source = rows.sql(["time", "tenant", "shard", "call_id", "outcome", "duration_s"])
+    source = rows.sql(["time", "tenant", "call_id", "outcome", "duration_s"])  # calls do not lie by shard
     return rows.fetch(
         "SELECT tenant, call_id, arg_max(outcome, time) AS outcome, arg_max(duration_s, time) AS duration_s "
-        f"FROM ({source}) WHERE {_among(rows.parameters, call_ids)} GROUP BY tenant, call_id"
+        f"FROM ({source}) WHERE {rows.parameters.any_of('call_id', call_ids)} GROUP BY tenant, call_id"
     )
 
 

@@ -5,7 +5,7 @@ memory, and the same SQL that answers for the embedded store answers over them (
 much better, it is asked to do first: narrow to some calls, or to some values.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -41,18 +41,33 @@ class Narrowing:
     """Rows of these calls, each with its tenant where it is known; none is any."""
     match: CallMatch | None = None
     """Rows of `call` that may match: more may come, never fewer."""
+    series: tuple[tuple[tuple[str, str], ...], ...] = ()
+    """Rows of series with one of these combinations of tags (names and values); none is any."""
 
     def conditions(self, measurement: Measurement, bound: Bound) -> Iterator[str]:
         """Yield conditions on the rows of a measurement."""
         if self.calls and "call_id" in measurement.fields:
             # Each call with its own tags: the server then looks into few series, and for one call in each.
             yield f"({' OR '.join(_call_condition(measurement, *call, bound) for call in self.calls)})"
+        if self.series:
+            combinations = (
+                " AND ".join(any_of(tag, "tag", [as_stored(value)], bound) for tag, value in tags)
+                for tags in self.series
+            )
+            yield f"({' OR '.join(f'({combination})' for combination in combinations)})"
         if self.match is not None and measurement is CALL:
             yield from _match_conditions(self.match, bound)
 
 
 EVERYTHING = Narrowing()
 _OWN = Scope.everything("rollups")
+
+
+def series_of(rows: pa.Table, tags: Sequence[str]) -> tuple[tuple[tuple[str, str], ...], ...]:
+    """Return what narrows to the series of rows, and few others: the two tags that tell most of them apart."""
+    telling = sorted(tags, key=lambda tag: -pc.count_distinct(rows[tag]).as_py())[:2]
+    values = zip(*(rows[tag].to_pylist() for tag in telling), strict=True)
+    return tuple(tuple(zip(telling, found, strict=True)) for found in dict.fromkeys(values))
 
 
 def _call_condition(measurement: Measurement, tenant: str | None, call_id: str, bound: Bound) -> str:
@@ -306,6 +321,40 @@ class Source:
             for series in self.series(target, text, bound, ["time", "bottom", PRESENCE, *beside])
             for row in series.values
         ]
+
+    def lowest_of_series(self, asked: Question, name: str) -> pa.Table:
+        """Return the tags of each series, and the lowest `value` of a field in it, lowest first.
+
+        A value may be one that the presence mask takes away: it is then no higher than the lowest that counts.
+        """
+        tags = asked.measurement.tags
+        bound = Bound()
+        text = f"SELECT min({quoted(name)}) FROM {quoted(asked.measurement.name)} WHERE "  # noqa: S608
+        text += f"{asked.conditions(bound)} GROUP BY {', '.join(quoted(tag) for tag in tags)}"
+        rows: list[Mapping[str, Value]] = []
+        for target in [] if asked.nothing else asked.targets(self._databases):
+            for series in self.series(target, text, bound, ["time", "min", *tags]):
+                told = [dict(zip(series.columns, row, strict=True)) for row in series.values]
+                rows += [{**series.tags, **row} for row in told if row["min"] is not None]
+        columns = {tag: pa.array([as_told(str(row.get(tag) or "")) for row in rows], pa.string()) for tag in tags}
+        table = pa.table({"value": pa.array([row["min"] for row in rows], pa.float64()), **columns})
+        return table.sort_by("value")
+
+    def texts(self, asked: Question, name: str) -> set[str]:
+        """Return the values of a text field of few values."""
+        if asked.nothing:
+            return set()
+        bound = Bound()
+        text = f"SELECT distinct({quoted(name)}) FROM {quoted(asked.measurement.name)} WHERE "  # noqa: S608
+        # By a tag: a server then merges fewer series at once, which is what takes it long.
+        tag = asked.measurement.tags[-1]
+        text += f"{asked.conditions(bound)} GROUP BY {quoted(tag)}"
+        return {
+            str(row[1])
+            for target in asked.targets(self._databases)
+            for series in self.series(target, text, bound, ["time", "distinct", tag])
+            for row in series.values
+        }
 
     def distinct(self, asked: Question, tag: str) -> set[str]:
         """Return the values of a tag."""

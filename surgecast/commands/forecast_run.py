@@ -19,7 +19,12 @@ from forecast.signals import CAPTURE_POOL, SECOND_NS
 from forecast.targets import KIND_SIGNALS, Kind, SeriesId, Signal
 from storage.open import open_store
 from storage.seam import Reader, Scope, Window
-from surgecast.commands.forecast_parts import decomposition_json, print_decomposition
+from surgecast.commands.forecast_parts import (
+    decomposition_json,
+    print_decomposition,
+    print_regressors,
+    regressor_json,
+)
 from surgecast.commands.output import AsJson, iso_time, print_json, print_table, stderr
 from surgecast.commands.times import parse_time
 from surgecast.config import ConfigFile, StoreUrl, load_settings
@@ -69,6 +74,8 @@ def run(
     if as_json:
         print_json({"series": [_as_json(outcome, settings.forecast, now_s) for outcome in outcomes]})
     for outcome in outcomes:
+        for name, why in _of_inputs(outcome).get("regressor_troubles", {}).items():
+            stderr.print(f"{outcome.key}: regressor {name}: {why}", markup=False)
         if outcome.trouble:
             stderr.print(f"{outcome.key}: {outcome.trouble}", markup=False)
         elif not as_json:
@@ -171,7 +178,12 @@ def _model(outcome: Outcome) -> str:
 
 def _live(outcome: Outcome) -> str:
     """Return how many live calls it stands on, or why on none; empty where they do not matter."""
-    return str(json.loads(outcome.inputs or "{}").get("live", ""))
+    return str(_of_inputs(outcome).get("live", ""))
+
+
+def _of_inputs(outcome: Outcome) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(outcome.inputs or "{}")
+    return found
 
 
 def _as_json(outcome: Outcome, settings: ForecastServiceSettings, now_s: int) -> dict[str, Any]:
@@ -250,6 +262,8 @@ def _explained(found: Explanation) -> dict[str, Any]:
                 "correction": part.correction,
                 "offset": part.offset,
                 "events": part.events,
+                "regressors": part.regressors,
+                "regressor_effects": part.moved,
                 "q50": part.median,
                 "q95": part.high,
                 "benched": part.benched,
@@ -267,6 +281,7 @@ def _explained(found: Explanation) -> dict[str, Any]:
             }
             for effect in found.events
         ],
+        "regressors": [regressor_json(effect) for effect in found.regressors],
         "masks": [
             {"start": _iso(mask.start_s), "end": _iso(mask.end_s), "reason": mask.reason} for mask in found.masks
         ],
@@ -283,15 +298,15 @@ def _print_explained(found: Explanation) -> None:
     typer.echo(f"holidays {found.country or 'none: no country is configured for it'}")
     for note in found.notes:
         typer.echo(f"note     {note}")
-    columns = ["slot", "profile", "correction", "offset", "events", "q50", "q95", ""]
+    columns = ["slot", "profile", "correction", "offset", "events", "regressors", "q50", "q95", ""]
     rows = [
         [
-            _iso(p.slot_s), p.profile, p.correction, p.offset, p.events, p.median, p.high,
+            _iso(p.slot_s), p.profile, p.correction, p.offset, p.events, p.regressors, p.median, p.high,
             "profile stands in" if p.benched else "",
         ]
         for p in found.parts
     ]  # fmt: skip
-    print_table(columns, rows, "profile + correction + offset + events = q50")
+    print_table(columns, rows, "profile + correction + offset + events + regressors = q50")
     if found.events:
         rows = [
             [effect.event.name, _iso(effect.event.start_s), _iso(effect.event.end_s), f"{effect.uplift:+.0%}",
@@ -299,6 +314,8 @@ def _print_explained(found: Explanation) -> None:
             for effect in found.events
         ]  # fmt: skip
         print_table(["event", "start", "end", "uplift", "how known"], rows)
+    if found.regressors:
+        print_regressors(found.regressors)
     if found.masks:
         rows = [[_iso(mask.start_s), _iso(mask.end_s), mask.reason] for mask in found.masks]
         print_table(["masked from", "to", "reason"], rows)

@@ -21,7 +21,7 @@ _KEPT = "forecast-kept"
 """A cache: it may be deleted at any time."""
 
 
-def _kept(settings: StorageSettings) -> Path:
+def kept_directory(settings: StorageSettings) -> Path:
     """Return where nightly fits keep what they learned: beside the store, or beside the spool of a server's."""
     beside = settings.spool.directory if is_server(settings.url) else directory_of(settings.url)
     return Path(beside) / _KEPT
@@ -35,7 +35,9 @@ def run(settings: Settings, stop: threading.Event) -> None:
         try:
             with Workers(settings.forecast.workers) as workers:
                 reader = store.reader(Scope.everything(WRITER_NAME))
-                service = Service(reader, writer, settings.forecast, workers.run, Shelf(_kept(settings.storage)))
+                service = Service(
+                    reader, writer, settings.forecast, workers.run, Shelf(kept_directory(settings.storage))
+                )
                 loop = Loop(service, time.time)
                 metrics = ForecastMetrics(service.stats, loop, workers)
                 with exporting(settings.metrics, settings.metrics.forecast_port, metrics, loop.trouble):

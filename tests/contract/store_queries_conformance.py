@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from store_conformance import AROUND, ENGINEER, EVER, StoreFixtures, in_ns
-from store_oracle import NOW, call, minute, sample
+from store_oracle import NOW, call, interval, minute, sample
 
-from storage.rows import batch, call_batch, forecast_time_ns
+from storage.rows import batch, call_batch, forecast_time_ns, stream_interval_batch
 from storage.schema import ALERT_EVENT, FORECAST, SESSION_MINUTE
 from storage.seam import BadQuery, CallMatch, Reader, Scope, Store, Top, Window, Writer
-from telephony.model import MINUTE_NS
+from telephony.model import MINUTE_NS, Scale
 
 _SLOT_NS = 15 * MINUTE_NS
 _SLOT = NOW // _SLOT_NS * _SLOT_NS
@@ -169,6 +169,22 @@ class QueriesConformance(StoreFixtures):
         for incident in ("one", "two"):
             _write(writer, "alert_event", [_alert(0, incident, "firing")])
         assert ["two"] == reader.latest("alert_event", AROUND, by=["incident_id"])["incident_id"].to_pylist()
+
+    @pytest.mark.parametrize("limit", [1, 3])
+    def test_few_of_many_are_the_first_of_all(self, writer: Writer, reader: Reader, limit: int) -> None:
+        facts = [
+            interval(
+                call_id=f"c{i}", ssrc=i, trunk=f"t{i % 13}", tenant=f"n{i % 5}", r_factor=20.0 + i * 37 % 60,
+                mos_scale=list(Scale)[i % 3], time_ns=NOW + i * 10_000_000_000,
+            )
+            for i in range(60)
+        ]  # fmt: skip
+        writer.write("stream_interval", stream_interval_batch(facts))
+        writer.flush()
+        every = reader.worst_calls(AROUND, limit=1000)
+        assert (60, every.slice(0, limit)) == (every.num_rows, reader.worst_calls(AROUND, limit=limit))
+        newest = reader.select("stream_interval", AROUND, newest_first=True, limit=5000)
+        assert newest.slice(0, limit) == reader.select("stream_interval", AROUND, newest_first=True, limit=limit)
 
     def test_tag_values_narrow_by_tags(self, writer: Writer, reader: Reader) -> None:
         rows = [minute(SESSION_MINUTE, trunk=t, node=n) for t, n in ("ax", "bx", "cy")]

@@ -192,7 +192,7 @@ def test_a_day_that_runs_is_held_against_the_same_part_of_the_week_before(today:
 
 
 def test_a_day_that_runs_says_until_when(today: Report) -> None:
-    says = "2026-10-11..2026-10-11 so far, until 10:30 CEST (2026-10-11 00:00:00 CEST to 2026-10-11 10:30:00 CEST"
+    says = "2026-10-11 so far, until 10:30 CEST (2026-10-11 00:00:00 CEST to 2026-10-11 10:30:00 CEST"
     assert says in report_html(today)
     assert "Compared with 2026-10-04 00:00:00 CEST to 2026-10-04 10:30:00 CEST" in report_html(today)
     assert "so far, until 10:30 CEST" in report_csv(today)

@@ -68,6 +68,14 @@ def test_a_night_gone_on_is_bit_for_bit_one_learned_anew(tmp_path, walked, close
     np.testing.assert_array_equal(anew, gone_on)
 
 
+@pytest.mark.parametrize("days", [0.5, 1.5, 2.5, 4, 9])
+def test_a_young_series_goes_on_too(tmp_path, days) -> None:
+    path = tmp_path / "one.npz"
+    fit(load_of(days), path)
+    gone_on = [fit(load_of(days + later), path) for later in (0, 1)]
+    np.testing.assert_array_equal([fit(load_of(days + later), None) for later in (0, 1)], gone_on)
+
+
 def test_only_the_day_that_ended_is_rehearsed(tmp_path, walked) -> None:
     path = tmp_path / "one.npz"
     fit(load_of(DAYS), path)

@@ -12,7 +12,9 @@ from load_support import DAY_S, ENGINEER, MONDAY_S, load_batch, store_at, watche
 from forecast.announce import announce, settings_of, withdraw
 from forecast.horizons import Horizon
 from forecast.issue import perform
+from forecast.kept import Shelf
 from forecast.pool import Workers
+from forecast.rolling import Rolling
 from forecast.service import Service
 from forecast.service_settings import ForecastServiceSettings
 from forecast.signals import SECOND_NS
@@ -261,3 +263,14 @@ def test_medians_of_pools_and_tenants_add_up(town) -> None:
     town.service().step(NOW_S)
     found = medians(town, NOW_S // 3600 * 3600 + 5 * 3600)
     assert found["acme"] + found["beta"] == pytest.approx(found["media-eu"] + found["media-us"])
+
+
+def test_a_restarted_service_goes_on_from_what_was_kept(town, tmp_path, monkeypatch) -> None:
+    shelf = Shelf(tmp_path / "kept")
+    first = Service(town.reader, town.store.writer("first"), SETTINGS, run, shelf)
+    for later_s in (0, 3600):
+        first.step(NOW_S + later_s)
+    rehearsed = []
+    monkeypatch.setattr(Rolling, "rehearse", lambda self: rehearsed.append(self))
+    Service(town.reader, town.store.writer("second"), SETTINGS, run, Shelf(tmp_path / "kept")).step(NOW_S + 7200)
+    assert (4, []) == (len(list((tmp_path / "kept").iterdir())), rehearsed)

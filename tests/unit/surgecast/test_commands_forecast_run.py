@@ -59,7 +59,7 @@ def test_run_prints_a_table(store) -> None:
 def test_explain_adds_up(store) -> None:
     found = surgecast("forecast", "explain", "--store", store, "--tenant", "acme", "--at", NOW, "--json").json
     for part in found["components"]:
-        parts = part["profile"] + part["correction"] + part["offset"] + part["events"]
+        parts = part["profile"] + part["correction"] + part["offset"] + part["events"] + part["regressors"]
         assert part["q50"] == pytest.approx(parts)
     assert ["last-value", "day-type", "weekly-profile"] == [r["model"] for r in found["ladder"] if r["reached"]]
     assert "not for universal (needs 15)" in found["why"]
@@ -67,7 +67,35 @@ def test_explain_adds_up(store) -> None:
 
 def test_explain_prints(store) -> None:
     ran = surgecast("forecast", "explain", "--store", store, "--pool", "media-eu", "--at", NOW)
-    assert (0, True) == (ran.code, "profile + correction + offset + events = q50" in ran.out)
+    assert (0, True) == (ran.code, "profile + correction + offset + events + regressors = q50" in ran.out)
+
+
+@pytest.fixture
+def with_regressors(tmp_path):
+    outside = tmp_path / "outside.csv"
+    outside.write_text("ds,mailings\n" + "\n".join(f"2024-01-{day:02},{day % 2}" for day in range(1, 20)))
+    path = tmp_path / "surgecast.yaml"
+    path.write_text(
+        f"forecast:\n  regressors:\n    - {{name: mailings, file: {outside}}}\n"
+        f"    - {{name: price, file: {tmp_path}/none.csv}}\n"
+    )
+    return path
+
+
+def test_explain_names_regressors_and_what_troubles_them(store, with_regressors) -> None:
+    arguments = ("--store", store, "--tenant", "acme", "--at", NOW, "--config", with_regressors, "--json")
+    found = surgecast("forecast", "explain", *arguments).json
+    got = [(each["name"], each["left_out"]) for each in found["regressors"]], found["components"][0]
+    assert ([("mailings", "too little history: 1 of 14 days")], {"mailings": 0.0}) == (
+        got[0], got[1]["regressor_effects"],
+    )  # fmt: skip
+    assert "regressor price: none.csv: No such file or directory" in found["history"]["notes"]
+
+
+def test_run_says_what_troubles_a_regressor(store, with_regressors) -> None:
+    arguments = ("--store", store, "--tenant", "acme", "--at", NOW, "--config", with_regressors, *MEDIUM)
+    ran = surgecast("forecast", "run", *arguments)
+    assert (0, True) == (ran.code, "regressor price: none.csv: No such file" in ran.err)
 
 
 @pytest.mark.parametrize(

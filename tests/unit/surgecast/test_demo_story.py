@@ -32,7 +32,9 @@ def alert(
 ) -> dict[str, object]:
     return {
         "time": BEGAN_NS + at_s * S, "tenant": tenant, "rule": "answer_ratio", "severity": "critical",
-        "state": state, "scope_kind": "trunk" if tenant == "unassigned" else "tenant", "scope": scope, "incident_id": f"i-{scope}{parent}",
+        "state": state,
+        "scope_kind": "trunk" if tenant == "unassigned" else "tenant", "scope": scope,
+        "incident_id": f"i-{scope}{parent}",
         "parent_id": parent, "observed": 0.05, "expected": 0.47, "n": 83,
     }  # fmt: skip
 
