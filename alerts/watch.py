@@ -39,6 +39,8 @@ sink week by week; counted with them, true incidents would blunt it."""
 NO_DATA_SLOTS = 2
 _RECOVERED = 0.5
 _LEAST_CLOSING = 3
+_CLEAR = 30.0
+"""Surprise from which an alert is judged by a shorter pool than raised it; a faint one would end by chance."""
 LEARNING_RATIO = 0.2
 """While learning, only what falls under this part of the expected is an alert."""
 
@@ -311,10 +313,10 @@ class Watch:
         )  # fmt: skip
 
     def _closing(self, alert: Alert, threshold: float, kind: Kind) -> int:
-        """Return the slots of the shortest pool that would have raised the alert, too."""
+        """Return the slots of the shortest pool that would have raised the alert, too, where that is clear."""
         assert self.known is not None
         assert self.calibration is not None
-        for pool in self.calibration.pools:
+        for pool in self.calibration.pools if alert.score >= _CLEAR else ():
             seen = window(self.known, pool, threshold, alert.start, first=self._since)
             volume = max(seen.expected, seen.observed) if kind is Kind.COUNT else seen.base
             beyond = seen.observed > seen.high if alert.direction is Direction.UP else seen.observed < seen.low
