@@ -65,7 +65,7 @@ def test_every_role_there_is_can_be_found() -> None:
     settings = Settings()
     roles = [
         *ROLES.values(),
-        *(role.function for role in demonstration.product_roles(settings, alerts=True)),
+        *(role.function for role in demonstration.product_roles(settings)),
         demonstration.simulator_role(calls=1, rtp_calls=0, seed=1, hep_port=9060, story_ns=0).function,
     ]
     for function in roles:
