@@ -33,6 +33,7 @@ from storage.embedded.status import StoreFigures
 from storage.seam import WriterHealth
 from surgecast import __version__
 from surgecast.config import MetricsSettings
+from surgecast.metric_families import by_label
 from surgecast.store_metrics import server_metrics, store_metrics
 from telephony.model import UNKNOWN, Outcome
 
@@ -88,56 +89,53 @@ class CollectorMetrics(Collector):
         for labels, count in _by_trunk((known | dict(counters.attempts)).items()):
             attempts.add_metric(labels, count)
         yield attempts
-        registrations = CounterMetricFamily(
-            "surgecast_sip_registrations", "REGISTER attempts by final outcome.", labels=["outcome"]
+        yield by_label(
+            CounterMetricFamily(
+                "surgecast_sip_registrations", "REGISTER attempts by final outcome.", labels=["outcome"]
+            ),
+            dict(counters.registrations),
         )
-        for value, count in sorted(dict(counters.registrations).items()):
-            registrations.add_metric([value], count)
-        yield registrations
         stats = self._pipeline.dialogs.stats
-        events = CounterMetricFamily(
-            "surgecast_calls", "Calls that began, were answered and ended.", labels=["event"]
-        )
         calls = self._pipeline.calls.stats
-        for event, count in (("began", calls.started), ("answered", calls.answered), ("ended", calls.ended)):
-            events.add_metric([event], count)
-        yield events
+        yield by_label(
+            CounterMetricFamily("surgecast_calls", "Calls that began, were answered and ended.", labels=["event"]),
+            {"began": calls.started, "answered": calls.answered, "ended": calls.ended},
+        )
         yield CounterMetricFamily("surgecast_sip_messages", "SIP messages taken.", value=stats.messages)
-        requests = CounterMetricFamily("surgecast_sip_requests", "SIP requests taken.", labels=["method"])
-        for method, count in stats.requests_by_method().items():
-            requests.add_metric([method], count)
-        yield requests
-        responses = CounterMetricFamily("surgecast_sip_responses", "SIP responses taken.", labels=["status_class"])
-        for status_class, count in stats.responses_by_class().items():
-            responses.add_metric([status_class], count)
-        yield responses
+        yield by_label(
+            CounterMetricFamily("surgecast_sip_requests", "SIP requests taken.", labels=["method"]),
+            stats.requests_by_method(),
+        )
+        yield by_label(
+            CounterMetricFamily("surgecast_sip_responses", "SIP responses taken.", labels=["status_class"]),
+            stats.responses_by_class(),
+        )
         yield CounterMetricFamily(
             "surgecast_sdp_bad_lines", "Lines of SDP bodies that cannot be read.", value=stats.bad_sdp_lines
         )
-        rejected = CounterMetricFamily(
-            "surgecast_sip_rejected", "Messages that are not SIP we can read.", labels=["reason"]
+        yield by_label(
+            CounterMetricFamily(
+                "surgecast_sip_rejected", "Messages that are not SIP we can read.", labels=["reason"]
+            ),
+            stats.rejected_by_reason(),
         )
-        for reason, count in sorted(stats.rejected_by_reason().items()):
-            rejected.add_metric([reason], count)
-        yield rejected
-        set_aside = CounterMetricFamily(
-            "surgecast_sip_set_aside", "SIP messages that count for no new event.", labels=["reason"]
+        yield by_label(
+            CounterMetricFamily(
+                "surgecast_sip_set_aside", "SIP messages that count for no new event.", labels=["reason"]
+            ),
+            {
+                "retransmission": stats.retransmissions,
+                "duplicate": stats.duplicates,
+                "late": stats.late,
+                "without_invite": stats.without_invite,
+            },
         )
-        for reason, count in (
-            ("retransmission", stats.retransmissions),
-            ("duplicate", stats.duplicates),
-            ("late", stats.late),
-            ("without_invite", stats.without_invite),
-        ):
-            set_aside.add_metric([reason], count)
-        yield set_aside
-        active = GaugeMetricFamily("surgecast_active_calls", "Answered calls up now.", labels=["node"])
         by_node: dict[str, int] = {}
         for (_, _, _, node), up in list(self._pipeline.calls.concurrency.current().items()):
             by_node[node] = by_node.get(node, 0) + up
-        for node, up in sorted(by_node.items()):
-            active.add_metric([node], up)
-        yield active
+        yield by_label(
+            GaugeMetricFamily("surgecast_active_calls", "Answered calls up now.", labels=["node"]), by_node
+        )
 
     def _media(self) -> Iterator[Metric]:
         counters = self._pipeline.counters
@@ -162,38 +160,36 @@ class CollectorMetrics(Collector):
             value=counters.last_interval_ns / 1e9,
         )
         yield CounterMetricFamily("surgecast_rtcp_messages", "RTCP messages taken.", value=counters.rtcp_reports)
-        rejected = CounterMetricFamily(
-            "surgecast_rtcp_rejected", "RTCP and quality reports not believed.", labels=["reason"]
+        yield by_label(
+            CounterMetricFamily(
+                "surgecast_rtcp_rejected", "RTCP and quality reports not believed.", labels=["reason"]
+            ),
+            dict(counters.rtcp_rejected),
         )
-        for reason, count in sorted(dict(counters.rtcp_rejected).items()):
-            rejected.add_metric([reason], count)
-        yield rejected
         reports = self._pipeline.reports
         yield CounterMetricFamily(
             "surgecast_rtcp_report_blocks", "Report blocks that were new.", value=reports.stats.reports
         )
-        set_aside = CounterMetricFamily(
-            "surgecast_rtcp_set_aside", "Report blocks whose packets count for nothing.", labels=["reason"]
+        yield by_label(
+            CounterMetricFamily(
+                "surgecast_rtcp_set_aside", "Report blocks whose packets count for nothing.", labels=["reason"]
+            ),
+            {**reports.stats.set_aside(), "wild_sender": reports.implausible_senders},
         )
-        for reason, count in (*reports.stats.set_aside().items(), ("wild_sender", reports.implausible_senders)):
-            set_aside.add_metric([reason], count)
-        yield set_aside
         yield CounterMetricFamily(
             "surgecast_reports_unmatched", "Reports that no call was found for.", value=counters.reports_unmatched
         )
 
     def _hep(self) -> Iterator[Metric]:
         pipeline, capture = self._pipeline, self._capture()
-        packets = CounterMetricFamily(
-            "surgecast_hep_packets", "Datagrams taken, by what they carry.", labels=["proto"]
+        yield by_label(
+            CounterMetricFamily("surgecast_hep_packets", "Datagrams taken, by what they carry.", labels=["proto"]),
+            dict(pipeline.counters.payloads),
         )
-        for proto, count in sorted(dict(pipeline.counters.payloads).items()):
-            packets.add_metric([proto], count)
-        yield packets
-        errors = CounterMetricFamily("surgecast_hep_parse_errors", "Datagrams refused.", labels=["reason"])
-        for reason, count in sorted(dict(capture.errors).items()):
-            errors.add_metric([reason], count)
-        yield errors
+        yield by_label(
+            CounterMetricFamily("surgecast_hep_parse_errors", "Datagrams refused.", labels=["reason"]),
+            dict(capture.errors),
+        )
         yield CounterMetricFamily(
             "surgecast_hep_duplicates",
             "Messages seen again by another agent.",
@@ -214,12 +210,15 @@ class CollectorMetrics(Collector):
         yield CounterMetricFamily(
             "surgecast_connections_accepted", "Connections of agents.", value=capture.connections_accepted
         )
-        drops = CounterMetricFamily("surgecast_queue_dropped", "What was shed, by queue.", labels=["queue"])
-        drops.add_metric(["kernel"], capture.kernel_drops)
-        drops.add_metric(["connections"], capture.connections_refused)
-        drops.add_metric(["ring"], capture.ring_drops)
-        drops.add_metric(["softnet"], capture.softnet_drops)
-        yield drops
+        yield by_label(
+            CounterMetricFamily("surgecast_queue_dropped", "What was shed, by queue.", labels=["queue"]),
+            {
+                "kernel": capture.kernel_drops,
+                "connections": capture.connections_refused,
+                "ring": capture.ring_drops,
+                "softnet": capture.softnet_drops,
+            },
+        )
         yield from self._wire(capture)
         newest: dict[str, Agent] = {}
         """Of the agents that share a name, the one heard last: a series must not come twice."""
@@ -261,22 +260,24 @@ class CollectorMetrics(Collector):
         yield frames
 
     def _bounds(self) -> Iterator[Metric]:
-        shed = CounterMetricFamily(
-            "surgecast_table_shed", "Entries given up because a table was full.", labels=["table"]
+        yield by_label(
+            CounterMetricFamily(
+                "surgecast_table_shed", "Entries given up because a table was full.", labels=["table"]
+            ),
+            self._pipeline.shed(),
         )
-        for table, count in sorted(self._pipeline.shed().items()):
-            shed.add_metric([table], count)
-        yield shed
-        sizes = GaugeMetricFamily("surgecast_table_entries", "Entries in a table now.", labels=["table"])
-        for table, count in sorted(self._pipeline.sizes().items()):
-            sizes.add_metric([table], count)
-        yield sizes
-        findings = CounterMetricFamily(
-            "surgecast_findings", "What could not be joined or believed, or is wrong with media.", labels=["kind"]
+        yield by_label(
+            GaugeMetricFamily("surgecast_table_entries", "Entries in a table now.", labels=["table"]),
+            self._pipeline.sizes(),
         )
-        for kind, count in sorted(self._pipeline.findings.totals.copy().items()):
-            findings.add_metric([kind], count)
-        yield findings
+        yield by_label(
+            CounterMetricFamily(
+                "surgecast_findings",
+                "What could not be joined or believed, or is wrong with media.",
+                labels=["kind"],
+            ),
+            self._pipeline.findings.totals.copy(),
+        )
 
     def _packet_buffer(self) -> Iterator[Metric]:
         kept = self._kept()

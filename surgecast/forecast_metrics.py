@@ -11,6 +11,7 @@ from forecast.pool import Workers
 from forecast.service import ServiceStats
 from surgecast.exporter import build_info
 from surgecast.forecasting import Loop
+from surgecast.metric_families import by_label
 
 
 class ForecastMetrics(Collector):
@@ -29,12 +30,12 @@ class ForecastMetrics(Collector):
         yield CounterMetricFamily(
             "surgecast_forecast_series_shed", "Series for which there was no room.", value=stats.shed
         )
-        models = GaugeMetricFamily(
-            "surgecast_forecast_model_series", "Series by the model that forecasts them.", labels=["model"]
+        yield by_label(
+            GaugeMetricFamily(
+                "surgecast_forecast_model_series", "Series by the model that forecasts them.", labels=["model"]
+            ),
+            Counter(stats.models.copy().values()),
         )
-        for model, count in sorted(Counter(stats.models.copy().values()).items()):
-            models.add_metric([model], count)
-        yield models
         yield GaugeMetricFamily(
             "surgecast_forecast_benched_series",
             "Series whose model lost to the weekly profile over two weeks at some leads.",
@@ -62,20 +63,20 @@ class ForecastMetrics(Collector):
             "End of the newest slot that was measured.",
             value=stats.watermark_s,
         )
-        failed = CounterMetricFamily(
-            "surgecast_forecast_passed_over", "Series not forecast when due, by reason.", labels=["reason"]
+        yield by_label(
+            CounterMetricFamily(
+                "surgecast_forecast_passed_over", "Series not forecast when due, by reason.", labels=["reason"]
+            ),
+            stats.troubles.copy(),
         )
-        for reason, count in sorted(stats.troubles.copy().items()):
-            failed.add_metric([reason], count)
-        yield failed
-        live = CounterMetricFamily(
-            "surgecast_forecast_live_calls",
-            "Forecasts of calls in progress up to an hour ahead: carried on from live calls, or why not.",
-            labels=["result"],
+        yield by_label(
+            CounterMetricFamily(
+                "surgecast_forecast_live_calls",
+                "Forecasts of calls in progress up to an hour ahead: carried on from live calls, or why not.",
+                labels=["result"],
+            ),
+            stats.carried.copy(),
         )
-        for result, count in sorted(stats.carried.copy().items()):
-            live.add_metric([result], count)
-        yield live
         yield from self._accuracy()
         yield CounterMetricFamily(
             "surgecast_forecast_masked_slots",

@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from scaler.decision import Mode, ReplicaDecision
 from scaler.service import ScalerStats
 from surgecast.exporter import build_info
+from surgecast.metric_families import by_label
 
 
 @dataclass(slots=True)
@@ -41,11 +42,11 @@ class ScaleMetrics(Collector):
             "Times that a target had changed since it was read.",
             value=stats.conflicts,
         )
-        errors = CounterMetricFamily("surgecast_scale_errors", "Troubles with targets, by kind.", labels=["kind"])
-        # There from the start, for it is the one to be told of when it first happens.
-        for kind, count in sorted(({"wrong_victim": 0} | stats.errors).items()):
-            errors.add_metric([kind], count)
-        yield errors
+        yield by_label(
+            CounterMetricFamily("surgecast_scale_errors", "Troubles with targets, by kind.", labels=["kind"]),
+            # There from the start, for it is the one to be told of when it first happens.
+            {"wrong_victim": 0} | stats.errors,
+        )
         yield from _pools(stats.last.copy(), stats.draining.copy())
         yield from self._drains()
         yield GaugeMetricFamily(

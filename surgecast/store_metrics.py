@@ -6,6 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from storage.embedded.status import StoreFigures
 from storage.seam import WriterHealth
+from surgecast.metric_families import by_label
 
 
 def store_metrics(figures: StoreFigures) -> Iterator[Metric]:
@@ -39,12 +40,12 @@ def store_metrics(figures: StoreFigures) -> Iterator[Metric]:
         ("torn_logs", "Logs whose last batch a crash cut.", stats.torn_logs),
     ):
         yield CounterMetricFamily(f"surgecast_store_{name}", meaning, value=count)
-    deleted = CounterMetricFamily(
-        "surgecast_store_segments_deleted", "Sealed files deleted, by reason.", labels=["reason"]
+    yield by_label(
+        CounterMetricFamily(
+            "surgecast_store_segments_deleted", "Sealed files deleted, by reason.", labels=["reason"]
+        ),
+        {"retention": stats.segments_expired, "disk_full": stats.segments_shed},
     )
-    deleted.add_metric(["retention"], stats.segments_expired)
-    deleted.add_metric(["disk_full"], stats.segments_shed)
-    yield deleted
     yield CounterMetricFamily(
         "surgecast_store_damaged_files", "Files found damaged by this process.", value=stats.damaged_files
     )
@@ -57,18 +58,18 @@ def store_metrics(figures: StoreFigures) -> Iterator[Metric]:
 
 def server_metrics(health: WriterHealth) -> Iterator[Metric]:
     """Yield what became of requests, and what waits in memory and on disk."""
-    requests = CounterMetricFamily(
-        "surgecast_store_requests", "Write requests to the store's server, by outcome.", labels=["outcome"]
+    yield by_label(
+        CounterMetricFamily(
+            "surgecast_store_requests", "Write requests to the store's server, by outcome.", labels=["outcome"]
+        ),
+        health.requests,
     )
-    for outcome, count in sorted(health.requests.items()):
-        requests.add_metric([outcome], count)
-    yield requests
-    rejected = CounterMetricFamily(
-        "surgecast_store_rows_rejected", "Rows that the server will never take.", labels=["outcome"]
+    yield by_label(
+        CounterMetricFamily(
+            "surgecast_store_rows_rejected", "Rows that the server will never take.", labels=["outcome"]
+        ),
+        health.rows_rejected,
     )
-    for outcome, count in sorted(health.rows_rejected.items()):
-        rejected.add_metric([outcome], count)
-    yield rejected
     yield CounterMetricFamily("surgecast_store_rows_sent", "Rows that the server took.", value=health.rows_sent)
     yield CounterMetricFamily(
         "surgecast_store_bytes_sent", "Bytes that the server took, compressed.", value=health.bytes_sent
