@@ -5,6 +5,7 @@ has heard. A page adds its content, what it is asked for, and how the address be
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
 from typing import Any, Protocol, TypeVar
 
 from dash import Dash, Input, Output, State, dcc, html
@@ -190,7 +191,7 @@ class TickingPage:
             output=self.outputs(),
             inputs={"_n": Input(f"{self.name}-tick", "n_intervals"), **asked},
             state={"heard": State(f"{self.name}-heard", "data")},
-        )(on_tick)
+        )(_all_at_first(on_tick))
         if self.charts:
             in_browser(
                 app,
@@ -215,6 +216,20 @@ def as_table(app: Dash, chart: str, redrawn: Input) -> None:
         ],
         [Input(f"{chart}-as-table", "n_clicks"), redrawn],
     )
+
+
+def _all_at_first(on_tick: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Let the first tick of a frame bring everything.
+
+    An answer to the frame before, under way while the page was opened anew, lands in this one: what it says was
+    heard, this frame never showed.
+    """
+
+    @wraps(on_tick)
+    def ticked(_n: int | None, heard: Heard | None, **asked: Any) -> dict[str, Any]:
+        return on_tick(_n=_n, heard=heard if _n else None, **asked)
+
+    return ticked
 
 
 def _say(said: dict[str, Any], content: Rendered, known: Mapping[str, Any]) -> None:
