@@ -31,7 +31,7 @@ _LONGEST_DAY_S = 25 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What the days before let expect of each slot to the end of the last day: an amount; a ratio or mean if one."""
+    """What the days before let expect of each slot to the end of the last day: an amount, or a ratio or mean."""
 
     rate: Floats
     day: Ints

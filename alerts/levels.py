@@ -47,7 +47,7 @@ class Levels:
         early = usable & (day < _SCALED_BY_DAYS)
         usual = 2 * float(mass[early].mean()) if early.any() else 1.0
         days = day[early]
-        open_per_day = max(1.0, days.size / max(1, np.count_nonzero(np.diff(days)) + 1))
+        open_per_day = max(1.0, days.size / (np.count_nonzero(np.diff(days)) + 1))
         lives = [*(hours * per_day / 24 for hours in _HOURS), *(days * open_per_day for days in _DAYS)]
         return cls(excess, mass, usable, day, usual, tuple(0.5 ** (1 / max(life, 1.0)) for life in lives))
 

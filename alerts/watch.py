@@ -257,7 +257,7 @@ class Watch:
         """Return the local days of the slots, and maybe of some after them, since the first."""
         if self._due is not None and self._due.day.size >= len(signal):
             return self._due.day
-        return signal.series.grid.day - signal.series.grid.day[0]
+        return np.asarray(signal.series.grid.day - signal.series.grid.day[0])
 
     def _baseline(self, signal: Signal, until: int) -> Baseline:
         """Return the baseline of the first slots; what their last day lets expect is kept for the next ones."""
