@@ -26,6 +26,7 @@ from dashboards.pages import call, call_dive, calls, capacity, incident, inciden
 from dashboards.reports import exports
 from dashboards.services import REFRESHERS, Services
 from dashboards.settings import DashboardSettings
+from dashboards.stats import AppStats, keep_stats
 from dashboards.theme import stylesheet
 from forecast.announce import Announcement
 from storage.seam import Store
@@ -135,8 +136,10 @@ def build_app(services: Services, personas: Mapping[str, Actor] | None = None) -
         api_events.register(app.server, services)
     with guard.public():
         _serve_extras(app)
-        SignIn(settings, identity, sessions, clock).register(app.server)
+        sign_in = SignIn(settings, identity, sessions, clock)
+        sign_in.register(app.server)
     guard.check_complete()
+    keep_stats(app, AppStats(guard.refused, sign_in.tries, services.caches()))
     app.server.extensions[GUARD] = guard
     _secure(app)
     return app

@@ -7,7 +7,6 @@ import csv
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 from math import isfinite, nan
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,10 +16,10 @@ import numpy as np
 from forecast.clock import reads_as_utc
 from forecast.localtime import DAY_S, Floats, Ints, instants_of_wall_clock
 from forecast.series import BadSeries, Series, from_points
+from forecast.stamps import read_stamp
 
 DEFAULT_SLOT_S = 900
 MAX_ROWS = 20_000_000
-_YEARS = (1900, 2200)
 _REGULAR_SHARE = 0.6
 """Share of equal steps between stamps from which the points count as regular."""
 
@@ -55,19 +54,9 @@ def from_rows(
     for count, (stamp, text) in enumerate(rows):
         if count >= MAX_ROWS:
             raise BadSeries(f"more than {MAX_ROWS} rows; give coarser points")
-        try:
-            moment = datetime.fromisoformat((stamp or "").strip())
-        except ValueError:
-            odd["rows without a readable time"] += 1
-            continue
-        if not _YEARS[0] <= moment.year < _YEARS[1]:
-            odd[f"times not between the years {_YEARS[0]} and {_YEARS[1]}"] += 1
-            continue
-        value = _number(text, odd)
-        if moment.tzinfo is None:
-            walls.append((round(moment.replace(tzinfo=UTC).timestamp()), value))
-        else:
-            instants.append((round(moment.timestamp()), value))
+        read = read_stamp(stamp, odd)
+        if read is not None:
+            (walls if read.wall else instants).append((read.at_s, _number(text, odd)))
     times, values, unsure = _settled(walls, instants, zone, odd)
     native_s = _native_step_s(times)
     series = from_points(

@@ -8,7 +8,6 @@ import csv
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import blake2b
 from math import isfinite, nan
 from pathlib import Path
@@ -18,12 +17,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from forecast.localtime import DAY_S, Bools, Floats, Ints, instants_of_wall_clock
+from forecast.stamps import Stamp, read_stamp
 
 MOST_REGRESSORS = 16
 MOST_ROWS = 1_000_000
 _LONGEST_NAME = 60
 _LARGEST = 1e12
-_YEARS = (1900, 2200)
 _RESERVED = "y"
 """The load itself: a forecast that is given what it forecasts would look perfect and be worth nothing."""
 _HOUR_S = 3600
@@ -99,8 +98,8 @@ def _read(file: TextIO, source: str, zone: ZoneInfo) -> RegressorFile:
     stamps, rows = _numbers(reader, at, names, source, odd)
     if not stamps:
         raise BadRegressors(f"{source}: no row with a readable time")
-    walls = np.array([wall for _, wall in stamps], np.bool_)
-    times, order, clear = _instants(np.array([at_s for at_s, _ in stamps], np.int64), walls, zone, odd)
+    walls = np.array([stamp.wall for stamp in stamps], np.bool_)
+    times, order, clear = _instants(np.array([stamp.at_s for stamp in stamps], np.int64), walls, zone, odd)
     values = np.array(rows, np.float64)[order][clear]
     last = np.r_[times[1:] != times[:-1], True]
     if not last.all():
@@ -132,9 +131,9 @@ def _check(names: Sequence[str], source: str) -> None:
 
 def _numbers(
     reader: Iterable[list[str]], at: int, names: Sequence[str], source: str, odd: Counter[str]
-) -> tuple[list[tuple[int, bool]], list[list[float]]]:
-    """Return of each readable row its time in seconds, whether that is a wall clock's, and its values."""
-    stamps: list[tuple[int, bool]] = []
+) -> tuple[list[Stamp], list[list[float]]]:
+    """Return of each readable row its time and its values."""
+    stamps: list[Stamp] = []
     rows: list[list[float]] = []
     width = len(names) + 1
     for cells in reader:
@@ -143,16 +142,10 @@ def _numbers(
         if not cells:
             continue
         cells = [*cells, *[""] * (width - len(cells))][:width]
-        try:
-            moment = datetime.fromisoformat(cells[at].strip())
-        except ValueError:
-            odd["rows without a readable time"] += 1
+        stamp = read_stamp(cells[at], odd)
+        if stamp is None:
             continue
-        if not _YEARS[0] <= moment.year < _YEARS[1]:
-            odd[f"times not between the years {_YEARS[0]} and {_YEARS[1]}"] += 1
-            continue
-        wall = moment.tzinfo is None
-        stamps.append((round((moment.replace(tzinfo=UTC) if wall else moment).timestamp()), wall))
+        stamps.append(stamp)
         rows.append([_number(cell, odd) for place, cell in enumerate(cells) if place != at])
     return stamps, rows
 

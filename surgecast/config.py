@@ -54,6 +54,9 @@ class MetricsSettings(BaseModel):
     alert_port: int = Field(
         default=9467, ge=0, le=65535, description="Port of the alert role; 0 picks a free one.", examples=[9467]
     )
+    web_port: int = Field(
+        default=9468, ge=0, le=65535, description="Port of the web role; 0 picks a free one.", examples=[9468]
+    )
 
 
 class Settings(BaseSettings):

@@ -83,7 +83,10 @@ def demo_settings(
                 "hep_target": f"127.0.0.1:{hep_port}",
                 "reports": {"rates_file": RATES},
             },
-            "metrics": {"port": metrics_port, "forecast_port": 0, "scale_port": 0, "alert_port": 0},
+            "metrics": {
+                "port": metrics_port,
+                **dict.fromkeys(("forecast_port", "scale_port", "alert_port", "web_port"), 0),
+            },
             "forecast": {
                 "clocks": _clocks(),
                 "slot": "60s",

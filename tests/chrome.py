@@ -6,11 +6,13 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from dashboards.app import create_app
 from dashboards.server import WebServer
 from dashboards.settings import DashboardSettings
+from storage.open import open_store
 from storage.seam import Store
 
 ARGUMENTS = (
@@ -22,8 +24,10 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE_MS = 45_000
-"""A busy machine draws the first page in ten seconds."""
+WANTED = "missing: playwright (pip install playwright)"
+"""Why a test is skipped where there is none."""
+PATIENCE_MS = 120_000
+"""A quiet machine draws a page in two seconds, one with ten times its work in forty."""
 SETTLING_MS = 5_000
 _FITS = """async (patience) => {
   const end = performance.now() + patience;
@@ -39,6 +43,16 @@ def clock_from(now_ns: int) -> Callable[[], int]:
     """Return a clock that goes on from a time: under one that stands still nothing is read a second time."""
     began_ns = time.monotonic_ns()
     return lambda: now_ns + time.monotonic_ns() - began_ns
+
+
+@contextmanager
+def filled(folder: Path, *samples: Any) -> Iterator[Store]:
+    """Yield a store in a folder with everything that these sample modules fill in."""
+    store = open_store(str(folder))
+    for sample in samples:
+        sample.fill(store)
+    yield store
+    store.close()
 
 
 @contextmanager

@@ -37,7 +37,7 @@ class Guard:
         self._public = set(_STATIC)
         self._endpoints: dict[str, Area] = dict.fromkeys(set(_views(app)) - _STATIC, Area.SHELL)
         self._callbacks: dict[str, Area] = {}
-        self.refused: Counter[int] = Counter()
+        self.refused: Counter[int] = Counter({400: 0, 401: 0, 403: 0})
         """Requests refused, by status."""
         app.server.before_request_funcs.setdefault(None, []).insert(0, self._check)
         app.server.register_error_handler(WrongType, self._malformed)

@@ -4,7 +4,9 @@ Whoever fails learns nothing of why: an unknown user and a wrong password look a
 """
 
 import secrets
+from collections import Counter
 from collections.abc import Callable
+from enum import StrEnum
 
 from flask import Flask, Response, request
 
@@ -25,6 +27,18 @@ _STALE = "This form was open for too long, or comes from elsewhere. Please try a
 _MOST_BYTES = 16_384
 
 
+class Tried(StrEnum):
+    """What came of a try to sign in."""
+
+    SIGNED_IN = "signed_in"
+    WRONG = "wrong"
+    """Name and password do not go together, or there is no such persona."""
+    TOO_MANY = "too_many"
+    """Not even looked at, after too many wrong ones."""
+    STALE = "stale"
+    """The form was too old, too large, or not ours."""
+
+
 class SignIn:
     """The addresses /sign-in and /sign-out."""
 
@@ -36,6 +50,8 @@ class SignIn:
         self._sessions = sessions
         self._clock = clock
         self._throttle = Throttle()
+        self.tries: Counter[str] = Counter(dict.fromkeys(Tried, 0))
+        """Tries to sign in, by what came of them."""
 
     def register(self, server: Flask) -> None:
         """Serve them."""
@@ -50,10 +66,10 @@ class SignIn:
     def answer(self) -> Response:
         """Take the form."""
         if (request.content_length or 0) > _MOST_BYTES:
-            return self._page("/", _STALE, 413)
+            return self._failed(Tried.STALE, "/", _STALE, 413)
         after = safe_path(request.form.get("next"))
         if not self._sessions.form_is_ours(request.cookies.get(FORM_COOKIE), request.form.get("token")):
-            return self._page(after, _STALE, 400)
+            return self._failed(Tried.STALE, after, _STALE, 400)
         if "persona" in request.form:
             return self._as_persona(request.form["persona"], after)
         return self._with_password(request.form.get("name", ""), request.form.get("password", ""), after)
@@ -74,13 +90,13 @@ class SignIn:
         wait_s = self._throttle.wait_seconds(name, address, now_ns)
         if wait_s:
             audit.warning("sign-in refused: too many tries", actor=name[:128], address=address)
-            answer = self._page(after, "Too many tries. Please wait a few minutes.", 429)
+            answer = self._failed(Tried.TOO_MANY, after, "Too many tries. Please wait a few minutes.", 429)
             answer.headers["Retry-After"] = str(wait_s)
             return answer
         user = self._identity.user(name)
         if not matches(password, user.password_hash.get_secret_value() if user else None) or user is None:
             audit.warning("sign-in failed", actor=name[:128], address=address)
-            return self._page(after, _WRONG, 401)
+            return self._failed(Tried.WRONG, after, _WRONG, 401)
         self._throttle.succeeded(name, address)
         audit.info(
             "sign-in", actor=name, role=user.role.value, tenants=list(user.tenants) or "all", address=address
@@ -90,11 +106,16 @@ class SignIn:
     def _as_persona(self, key: str, after: str) -> Response:
         persona = self._identity.personas.get(key)
         if persona is None:
-            return self._page(after, _WRONG, 401)
+            return self._failed(Tried.WRONG, after, _WRONG, 401)
         audit.info("sign-in", actor=persona.name, role=persona.role.value, address=self._identity.address(request))
         return self._begin(key, Via.PERSONA, "", after)
 
+    def _failed(self, tried: Tried, after: str, problem: str, status: int) -> Response:
+        self.tries[tried] += 1
+        return self._page(after, problem, status)
+
     def _begin(self, name: str, via: Via, stamp: str, after: str) -> Response:
+        self.tries[Tried.SIGNED_IN] += 1
         now_ns = self._clock()
         before = self._sessions.read(request.cookies.get(COOKIE), now_ns)
         if before is not None:

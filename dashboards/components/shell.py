@@ -112,6 +112,16 @@ def _who(actor: Actor, may_switch: bool) -> html.Form:
     )
 
 
+def back_link(title: str, href: str) -> html.Div:
+    """Return the bar that leads from the page of one thing to the page of all."""
+    return html.Div(
+        dcc.Link(
+            [html.Span(className="icon icon-back"), html.Span(title)], href=href, className="tool tool-solid back"
+        ),
+        className="filter-bar",
+    )
+
+
 def not_allowed(actor: Actor, area: Area) -> html.Div:
     """Return the page of an area that is not for the actor's role."""
     roles = " and ".join(sorted(role.words for role in area.value.roles))

@@ -3,12 +3,13 @@
 from typing import Any
 from urllib.parse import quote
 
-from dash import Dash, Input, Output, dcc, html
+from dash import Dash, Input, Output, html
 from flask import Response, abort, request
 
 from dashboards.access import audit
 from dashboards.auth import scope_of
 from dashboards.components.panel import chart_panel, panel, table_button
+from dashboards.components.shell import back_link
 from dashboards.components.wiring import in_browser
 from dashboards.csv_text import csv_lines
 from dashboards.figures.chart import Frame
@@ -49,16 +50,7 @@ def layout(call_id: str, refresh_seconds: float) -> html.Div:
     return PAGE.layout(
         refresh_seconds,
         [
-            html.Div(
-                [
-                    dcc.Link(
-                        [html.Span(className="icon icon-back"), html.Span("Live")],
-                        href="/live",
-                        className="tool tool-solid back",
-                    ),
-                ],
-                className="filter-bar",
-            ),
+            back_link("Live", "/live"),
             html.Div(id="call-missing"),
             html.Div(
                 [

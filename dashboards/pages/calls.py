@@ -4,19 +4,15 @@ from typing import Any
 
 import dash_mantine_components as dmc
 from dash import Dash, Input, Output, html
-from flask import request
 
-from dashboards.auth import scope_of
 from dashboards.call_search import DEFAULT_SPAN, SPANS, CallSearch
 from dashboards.components.grids import found_grid
 from dashboards.components.panel import panel
 from dashboards.components.wiring import aria, in_browser
 from dashboards.figures.sip import OUTCOME_WORDS
 from dashboards.pages.calls_state import AREAS, PANELS
-from dashboards.pages.ticking import Heard, TickingPage
+from dashboards.pages.ticking import TickingPage
 from dashboards.services import Services
-from dashboards.snapshots import Key
-from storage.seam import Scope
 
 CONTROLS = ("range", "tenant", "trunk", "outcome", "code", "mos", "number", "to")
 """Names in the query string, each with its control `calls-…`."""
@@ -30,6 +26,7 @@ PAGE = TickingPage(
         "trunks": Output("calls-trunk", "data"),
     },
 )
+tick = PAGE.by_address(CallSearch.from_search, lambda services: services.searches)
 
 
 def layout(refresh_seconds: float) -> html.Div:
@@ -102,19 +99,9 @@ def _controls() -> html.Div:
     )
 
 
-def tick(services: Services, scope: Scope, search: str | None, heard: Heard | None) -> dict[str, Any]:
-    """Answer a tick; the search of the address chooses within the scope."""
-    key = Key.of(scope, PAGE.name, CallSearch.from_search(search).to_search())
-    return PAGE.answer(services, services.searches, key, heard)
-
-
 def register(app: Dash, services: Services) -> None:
     """Wire the page's callbacks."""
-
-    def on_tick(_n: int | None, search: str | None, heard: Heard | None) -> dict[str, Any]:
-        return tick(services, scope_of(request), search, heard)
-
-    PAGE.register(app, on_tick, search=Input("url", "search"))
+    PAGE.register_by_address(app, services, tick)
     in_browser(
         app,
         "syncCalls",

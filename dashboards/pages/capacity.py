@@ -1,20 +1,14 @@
 """The capacity page: what load is coming and how far to trust it; its tick reads the cache and nothing else."""
 
-from typing import Any
-
 import dash_mantine_components as dmc
 from dash import Dash, Input, Output, html
-from flask import request
 
-from dashboards.auth import scope_of
 from dashboards.capacity_views import DEFAULT_REACH, REACHES, Subject
 from dashboards.components.panel import chart_panel, panel
 from dashboards.components.wiring import aria, in_browser
 from dashboards.pages.capacity_state import AREAS, CHARTS, PANELS
-from dashboards.pages.ticking import Heard, TickingPage
+from dashboards.pages.ticking import TickingPage
 from dashboards.services import Services
-from dashboards.snapshots import Key
-from storage.seam import Scope
 
 CONTROLS = ("capacity-of", "capacity-signal", "capacity-reach")
 PAGE = TickingPage(
@@ -28,6 +22,7 @@ PAGE = TickingPage(
         "signals": Output("capacity-signal", "data"),
     },
 )
+tick = PAGE.by_address(Subject.from_search, lambda services: services.capacity)
 
 
 def layout(refresh_seconds: float) -> html.Div:
@@ -110,19 +105,9 @@ def _controls() -> html.Div:
     )
 
 
-def tick(services: Services, scope: Scope, search: str | None, heard: Heard | None) -> dict[str, Any]:
-    """Answer a tick; the address chooses within the scope."""
-    key = Key.of(scope, PAGE.name, Subject.from_search(search).to_search())
-    return PAGE.answer(services, services.capacity, key, heard)
-
-
 def register(app: Dash, services: Services) -> None:
     """Wire the page's callbacks."""
-
-    def on_tick(_n: int | None, search: str | None, heard: Heard | None) -> dict[str, Any]:
-        return tick(services, scope_of(request), search, heard)
-
-    PAGE.register(app, on_tick, search=Input("url", "search"))
+    PAGE.register_by_address(app, services, tick)
 
     in_browser(
         app,

@@ -3,12 +3,12 @@
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import ALL, Dash, Input, Output, State, ctx, dcc, html
+from dash import ALL, Dash, Input, Output, State, ctx, html
 from flask import request
 
 from dashboards.auth import scope_of
 from dashboards.components.panel import chart_panel, panel
-from dashboards.components.shell import not_found
+from dashboards.components.shell import back_link, not_found
 from dashboards.components.wiring import aria, on_server
 from dashboards.pages import incident_controls
 from dashboards.pages.incident_controls import SPANS
@@ -44,14 +44,7 @@ def layout(incident_id: str, refresh_seconds: float) -> html.Div:
     return PAGE.layout(
         refresh_seconds,
         [
-            html.Div(
-                dcc.Link(
-                    [html.Span(className="icon icon-back"), html.Span("Incidents")],
-                    href="/incidents",
-                    className="tool tool-solid back",
-                ),
-                className="filter-bar",
-            ),
+            back_link("Incidents", "/incidents"),
             html.Div(id="incident-missing"),
             html.Div(
                 [

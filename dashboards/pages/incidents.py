@@ -12,10 +12,8 @@ from dashboards.components.wiring import aria, in_browser, on_server
 from dashboards.incident_views import SEVERITIES, Shown, Sought
 from dashboards.pages import incident_controls
 from dashboards.pages.incidents_state import LIST_AREAS, LIST_PANELS
-from dashboards.pages.ticking import Heard, TickingPage
+from dashboards.pages.ticking import TickingPage
 from dashboards.services import Services
-from dashboards.snapshots import Key
-from storage.seam import Scope
 
 CONTROLS = ("incidents-state", "incidents-severity", "incidents-scope")
 PAGE = TickingPage(
@@ -24,6 +22,7 @@ PAGE = TickingPage(
     areas=LIST_AREAS,
     own={"scopes": Output("incidents-scope", "data")},
 )
+tick = PAGE.by_address(Sought.from_search, lambda services: services.incidents)
 
 
 def layout(refresh_seconds: float) -> html.Div:
@@ -91,19 +90,9 @@ def _controls() -> html.Div:
     )
 
 
-def tick(services: Services, scope: Scope, search: str | None, heard: Heard | None) -> dict[str, Any]:
-    """Answer a tick; the filters of the address choose within the scope."""
-    key = Key.of(scope, PAGE.name, Sought.from_search(search).to_search())
-    return PAGE.answer(services, services.incidents, key, heard)
-
-
 def register(app: Dash, services: Services) -> None:
     """Wire the page's callbacks."""
-
-    def on_tick(_n: int | None, search: str | None, heard: Heard | None) -> dict[str, Any]:
-        return tick(services, scope_of(request), search, heard)
-
-    PAGE.register(app, on_tick, search=Input("url", "search"))
+    PAGE.register_by_address(app, services, tick)
 
     @on_server(
         app,

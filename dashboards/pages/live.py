@@ -4,18 +4,14 @@ from typing import Any
 
 import dash_mantine_components as dmc
 from dash import Dash, Input, Output, html
-from flask import request
 
-from dashboards.auth import scope_of
 from dashboards.components.grids import in_progress_grid, worst_calls_grid
 from dashboards.components.panel import chart_panel, panel
 from dashboards.components.wiring import aria, in_browser
 from dashboards.filters import PLACES, RANGES, Filters
 from dashboards.pages.live_state import AREAS, CHARTS, GRIDS, PANELS
-from dashboards.pages.ticking import Heard, TickingPage
+from dashboards.pages.ticking import TickingPage
 from dashboards.services import Services
-from dashboards.snapshots import Key
-from storage.seam import Scope
 
 PAGE = TickingPage(
     "live",
@@ -27,6 +23,7 @@ PAGE = TickingPage(
         "choices": {place: Output(f"filter-{place}", "data") for place in PLACES},
     },
 )
+tick = PAGE.by_address(Filters.from_search, lambda services: services.live)
 
 
 def layout(refresh_seconds: float) -> html.Div:
@@ -201,19 +198,9 @@ def _calls_panel() -> html.Section:
     )
 
 
-def tick(services: Services, scope: Scope, search: str | None, heard: Heard | None) -> dict[str, Any]:
-    """Answer a tick; the filters of the address choose within the scope."""
-    key = Key.of(scope, PAGE.name, Filters.from_search(search).to_search())
-    return PAGE.answer(services, services.live, key, heard)
-
-
 def register(app: Dash, services: Services) -> None:
     """Wire the page's callbacks."""
-
-    def on_tick(_n: int | None, search: str | None, heard: Heard | None) -> dict[str, Any]:
-        return tick(services, scope_of(request), search, heard)
-
-    PAGE.register(app, on_tick, search=Input("url", "search"))
+    PAGE.register_by_address(app, services, tick)
     controls = ["filter-range", *(f"filter-{place}" for place in PLACES)]
     in_browser(
         app,

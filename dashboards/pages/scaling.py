@@ -6,16 +6,13 @@ import dash_mantine_components as dmc
 from dash import ALL, Dash, Input, Output, State, ctx, html, no_update
 from flask import request
 
-from dashboards.auth import scope_of
 from dashboards.components.panel import chart_panel, panel
 from dashboards.components.wiring import aria, in_browser, on_server
 from dashboards.pages.scaling_controls import PERIODS, WHATS, Asked, release, tell
 from dashboards.pages.scaling_state import AREAS, CHARTS, PANELS
-from dashboards.pages.ticking import Heard, TickingPage
+from dashboards.pages.ticking import TickingPage
 from dashboards.scaling_views import DEFAULT_REACH, REACHES, ScalingSubject
 from dashboards.services import Services
-from dashboards.snapshots import Key
-from storage.seam import Scope
 
 CONTROLS = ("scaling-pool", "scaling-reach")
 PAGE = TickingPage(
@@ -28,6 +25,7 @@ PAGE = TickingPage(
         "pools": Output("scaling-pool", "data"),
     },
 )
+tick = PAGE.by_address(ScalingSubject.from_search, lambda services: services.scaling)
 
 
 def layout(refresh_seconds: float) -> html.Div:
@@ -117,19 +115,9 @@ def _form() -> html.Div:
     )  # fmt: skip
 
 
-def tick(services: Services, scope: Scope, search: str | None, heard: Heard | None) -> dict[str, Any]:
-    """Answer a tick; the address chooses within the scope."""
-    key = Key.of(scope, PAGE.name, ScalingSubject.from_search(search).to_search())
-    return PAGE.answer(services, services.scaling, key, heard)
-
-
 def register(app: Dash, services: Services) -> None:
     """Wire the page's callbacks."""
-
-    def on_tick(_n: int | None, search: str | None, heard: Heard | None) -> dict[str, Any]:
-        return tick(services, scope_of(request), search, heard)
-
-    PAGE.register(app, on_tick, search=Input("url", "search"))
+    PAGE.register_by_address(app, services, tick)
 
     @on_server(
         app,

@@ -5,10 +5,13 @@ has heard. A page adds its content, what it is asked for, and how the address be
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, Protocol, TypeVar
 
 from dash import Dash, Input, Output, State, dcc, html
+from flask import request
 
+from dashboards.auth import scope_of
 from dashboards.components.banner import banner
 from dashboards.components.panel import panel_update
 from dashboards.components.wiring import in_browser, on_server, unchanged
@@ -17,6 +20,7 @@ from dashboards.pages.rendered import Rendered, digest_name
 from dashboards.services import Services
 from dashboards.snapshots import Key, Snapshot, SnapshotCache
 from dashboards.views import PanelState, Status
+from storage.seam import Scope
 
 FIRST_ANSWER_SECONDS = 2.5
 """How long opening a page or changing what it shows may wait for its first answer."""
@@ -25,8 +29,17 @@ Heard = dict[str, Any]
 """What the last tick said of itself, as the browser sends it back: view, version, and a digest per part."""
 
 R = TypeVar("R", bound=Rendered)
+Tick = Callable[[Services, Scope, str | None, Heard | None], dict[str, Any]]
+"""Answers a tick: the services, who asks, the query string of the address, and what was heard."""
 
 _LOADING = Status(PanelState.LOADING, "Reading the store …")
+
+
+class Chosen(Protocol):
+    """What an address chooses to see."""
+
+    def to_search(self) -> str:
+        """Return it as the one query string that everybody who chose the same has."""
 
 
 class TickingPage:
@@ -135,11 +148,35 @@ class TickingPage:
         }
         return said
 
+    def by_address(
+        self, chosen: Callable[[str | None], Chosen], cache: Callable[[Services], SnapshotCache[R]]
+    ) -> Tick:
+        """Return the tick of a page whose address chooses, within the scope, what it shows.
+
+        Args:
+            chosen: reads the query string.
+            cache: which of the services' caches holds the page.
+        """
+
+        def tick(services: Services, scope: Scope, search: str | None, heard: Heard | None) -> dict[str, Any]:
+            key = Key.of(scope, self.name, chosen(search).to_search())
+            return self.answer(services, cache(services), key, heard)
+
+        return tick
+
     def without(self, status: Status) -> dict[str, dict[str, Any]]:
         """Return the update of every panel where the view as a whole is not there."""
         return {
             name: panel_update(status, "", status.reason if name in self.charts else None) for name in self.panels
         }
+
+    def register_by_address(self, app: Dash, services: Services, tick: Tick) -> None:
+        """Wire the tick of such a page, the charts and the clock."""
+
+        def on_tick(_n: int | None, search: str | None, heard: Heard | None) -> dict[str, Any]:
+            return tick(services, scope_of(request), search, heard)
+
+        self.register(app, on_tick, search=Input("url", "search"))
 
     def register(self, app: Dash, on_tick: Callable[..., dict[str, Any]], **asked: Input) -> None:
         """Wire the tick, the charts and the clock.
@@ -154,7 +191,7 @@ class TickingPage:
             output=self.outputs(),
             inputs={"_n": Input(f"{self.name}-tick", "n_intervals"), **asked},
             state={"heard": State(f"{self.name}-heard", "data")},
-        )(on_tick)
+        )(_all_at_first(on_tick))
         if self.charts:
             in_browser(
                 app,
@@ -179,6 +216,20 @@ def as_table(app: Dash, chart: str, redrawn: Input) -> None:
         ],
         [Input(f"{chart}-as-table", "n_clicks"), redrawn],
     )
+
+
+def _all_at_first(on_tick: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Let the first tick of a frame bring everything.
+
+    An answer to the frame before, under way while the page was opened anew, lands in this one: what it says was
+    heard, this frame never showed.
+    """
+
+    @wraps(on_tick)
+    def ticked(_n: int | None, heard: Heard | None, **asked: Any) -> dict[str, Any]:
+        return on_tick(_n=_n, heard=heard if _n else None, **asked)
+
+    return ticked
 
 
 def _say(said: dict[str, Any], content: Rendered, known: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from storage.urls import shown_url
 from surgecast.commands.output import stderr
-from surgecast.config import ConfigFile, Settings, load_settings
+from surgecast.config import ConfigFile, MetricsSettings, Settings, load_settings
 from surgecast.errors import CommandError, Exit
 from surgecast.logs import configure_logs
 from surgecast.processes import Role, run_role, stop_on_signals, supervise
@@ -57,14 +57,18 @@ def _announce(settings: Settings, names: list[str]) -> None:
             stderr.print(f"interface: {interface.name}, media ports {media}", markup=False)
         if settings.metrics.enabled:
             stderr.print(f"metrics: http://{settings.metrics.host}:{settings.metrics.port}/metrics", markup=False)
-    if "forecast" in names and settings.metrics.enabled:
-        address = f"{settings.metrics.host}:{settings.metrics.forecast_port}"
-        stderr.print(f"forecast metrics: http://{address}/metrics", markup=False)
-    if "scale" in names and settings.metrics.enabled:
-        address = f"{settings.metrics.host}:{settings.metrics.scale_port}"
-        stderr.print(f"scale metrics: http://{address}/metrics", markup=False)
-    if "alert" in names and settings.metrics.enabled:
-        address = f"{settings.metrics.host}:{settings.metrics.alert_port}"
-        stderr.print(f"alert metrics: http://{address}/metrics", markup=False)
+    for role, port in _metrics_ports(settings.metrics):
+        if role in names and settings.metrics.enabled:
+            stderr.print(f"{role} metrics: http://{settings.metrics.host}:{port}/metrics", markup=False)
     if "web" in names:
         stderr.print(f"pages: http://{settings.web.host}:{settings.web.port}", markup=False)
+
+
+def _metrics_ports(settings: MetricsSettings) -> tuple[tuple[str, int], ...]:
+    """Return where each role beside the collector, which tells its own, is scraped."""
+    return (
+        ("forecast", settings.forecast_port),
+        ("scale", settings.scale_port),
+        ("alert", settings.alert_port),
+        ("web", settings.web_port),
+    )

@@ -1,4 +1,4 @@
-"""The web role: serves the pages."""
+"""The web role: serves the pages, and /metrics meanwhile."""
 
 import threading
 import time
@@ -8,9 +8,12 @@ from zoneinfo import ZoneInfo
 from dashboards.access.areas import Actor
 from dashboards.app import create_app
 from dashboards.server import WebServer
+from dashboards.stats import stats_of
 from forecast.announce import declared
 from storage.open import open_store
 from surgecast.config import Settings
+from surgecast.exporter import exporting
+from surgecast.web_metrics import WebMetrics
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
@@ -39,8 +42,16 @@ def serve(settings: Settings, stop: threading.Event, personas: Mapping[str, Acto
             raise SystemExit(f"web: cannot listen on {address}: {error.strerror}") from error
         thread = threading.Thread(target=server.run, name="web", daemon=True)
         thread.start()
-        stop.wait()
-        server.close()
-        thread.join(timeout=5.0)
+        try:
+            with exporting(
+                settings.metrics,
+                settings.metrics.web_port,
+                WebMetrics(stats_of(app)),
+                lambda: "" if thread.is_alive() else "the pages are no longer served",
+            ):
+                stop.wait()
+        finally:
+            server.close()
+            thread.join(timeout=5.0)
     finally:
         store.close()

@@ -1,44 +1,16 @@
 """The incident pages in Debian's Chromium: read, acknowledge, silence and release as an engineer does."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import chrome
 import pytest
 import sample_incidents as sample
 
 from storage.actions import actions
-from storage.open import open_store
 from storage.schema import ActionKind
 from storage.seam import Scope, Store
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-playwright = pytest.importorskip("playwright.sync_api", reason="missing: playwright (pip install playwright)")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(str(tmp_path))
-    sample.fill(opened)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def url(store: Store) -> Iterator[str]:
-    with chrome.served(store, chrome.clock_from(sample.NOW_NS)) as address:
-        yield address
-
-
-@pytest.fixture
-def page(require_program: Callable[[str], str], url: str) -> Iterator[Any]:
-    """Return a page; whatever its console says beyond information fails the test."""
-    with chrome.chromium(playwright, require_program("chromium")) as started:
-        visit = chrome.Visit(started)
-        yield visit.page
-        visit.close()
-    assert [] == visit.faults
+SAMPLE = sample
 
 
 def told(store: Store) -> list[tuple[str, str, str, str, bool]]:

@@ -1,6 +1,6 @@
 """The pages in Debian's Chromium, over a store filled by the test: what unit tests cannot see."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +9,17 @@ import pytest
 import sample_hour
 from chrome import Visit
 
-from storage.open import open_store
-
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-playwright = pytest.importorskip("playwright.sync_api", reason="missing: playwright (pip install playwright)")
+playwright = pytest.importorskip("playwright.sync_api", reason=chrome.WANTED)
 
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    store = open_store(str(tmp_path_factory.mktemp("busy")))
-    sample_hour.fill(store)
-    with chrome.served(store, lambda: sample_hour.NOW_NS) as url:
+    with (
+        chrome.filled(tmp_path_factory.mktemp("busy"), sample_hour) as store,
+        chrome.served(store, lambda: sample_hour.NOW_NS) as url,
+    ):
         yield url
-    store.close()
-
-
-@pytest.fixture(scope="module")
-def browser(require_program: Callable[[str], str]) -> Iterator[Any]:
-    with chrome.chromium(playwright, require_program("chromium")) as started:
-        yield started
 
 
 @pytest.fixture
@@ -121,8 +113,7 @@ def test_filters_live_in_the_address(visit: Visit, busy: str) -> None:
 
 def test_an_empty_installation_guides(visit: Visit, tmp_path: Path) -> None:
     """The exact lines, and a reason in every panel."""
-    store = open_store(str(tmp_path))
-    with chrome.served(store, lambda: sample_hour.NOW_NS) as url:
+    with chrome.filled(tmp_path) as store, chrome.served(store, lambda: sample_hour.NOW_NS) as url:
         page = visit.open(url)
         page.wait_for_selector(".guide")
         page.click("text=rtpengine")
@@ -130,7 +121,6 @@ def test_an_empty_installation_guides(visit: Visit, tmp_path: Path) -> None:
         page.wait_for_selector("#quality-block .state-empty")
         assert 0 == page.locator(".state-loading").count()
         visit.close()
-    store.close()
     assert [] == visit.faults
 
 

@@ -6,7 +6,7 @@ break: no fault in the console, no failed request, nothing wider than the window
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,10 +23,8 @@ from dashboards.access.areas import Area
 from dashboards.access.passwords import hash_password
 from dashboards.access.roles import CONFINED, Role
 from dashboards.access.settings import UserSettings
-from storage.open import open_store
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-playwright = pytest.importorskip("playwright.sync_api", reason="missing: playwright (pip install playwright)")
 
 PASSWORD = "correct horse battery"
 OWN, FOREIGN = "acme", "globex"
@@ -66,23 +64,16 @@ FOCUS = f"""async () => {{
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    store = open_store(str(tmp_path_factory.mktemp("roles")))
-    for sample in (sample_hour, sample_scaling, sample_incidents):
-        sample.fill(store)
     hashed = SecretStr(hash_password(PASSWORD))
     users = tuple(
         UserSettings(name=role.value, password_hash=hashed, role=role, tenants=(OWN,) if role in CONFINED else ())
         for role in Role
     )
-    with chrome.served(store, lambda: sample_hour.NOW_NS, users=users) as address:
+    with (
+        chrome.filled(tmp_path_factory.mktemp("roles"), sample_hour, sample_scaling, sample_incidents) as store,
+        chrome.served(store, lambda: sample_hour.NOW_NS, users=users) as address,
+    ):
         yield address.rstrip("/")
-    store.close()
-
-
-@pytest.fixture(scope="module")
-def browser(require_program: Callable[[str], str]) -> Iterator[Any]:
-    with chrome.chromium(playwright, require_program("chromium")) as started:
-        yield started
 
 
 @pytest.fixture

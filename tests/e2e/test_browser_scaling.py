@@ -1,44 +1,16 @@
 """The scaling and capacity pages in Debian's Chromium, over an hour of a pool that the policy itself scaled."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import chrome
 import pytest
 import sample_scaling
 
 from storage.actions import actions
-from storage.open import open_store
 from storage.schema import ActionKind
 from storage.seam import Scope, Store
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-playwright = pytest.importorskip("playwright.sync_api", reason="missing: playwright (pip install playwright)")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(str(tmp_path))
-    sample_scaling.fill(opened)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def url(store: Store) -> Iterator[str]:
-    with chrome.served(store, chrome.clock_from(sample_scaling.NOW_NS)) as address:
-        yield address
-
-
-@pytest.fixture
-def page(require_program: Callable[[str], str], url: str) -> Iterator[Any]:
-    """Return a page; whatever its console says beyond information fails the test."""
-    with chrome.chromium(playwright, require_program("chromium")) as started:
-        visit = chrome.Visit(started)
-        yield visit.page
-        visit.close()
-    assert [] == visit.faults
+SAMPLE = sample_scaling
 
 
 def test_a_decision_is_opened_and_explained(page: Any, url: str) -> None:

@@ -79,6 +79,21 @@ def test_only_what_changed_is_sent_again(empty_services: Services) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("n", "known"), [(None, None), (0, None), (1, {"version": 3})])
+def test_the_first_tick_of_a_frame_has_heard_nothing(
+    monkeypatch: pytest.MonkeyPatch, n: int | None, known: Any
+) -> None:
+    """The answer to a frame before may land in this one, and says that it was heard."""
+    wired: list[Any] = []
+    monkeypatch.setattr("dashboards.pages.ticking.on_server", lambda *_, **__: wired.append)
+
+    def on_tick(_n: int | None, search: str | None, heard: dict[str, Any] | None) -> dict[str, Any]:
+        return {"search": search, "heard": heard}
+
+    PAGE.register(Dash(__name__), on_tick, search=Input("url", "search"))
+    assert {"search": "?a=1", "heard": known} == wired[0](_n=n, search="?a=1", heard={"version": 3})
+
+
 @pytest.mark.parametrize("digests", [None, [], "x", 1])
 def test_forged_digests_bring_everything(empty_services: Services, digests: Any) -> None:
     heard = {"view": KEY.subject, "version": -1, "digests": digests}

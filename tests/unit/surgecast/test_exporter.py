@@ -102,7 +102,7 @@ def documented() -> dict[str, tuple[str, tuple[str, ...]]]:
         name: (kind, tuple(re.findall(r"`(\w+)`", labels)))
         for name, kind, labels in rows
         if not name.startswith(
-            ("surgecast_forecast_", "surgecast_scale_", "surgecast_alert_")
+            ("surgecast_forecast_", "surgecast_scale_", "surgecast_alert_", "surgecast_web_")
         )  # of the roles' own tests
     }
 
