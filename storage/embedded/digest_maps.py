@@ -42,6 +42,11 @@ class MappedDigest:
         self._map.madvise(mmap.MADV_WILLNEED, 0, min(_BEGINNING_BYTES, len(self._map)))
         self._map.madvise(mmap.MADV_WILLNEED, end, len(self._map) - end)
 
+    @property
+    def sound(self) -> bool:
+        """Whether it was read, and nothing was wrong with what was looked through."""
+        return self._table is not None
+
     def table(self) -> pa.Table:
         """Return it as it is stored, not looked through; raises pyarrow.ArrowException."""
         if self._table is None:
@@ -59,7 +64,11 @@ class MappedDigest:
         if rows.num_rows > self._looked_through:
             if rows.num_rows > HEAD_CALLS:
                 self._map.madvise(mmap.MADV_WILLNEED)
-            rows.validate(full=True)
+            try:
+                rows.validate(full=True)
+            except pa.ArrowException:
+                self._table = None
+                raise
             self._looked_through = rows.num_rows
         return rows
 
@@ -134,7 +143,7 @@ class Digests:
         path = digest_path(segment)
         with self._lock:
             digest = self._open.pop(path, None)
-            if digest is not None:
+            if digest is not None and digest.sound:  # else another may lie there by now
                 self._open[path] = digest
                 return digest
         digest = MappedDigest(path)
