@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from storage.checks import Where, check_tags
 from storage.embedded.catalog import Snapshot, clamp, snapshot
+from storage.embedded.cursors import Cursors
 from storage.embedded.digest_maps import Digests
 from storage.embedded.digests import digest_path
 from storage.embedded.finding import CallFinder
@@ -278,7 +279,7 @@ class Database:
         self._damaged: frozenset[str] = frozenset()
         self._lock = Lock()
         self._settings = settings
-        self._root = self._connect()
+        self._cursors = Cursors(self._connect)
 
     def ask(
         self,
@@ -290,7 +291,8 @@ class Database:
     ) -> Answer:
         """Answer a question over the scoped rows; asked again where a file went away or proved damaged.
 
-        Raises BadQuery for a tag that is not the measurement's, StoreUnavailable where reading goes on failing.
+        Raises BadQuery for a tag that is not the measurement's, StoreUnavailable where reading goes on failing,
+        StoreError once the database is closed, meanwhile too.
         """
         where = dict(where or {})
         check_tags(measurement, list(where))
@@ -300,7 +302,7 @@ class Database:
             window = Window(0, 0)
         for attempt in range(_ATTEMPTS):
             files = snapshot(self._layout, self._tails, measurement, window, self._damaged)
-            with self._cursor() as cursor:
+            with self._cursors.one() as cursor:
                 cursor.register("tail", files.tail)
                 rows = ScopedRows(
                     measurement,
@@ -315,9 +317,11 @@ class Database:
                 )
                 try:
                     return question(rows)
+                except duckdb.InterruptException:
+                    raise
                 except (duckdb.Error, pa.ArrowException, OSError) as error:
                     if isinstance(error, duckdb.InternalException | duckdb.FatalException):
-                        self._reopen()  # such an error makes a database refuse every query from then on
+                        self._cursors.reopen()  # such an error makes a database refuse every query from then on
                     memory = isinstance(error, duckdb.OutOfMemoryException)
                     if (
                         memory
@@ -332,8 +336,8 @@ class Database:
         return self._layout.days(measurement.name)
 
     def close(self) -> None:
-        """Let go of everything."""
-        self._root.close()
+        """Let go of everything; questions that are being answered end with StoreError."""
+        self._cursors.close()
 
     def _repeats(self, measurement: Measurement, cursor: "duckdb.DuckDBPyConnection", files: Snapshot) -> Repeats:
         """Return where points of a snapshot may be found more than once, beside the queries of a cursor too."""
@@ -361,20 +365,12 @@ class Database:
         connection.register(REPEATS, NO_REPEATS.table()).unregister(REPEATS)
         return connection
 
-    def _reopen(self) -> None:
-        with self._lock:
-            self._root = self._connect()
-
-    def _cursor(self) -> "duckdb.DuckDBPyConnection":
-        with self._lock:
-            return self._root.cursor()
-
     def _explained(self, measurement: Measurement, paths: Sequence[Path]) -> bool:
         """Tell whether a failure is the files' fault, so that asking again helps; put damaged ones aside."""
         explained = False
         for path in paths:
             try:
-                with self._cursor() as cursor:
+                with self._cursors.one() as cursor:
                     why = damage_of(path, cursor)
             except FileNotFoundError:
                 explained = True
