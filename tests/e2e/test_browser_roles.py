@@ -24,7 +24,7 @@ from dashboards.access.passwords import hash_password
 from dashboards.access.roles import CONFINED, Role
 from dashboards.access.settings import UserSettings
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 PASSWORD = "correct horse battery"
 OWN, FOREIGN = "acme", "globex"
@@ -94,23 +94,6 @@ def sign_in(visit: Visit, url: str, role: Role) -> Any:
     return page
 
 
-def go(page: Any, path: str) -> None:
-    """Go to an address without loading everything anew, and wait until its page stands in place of the last."""
-    page.evaluate(
-        "path => { const last = document.querySelector('#page > *'); if (last) last.dataset.last = 'yes';"
-        " window.dash_clientside.set_props('url', {pathname: path, search: ''}); }",
-        path,
-    )
-    page.wait_for_selector("#page > *:not([data-last])")
-
-
-def settle(page: Any) -> None:
-    """Wait until nothing is loading any more."""
-    page.wait_for_function(
-        "() => ![...document.querySelectorAll('.state-loading')].some((each) => each.checkVisibility())"
-    )
-
-
 def look(visit: Visit, name: str) -> list[str]:
     """Return what is wrong with the page as it stands, at both widths.
 
@@ -137,9 +120,9 @@ def test_everybody_walks_through_all_of_it(visit: Visit, url: str, role: Role) -
     page, wrong = sign_in(visit, url, role), []
     for area, path in (*PAGES.items(), *DEEPER.items()):
         name = path.strip("/").split("/")[0] + ("-one" if path.count("/") > 1 else "")
-        go(page, path)
+        visit.go(path)
         if role in area.value.roles:
-            settle(page)
+            visit.settle()
             wrong += look(visit, f"{role.value}-{name}")
         else:
             page.wait_for_selector("#page h1:has-text('Not allowed')")
@@ -152,7 +135,7 @@ def test_everybody_walks_through_all_of_it(visit: Visit, url: str, role: Role) -
 def test_controls_lead_further(visit: Visit, url: str, role: Role) -> None:
     """Range, filter and table of the live page; a call; an incident; a tenant and its report as a file."""
     page = sign_in(visit, url, role)
-    go(page, "/live")
+    visit.go("/live")
     page.click("label:has-text('15m')")
     page.wait_for_url("**/live?range=15m")
     page.click("#filter-trunk")
@@ -179,7 +162,7 @@ def test_controls_lead_further(visit: Visit, url: str, role: Role) -> None:
 @pytest.mark.parametrize("role", [Role.CLIENT_SUCCESS, Role.TENANT_VIEWER])
 def test_another_tenants_things_are_not_there(visit: Visit, url: str, role: Role) -> None:
     page = sign_in(visit, url, role)
-    go(page, f"/tenant/{FOREIGN}")
+    visit.go(f"/tenant/{FOREIGN}")
     page.wait_for_selector("#page h1:has-text('Not found')")
     assert FOREIGN not in page.locator("#page").inner_text().replace(f"There is no tenant {FOREIGN}.", "")
     asked = page.request.get(f"{url}/export/report?tenant={FOREIGN}&period=last-7d&format=csv")
@@ -203,8 +186,8 @@ def test_the_executive_page_prints_on_one_sheet(visit: Visit, url: str) -> None:
 def test_the_keyboard_reaches_every_control(visit: Visit, url: str) -> None:
     """The first stop leads past the navigation; each stop is seen to have the focus, and none is a trap."""
     page = sign_in(visit, url, Role.OPERATOR)
-    go(page, "/scaling")
-    settle(page)
+    visit.go("/scaling")
+    visit.settle()
     page.evaluate("document.activeElement.blur()")
     wanted = page.evaluate(CONTROLS)
     reached: list[str] = []
