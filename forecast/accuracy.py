@@ -4,12 +4,12 @@ WAPE alone says little: a quiet pool cannot be forecast to 5 % by anyone. So it 
 the error that would remain if the mean of every slot were known.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from statistics import NormalDist
 
 import numpy as np
 
-from forecast.localtime import Floats
+from forecast.localtime import Bools, Floats, Ints
 from storage.schema import QUANTILES
 
 LEVELS = QUANTILES
@@ -90,6 +90,42 @@ class Score:
             over = actual - quantiles[:, place]
             self.loss[place] += float(np.maximum(level * over, (level - 1) * over).sum())
             self.covered[place] += float((over <= 0).sum())
+
+    @classmethod
+    def by_group(
+        cls, group: Ints, count: int, actual: Floats, quantiles: Floats, floor: Floats, naive: Floats
+    ) -> "list[Score]":
+        """Return the score of each of `count` groups of forecasts, of which each row names its own; see `add`."""
+
+        def summed(values: Floats | Bools) -> list[float]:
+            found: list[float] = np.bincount(group, weights=values, minlength=count).tolist()
+            return found
+
+        error, beside = np.abs(actual - quantiles[:, 0]), np.isfinite(naive)
+        over = actual[:, None] - quantiles
+        levels = np.array(LEVELS)
+        loss = np.maximum(levels * over, (levels - 1) * over)
+        columns = zip(
+            summed(np.ones(actual.size)),
+            summed(actual),
+            summed(error),
+            summed(quantiles[:, 0] - actual),
+            summed(floor),
+            summed(beside),
+            summed(np.where(beside, np.abs(actual - naive), 0.0)),
+            summed(np.where(beside, error, 0.0)),
+            zip(*(summed(loss[:, place]) for place in range(levels.size)), strict=True),
+            zip(*(summed(over[:, place] <= 0) for place in range(levels.size)), strict=True),
+            strict=True,
+        )
+        return [
+            cls(int(n), came, missed, bias, least, int(n_naive), naive_error, own, np.array(lost), np.array(under))
+            for n, came, missed, bias, least, n_naive, naive_error, own, lost, under in columns
+        ]
+
+    def __add__(self, other: "Score") -> "Score":
+        """Return the score of these forecasts and others."""
+        return Score(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
     def accuracy(self, seasonal_error: float) -> "Accuracy":
         """Return the figures; `seasonal_error` is the mean absolute change from week to week before the test."""

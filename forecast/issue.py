@@ -7,6 +7,7 @@ outcome carries a few kilobytes back. What the next night goes on from stays in 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from hashlib import blake2b
 from pathlib import Path
 from time import process_time
@@ -33,6 +34,17 @@ from forecast.targets import Kind, SeriesId
 _DIGEST_BYTES = 8
 _MOST_SPANS = 8
 """The newest spans that are not believed, told beside a forecast."""
+
+
+class Learning(StrEnum):
+    """Whether a fit went on from the one before, or why it learned all anew."""
+
+    WENT_ON = "went on"
+    FIRST = "first fit"
+    TURN = "its turn"
+    PAST_CHANGED = "past changed"
+    NOTHING_KEPT = "nothing kept"
+    NO_ROOM = "no room"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +125,8 @@ class Outcome:
     """Why there is no forecast."""
     followed: Followed | None = None
     """What stands for the history in the tasks until midnight."""
+    learned: Learning | None = None
+    """How a fit learned; None where none was made."""
 
 
 def prepared(key: SeriesId, series: Series, known: Known) -> Series:
@@ -161,23 +175,30 @@ def walk(panel: Panel, told: Told | None = None, phase: int = 0, learned: Learne
     return rolling
 
 
-def walk_on(panel: Panel, country: str, phase: int, path: Path, told: Told | None = None) -> Rolling:
+def walk_on(
+    panel: Panel, country: str, phase: int, path: Path, told: Told | None = None
+) -> tuple[Rolling, Learning]:
     """Return the same as `walk`, gone on from what a file keeps where that still holds, and keep it there.
 
     Who wants to be `told` of the rehearsals gets all of them.
     """
     edges = lead_bins(panel.series.slot_s, ahead_slots(panel.series.slot_s)).edges
     today = int(panel.day[min(panel.known, panel.day.size - 1)]) + panel.first_day
-    kept, learned = load(path) if told is None else None, None
-    if kept is not None:
-        day = kept.learned.day
-        in_turn = panel.first_day <= day <= today and first_day(day, phase) == first_day(today, phase)
-        if in_turn and past_of(panel, country, edges, day).goes_on(kept.past):
-            learned = kept.learned
+    kept = load(path) if told is None else None
+    day = panel.first_day if kept is None else kept.learned.day
+    if kept is None:
+        how = Learning.NOTHING_KEPT if told is None else Learning.FIRST
+    elif first_day(day, phase) != first_day(today, phase):
+        how = Learning.TURN
+    elif not panel.first_day <= day <= today or not past_of(panel, country, edges, day).goes_on(kept.past):
+        how = Learning.PAST_CHANGED
+    else:
+        how = Learning.WENT_ON
+    learned = kept.learned if kept is not None and how is Learning.WENT_ON else None
     rolling = walk(panel, told, phase, learned)
-    if learned is None or learned.day != today:
+    if learned is None or day != today:
         save(path, Kept(past_of(panel, country, edges, today), rolling.learned()))
-    return rolling
+    return rolling, how
 
 
 def perform(task: Task) -> Outcome:
@@ -198,15 +219,15 @@ def _perform(task: Task) -> Outcome:
     if not measured.size:
         raise BadSeries(f"{task.key}: nothing was measured in {len(series)} slots")
     panel = panel_of(series, task.known, ahead_slots(series.slot_s))
-    night, seconds = task.night, 0.0
+    night, seconds, how = task.night, 0.0, None
     rehearsal = Rehearsal(series, task.rehearsal_days, task.key.signal.is_count)
     if night is None:
         began = process_time()
         phase, told = phase_of(task.key), rehearsal if task.rehearsal_days else None
         if task.kept is None:
-            rolling = walk(panel, told, phase)
+            rolling, how = walk(panel, told, phase), Learning.NO_ROOM
         else:
-            rolling = walk_on(panel, task.known.country, phase, task.kept, told)
+            rolling, how = walk_on(panel, task.known.country, phase, task.kept, told)
         night = rolling.night()
         seconds = process_time() - began
     digest = _digest(series.y.tobytes(), series.state.tobytes(), task.known.digest.encode())
@@ -228,6 +249,7 @@ def _perform(task: Task) -> Outcome:
         seconds,
         rehearsal.days(),
         followed=followed,
+        learned=how,
     )
 
 

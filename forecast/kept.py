@@ -5,6 +5,7 @@ past, as known now, is not the one it was learned from. Then, or where there is 
 """
 
 import zipfile
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -13,21 +14,26 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+import numpy.typing as npt
 
 from forecast.intervals import WINDOW_DAYS, LearnedBands
 from forecast.localtime import DAY_S, Ints
 from forecast.panel import Panel
+from forecast.ridge import LearnedSums
 from forecast.rolling import ORIGINS_PER_DAY, Issued, Learned
 from forecast.targets import SeriesId
 
-MOST_BYTES = 4 * 1024**3
-"""Room for all files: some 1,500 series of quarter hours; those beyond are learned anew each night."""
+MOST_BYTES = 6 * 1024**3
+"""Room for all files: some 1,600 series of quarter hours; those beyond are learned anew each night."""
 _BYTES_PER_ORIGIN = 28_000
 """Of a file, by the slots of a day: errors of eight weeks, and forecasts whose slots come within four."""
-_FORM = 1
+_BYTES_PER_WEEK = 42_000
+"""Of a file, by the weeks of history: training sums."""
+_FORM = 2
 _SUFFIX = ".npz"
 _UNUSED_S = 14 * DAY_S
 _NARROW = {"origins": np.int32, "targets": np.int32, "bins": np.uint8}
+_SUMS = ("gram", "cross", "square", "count")
 _WIDE = dict.fromkeys(_NARROW, np.int64)
 
 
@@ -103,9 +109,16 @@ def load(path: Path) -> Kept | None:
             waiting = Issued(
                 *(file[f"waiting_{name}"].astype(_WIDE.get(name, np.float32)) for name in Issued.__slots__)
             )
-            return Kept(past, Learned(day, bands, file["errors"], waiting))
+            return Kept(past, Learned(day, bands, file["errors"], _sums_in(file), waiting))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
+
+
+def _sums_in(file: Mapping[str, npt.NDArray[np.float64]]) -> LearnedSums | None:
+    if "sums" not in file:
+        return None
+    until, first_week = file["sums"].tolist()
+    return LearnedSums(until, first_week, *(file[f"sums_{name}"] for name in _SUMS))
 
 
 def save(path: Path, kept: Kept) -> None:
@@ -114,6 +127,10 @@ def save(path: Path, kept: Kept) -> None:
     waiting = {f"waiting_{name}": getattr(learned.waiting, name) for name in Issued.__slots__}
     for name, narrow in _NARROW.items():
         waiting[f"waiting_{name}"] = waiting[f"waiting_{name}"].astype(narrow)
+    sums = {}
+    if learned.sums is not None:
+        sums = {f"sums_{name}": getattr(learned.sums, name) for name in _SUMS}
+        sums["sums"] = np.array([learned.sums.until, learned.sums.first_week])
     new = path.with_suffix(".new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -124,6 +141,7 @@ def save(path: Path, kept: Kept) -> None:
                 days=past.days,
                 told=np.array(past.told),
                 errors=learned.errors,
+                **sums,
                 **{name: getattr(learned.bands, name) for name in LearnedBands.__slots__},
                 **waiting,
             )
@@ -141,10 +159,10 @@ class Shelf:
         self._taken: dict[SeriesId, int] = {}
         """Bytes set aside for each series."""
 
-    def place(self, key: SeriesId, slots_per_day: int) -> Path | None:
-        """Return the file of a series, which need not exist; None where there is no room for it."""
+    def place(self, key: SeriesId, slots_per_day: int, days: int) -> Path | None:
+        """Return the file of a series of that long a history, which need not exist; None where it has no room."""
         if key not in self._taken:
-            wanted = _BYTES_PER_ORIGIN * min(slots_per_day, ORIGINS_PER_DAY)
+            wanted = _BYTES_PER_ORIGIN * min(slots_per_day, ORIGINS_PER_DAY) + _BYTES_PER_WEEK * (days // 7 + 2)
             if sum(self._taken.values()) + wanted > MOST_BYTES:
                 return None
             self._taken[key] = wanted

@@ -19,6 +19,8 @@ from forecast.leads import LeadBins
 from forecast.localtime import Bools, Floats, Ints
 from forecast.members import Fitted, Member, Model, members
 from forecast.panel import Panel
+from forecast.ridge import LearnedSums
+from forecast.stack import Stack
 
 PROFILE = "weekly-profile"
 LAST_WEEK = "seasonal-naive"
@@ -57,6 +59,8 @@ class Ladder:
                 raise UnknownMember(f"no challenger {name[:40]!r}; there are {', '.join(known)}")
         self._challengers = tuple(known[name] for name in challengers)
         self._errors: deque[Floats] = deque(maxlen=WINDOW_DAYS)
+        self._sums: LearnedSums | None = None
+        """What a stack goes on from once it is built."""
         self._mixed = bins.edges[:-1] * panel.series.slot_s >= _MIXED_S
         self._half_life = half_life_days(bins.edges[1:] / panel.slots_per_day)
 
@@ -103,7 +107,9 @@ class Ladder:
     def model(self, member: Member) -> Model:
         """Return a member's model of this series."""
         if member.name not in self._models:
-            self._models[member.name] = member.build(self._panel)
+            model = self._models[member.name] = member.build(self._panel)
+            if isinstance(model, Stack) and self._sums is not None:
+                model.resume(self._sums)
         return self._models[member.name]
 
     @staticmethod
@@ -116,9 +122,16 @@ class Ladder:
         """[days, model and the simpler two and challengers, bins]: what was learned, for `resume`."""
         return np.array(self._errors).reshape(len(self._errors), _JUDGED + len(self._challengers), len(self._bins))
 
-    def resume(self, errors: Floats) -> None:
+    @property
+    def sums(self) -> LearnedSums | None:
+        """What the stack learned, for `resume`; None before it is in use."""
+        stack = next((model for model in self._models.values() if isinstance(model, Stack)), None)
+        return self._sums if stack is None else stack.learned()
+
+    def resume(self, errors: Floats, sums: LearnedSums | None) -> None:
         """Go on from what a ladder with the same challengers had learned."""
         self._errors.extend(errors)
+        self._sums = sums
 
     def learn(self, bins: Ints, own: Floats, simple: Floats, rivals: Floats) -> None:
         """Take in a day's absolute errors at the same forecasts: of the model, of the simpler two, of challengers.

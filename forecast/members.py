@@ -31,7 +31,10 @@ class Model(Protocol):
     """A model of one series."""
 
     def fit(self, day: int) -> Fitted:
-        """Return the model that knows the days before `day` (numbered as in the panel)."""
+        """Return the model that knows the days before `day` (numbered as in the panel).
+
+        From call to call the day is the same or a later one.
+        """
 
 
 @dataclass(frozen=True, slots=True)

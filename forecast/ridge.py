@@ -1,4 +1,4 @@
-"""Ridge regression in closed form, from sums that are kept per day.
+"""Ridge regression in closed form, from sums of days that add up to weeks.
 
 A day's sums never change once the day is over, so a nightly refit adds one day and solves small systems: no
 library, no iteration, milliseconds. The penalty is chosen by leaving whole weeks out, because slots of one day err
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forecast.localtime import Floats, Ints
+from forecast.localtime import EPOCH_WEEKDAY, Floats, Ints
 
 PENALTIES = (0.003, 0.03, 0.3, 1.0, 3.0)
 """Candidate penalties on standardised features; long leads have few independent days and take the large ones."""
@@ -41,35 +41,128 @@ def day_sums(day: Ints, features: Floats, target: Floats, days: int) -> DaySums:
     return DaySums(gram, cross, square, count)
 
 
-def fit_ridge(sums: DaySums, until_day: int) -> Floats:
-    """Return the coefficients [features] learned from the days before `until_day`; zeros when there are none."""
-    width = sums.cross.shape[1]
-    first = until_day % 7
-    starts = np.arange(first, until_day, 7)
-    if not starts.size:
-        return np.zeros(width)
-    part = slice(first, until_day)
-    gram = np.add.reduceat(sums.gram[part], starts - first, axis=0)
-    cross = np.add.reduceat(sums.cross[part], starts - first, axis=0)
-    square = np.add.reduceat(sums.square[part], starts - first)
-    count = np.add.reduceat(sums.count[part], starts - first)
-    used = count > 0
-    gram, cross, square, count = gram[used], cross[used], square[used], count[used]
-    if not count.size:
-        return np.zeros(width)
-    scale = np.sqrt(np.diagonal(gram.sum(axis=0)) / count.sum()) + _TINY
-    gram, cross = gram / np.outer(scale, scale), cross / scale
-    penalty = PENALTIES[-1] if count.size < 2 else PENALTIES[_best_penalty(gram, cross, square, count)]
-    whole = gram.sum(axis=0) / count.sum() + penalty * np.eye(width)
-    return np.asarray(np.linalg.solve(whole, cross.sum(axis=0) / count.sum()) / scale)
+@dataclass(frozen=True, slots=True)
+class LearnedSums:
+    """What ridges learned of the days before one, to be gone on from bit for bit."""
+
+    until: int
+    """That day."""
+    first_week: int
+    gram: Floats
+    """[weeks, ridges, pairs]: the upper triangles."""
+    cross: Floats
+    """[weeks, ridges, features]"""
+    square: Floats
+    """[weeks, ridges]"""
+    count: Floats
 
 
-def _best_penalty(gram: Floats, cross: Floats, square: Floats, count: Floats) -> int:
-    """Return which penalty predicts left-out weeks best."""
-    rest = (count.sum() - count)[:, None]
-    system = ((gram.sum(axis=0) - gram) / rest[..., None])[None]
-    penalties = np.array(PENALTIES)[:, None, None, None] * np.eye(cross.shape[1])
-    right = ((cross.sum(axis=0) - cross) / rest)[None, ..., None].repeat(len(PENALTIES), axis=0)
-    found = np.linalg.solve(system + penalties, right)[..., 0]
-    errors = square - 2 * (found * cross).sum(axis=-1) + np.einsum("pwf,wfg,pwg->pw", found, gram, found)
-    return int(errors.sum(axis=1).argmin())
+class Ridges:
+    """Ridge regressions on features of one kind, which learn day by day; days are local, from the epoch."""
+
+    def __init__(self, ridges: int, features: int) -> None:
+        self._shape = ridges, features
+        self._first_week = self._until = 0
+        self._weeks: list[DaySums] = []
+        """Of each week so far, the one that runs last: the arrays have [ridges] where days have days."""
+
+    def add(self, day: int, sums: DaySums) -> None:
+        """Take in a day's sums [ridges, ...]; day after day."""
+        week = week_of(day)
+        if not self._weeks:
+            self._first_week = week
+        while len(self._weeks) <= week - self._first_week:
+            self._weeks.append(_nothing(*self._shape))
+        running = self._weeks[-1]
+        for total, new in zip(_arrays(running), _arrays(sums), strict=True):
+            total += new
+        self._until = day + 1
+
+    def coefficients(self) -> Floats:
+        """Return those learned from all days so far [ridges, features]; zeros where there are no rows."""
+        if not self._weeks:
+            return np.zeros(self._shape)
+        weeks = _stacked(self._weeks)
+        gram, cross, rows = weeks.gram.sum(axis=0), weeks.cross.sum(axis=0), _at_least_one(weeks.count.sum(axis=0))
+        scale = _scale(gram, rows)
+        system = gram / (rows[:, None, None] * scale[:, :, None] * scale[:, None, :])
+        _diagonal(system)[...] += np.array(PENALTIES)[_best_penalties(weeks), None]
+        found = np.linalg.solve(system, (cross / (rows[:, None] * scale))[..., None])[..., 0]
+        return np.asarray(found / scale)
+
+    def learned(self) -> LearnedSums:
+        """Return what `resume` goes on from."""
+        sums = _stacked(self._weeks or [_nothing(*self._shape)])
+        return LearnedSums(
+            self._until,
+            self._first_week,
+            sums.gram[:, :, *np.triu_indices(self._shape[1])],
+            sums.cross,
+            sums.square,
+            sums.count,
+        )
+
+    def resume(self, learned: LearnedSums, first_day: int) -> None:
+        """Go on from what ridges of the same shape had learned, without the weeks that end before `first_day`."""
+        self._until = learned.until
+        upper = np.triu_indices(self._shape[1])
+        self._first_week = max(week_of(first_day), learned.first_week)
+        for number in range(self._first_week - learned.first_week, len(learned.count)):
+            sums = _nothing(*self._shape)
+            sums.gram[:, upper[0], upper[1]] = sums.gram[:, upper[1], upper[0]] = learned.gram[number]
+            for total, kept in zip(_arrays(sums)[1:], (learned.cross, learned.square, learned.count), strict=True):
+                total += kept[number]
+            self._weeks.append(sums)
+
+
+def week_of(day: int) -> int:
+    """Return the week, from Monday on, that a day is in; both counted from the epoch."""
+    return (day + EPOCH_WEEKDAY) // 7
+
+
+def _nothing(ridges: int, features: int) -> DaySums:
+    return DaySums(
+        np.zeros((ridges, features, features)), np.zeros((ridges, features)), np.zeros(ridges), np.zeros(ridges)
+    )
+
+
+def _arrays(sums: DaySums) -> tuple[Floats, Floats, Floats, Floats]:
+    return sums.gram, sums.cross, sums.square, sums.count
+
+
+def _stacked(weeks: list[DaySums]) -> DaySums:
+    return DaySums(*(np.stack(parts) for parts in zip(*map(_arrays, weeks), strict=True)))
+
+
+def _at_least_one(count: Floats) -> Floats:
+    return np.maximum(count, 1.0)
+
+
+def _scale(gram: Floats, rows: Floats) -> Floats:
+    """Return the root mean square of every feature [ridges, features]."""
+    return np.asarray(np.sqrt(np.diagonal(gram, axis1=1, axis2=2) / rows[:, None]) + _TINY)
+
+
+def _diagonal(matrices: Floats) -> Floats:
+    """Return a view of the diagonals [..., features]."""
+    found: Floats = np.einsum("...ii->...i", matrices)
+    return found
+
+
+def _best_penalties(weeks: DaySums) -> Ints:
+    """Return for each ridge which penalty predicts left-out weeks best; the largest where there are not two."""
+    total, count = weeks.gram.sum(axis=0), weeks.count.sum(axis=0)
+    scale = _scale(total, _at_least_one(count))
+    square = scale[:, :, None] * scale[:, None, :]
+    gram, cross = weeks.gram / square, weeks.cross / scale
+    rest = _at_least_one(count - weeks.count)[..., None]
+    system, right = (total / square - gram) / rest[..., None], (cross.sum(axis=0) - cross) / rest
+    errors, before = [], 0.0
+    for penalty in PENALTIES:
+        _diagonal(system)[...] += penalty - before
+        before = penalty
+        found = np.linalg.solve(system, right[..., None])
+        explained = (found * (2 * cross[..., None] - gram @ found)).sum(axis=(-2, -1))
+        errors.append((weeks.square - explained).sum(axis=0))
+    few = (weeks.count > 0).sum(axis=0) < 2
+    return np.where(few, len(PENALTIES) - 1, np.argmin(errors, axis=0))

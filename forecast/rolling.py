@@ -19,6 +19,7 @@ from forecast.ladder import Chosen, Ladder
 from forecast.leads import LeadBins
 from forecast.localtime import Floats, Ints
 from forecast.panel import Panel, from_root, to_root
+from forecast.ridge import LearnedSums
 
 ORIGINS_PER_DAY = 288
 """Slots of a day that are forecast from for the sake of learning: those between err like their neighbours."""
@@ -66,6 +67,8 @@ class Learned:
     bands: LearnedBands
     errors: Floats
     """See `Ladder.errors`."""
+    sums: LearnedSums | None
+    """See `Ladder.sums`."""
     waiting: Issued
     """In the order in which they were made; slots are numbered from the epoch."""
 
@@ -149,13 +152,14 @@ class Rolling:
         waiting = _joined([part for _, parts in sorted(self._pending.items()) for part in parts])
         first = self.panel.series.start_s // self.panel.series.slot_s
         waiting = replace(waiting, origins=waiting.origins + first, targets=waiting.targets + first)
-        return Learned(self._day + self.panel.first_day, self.bands.learned(), self.ladder.errors, waiting)
+        day = self._day + self.panel.first_day
+        return Learned(day, self.bands.learned(), self.ladder.errors, self.ladder.sums, waiting)
 
     def resume(self, learned: Learned) -> None:
         """Go on, with `start_day` of its day or a later one, from what a walk over the same past had learned."""
         self._day = learned.day - self.panel.first_day
         self.bands.resume(learned.bands)
-        self.ladder.resume(learned.errors)
+        self.ladder.resume(learned.errors, learned.sums)
         first = self.panel.series.start_s // self.panel.series.slot_s
         waiting = learned.waiting
         self._wait(replace(waiting, origins=waiting.origins - first, targets=waiting.targets - first))

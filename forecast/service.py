@@ -14,18 +14,18 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
-from forecast.accuracy import LEVELS
 from forecast.carried import CarriedForecasts
 from forecast.coherent import ADDITIVE, coherent
 from forecast.followed import REREAD, Followed
-from forecast.horizons import Horizon, due_s, local_midnight_s
+from forecast.horizons import Horizon, due_s
 from forecast.issue import Known, Outcome, Task, masked_slots, prepared
 from forecast.kept import Shelf
 from forecast.knowledge import Knowledge, Shares, capture_loss, gather, tenant_shares
-from forecast.localtime import DAY_S, utc_offset_s
+from forecast.localtime import DAY_S, Bools, utc_offset_s
 from forecast.masks import LOSS_LIMIT, MaskReason
 from forecast.regressor_files import RegressorFiles
 from forecast.rolling import Night
+from forecast.scoring import Scoring
 from forecast.series import BadSeries, Series
 from forecast.service_settings import ForecastServiceSettings
 from forecast.signals import SECOND_NS, Book, read_into
@@ -40,7 +40,7 @@ from forecast.stored import (
     tenant_of,
 )
 from forecast.targets import Kind, SeriesId, Signal
-from forecast.tracking import accuracy_batch, drifts, last_scored, score_day
+from forecast.tracking import drifts
 from storage.rows import batch, shard_of
 from storage.schema import ActionKind
 from storage.seam import Reader, Window, Writer
@@ -55,8 +55,6 @@ _MOST_TOGETHER = 1_000
 """Series whose forecasts are held back to be made to add up: some hundred kilobytes each."""
 REHEARSAL_DAYS = 28
 """Days that the first fit of a series scores as rehearsed."""
-MOST_DAYS_SCORED = 7
-"""Days that a service which was down scores afterwards."""
 _SILENT_S = 14 * DAY_S
 """A series without traffic for this long is not forecast."""
 
@@ -69,6 +67,8 @@ class ServiceStats:
     shed: int = 0
     fits: int = 0
     fit_seconds: float = 0.0
+    learned: Counter[str] = field(default_factory=Counter)
+    """Fits that went on from the night before, or why all was learned anew."""
     issues: Counter[str] = field(default_factory=Counter)
     """By horizon."""
     rows: int = 0
@@ -128,7 +128,8 @@ class Service:
         self.stats.carried = self._carried.counts
         self._quiet: set[SeriesId] = set()
         """Series that were passed over when last due, having no traffic."""
-        self._scored: dict[SeriesId, int] | None = None
+        self._scoring = Scoring(reader, writer, settings)
+        self.stats.compared, self.stats.covered = self._scoring.compared, self._scoring.covered
         self._drifting: frozenset[tuple[SeriesId, str]] = frozenset()
         self._drift_day = -1
 
@@ -153,7 +154,7 @@ class Service:
         self._look_for_loss(now_s, known_s)
         if self._last is None:
             self._last = last_issues(self._reader, now_s)
-            self._scored = last_scored(self._reader, now_s, MOST_DAYS_SCORED)
+            self._scoring.resume(now_s)
         knowledge = self._knowledge(now_s)
         self._carried.begin(known_s)
         series_of = partial(self._series_of, knowledge)
@@ -165,7 +166,8 @@ class Service:
                 if outcome.issues:
                     self._write(forecast_batch(outcome, self._settings.slot_of(outcome.key.kind), now_s))
                     issued.add(outcome.key)
-        self._score(known_s, stopped)
+        issued_ever = [key for key in self.keys() if (key, Horizon.SHORT) in self._last]
+        self._scoring.score(issued_ever, self._books, self._closed_times, known_s, stopped)
         self._look_for_drift(now_s)
         self._flush()
         return len(issued)
@@ -347,8 +349,9 @@ class Service:
             return None
         self._quiet.discard(key)
         self._carried.came(key, series, known)
-        rehearsal_days = 0 if key in (self._scored or {}) else REHEARSAL_DAYS
-        place = self._shelf.place(key, series.slots_per_day) if self._shelf else None
+        rehearsal_days = REHEARSAL_DAYS if self._scoring.is_new(key) else 0
+        days = round(self._settings.history) // DAY_S
+        place = self._shelf.place(key, series.slots_per_day, days) if self._shelf else None
         return Task(key, series, known, horizons, night, rehearsal_days, kept=place)
 
     def _due(self, key: SeriesId, digest: str, known_s: int) -> tuple[Horizon, ...]:
@@ -378,10 +381,11 @@ class Service:
         if outcome.fit_seconds:
             self.stats.fits += 1
             self.stats.fit_seconds += outcome.fit_seconds
+            if outcome.learned is not None:
+                self.stats.learned[outcome.learned] += 1
             self._note_bench(outcome, now_s)
-        if outcome.rehearsed and self._scored is not None:
-            self._writer.write("forecast_accuracy", accuracy_batch(key, outcome.rehearsed))
-            self._scored[key] = outcome.rehearsed[-1][0]
+        if outcome.rehearsed:
+            self._scoring.rehearsed(key, outcome.rehearsed)
         self._nights[key] = (outcome.night, digest)
         if outcome.followed is not None:
             self._followed[key] = outcome.followed
@@ -394,39 +398,13 @@ class Service:
 
     # --- what came of it -----------------------------------------------------------------------------
 
-    def _score(self, known_s: int, stopped: Callable[[], bool]) -> None:
-        """Compare what was issued for each local day that is over, once, and for the running one by the hour."""
-        for key in self.keys():
-            if stopped() or self._scored is None:
-                return
-            zone, slot_s = self._settings.zone_of(key), self._settings.slot_of(key.kind)
-            book = self._books[slot_s]
-            today_s, hour_s = local_midnight_s(known_s, zone), known_s // 3600 * 3600
-            last_s = max(self._scored.get(key, 0), today_s - MOST_DAYS_SCORED * DAY_S)
-            if hour_s <= last_s or (self._last or {}).get((key, Horizon.SHORT)) is None:
-                continue
-            self._scored[key] = hour_s
-            try:
-                series = book.series(key, zone)
-            except BadSeries:
-                continue
-            day_s = local_midnight_s(last_s, zone)
-            while day_s < hour_s:
-                next_s = local_midnight_s(day_s + 26 * 3600, zone)
-                self._score_day(key, series, day_s, min(next_s, hour_s), whole=next_s <= hour_s)
-                day_s = next_s
-
-    def _score_day(self, key: SeriesId, series: Series, day_s: int, end_s: int, *, whole: bool) -> None:
-        scores = score_day(self._reader, key, series, day_s, end_s)
-        if not scores:
-            return
-        self._writer.write("forecast_accuracy", accuracy_batch(key, [(day_s, scores)]))
-        if not whole:
-            return
-        for group, score in scores.items():
-            self.stats.compared[group.lead] += score.n
-            for level, covered in zip(LEVELS, score.covered.tolist(), strict=True):
-                self.stats.covered[group.lead, f"{level:g}"] += int(covered)
+    def _closed_times(self, key: SeriesId) -> Bools:
+        followed = self._followed.get(key)
+        if followed is not None:
+            return followed.closed_times
+        series = self._books[self._settings.slot_of(key.kind)].series(key, self._settings.zone_of(key))
+        never = np.zeros((7, series.slots_per_day), np.bool_)
+        return never if series.closed_times is None else series.closed_times
 
     def _note_bench(self, outcome: Outcome, now_s: int) -> None:
         """Record where a model begins to be replaced by the profile, or is trusted again."""

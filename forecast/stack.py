@@ -4,6 +4,7 @@ Several memories of the profile, running levels of the residual and the drift of
 well they predicted this very series; a series that is pure noise around its profile gets weights near nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,10 +14,14 @@ from forecast.localtime import Floats, Ints
 from forecast.members import Fitted, register
 from forecast.panel import MONTH_AHEAD_DAYS, Panel
 from forecast.profiles import WEEK
-from forecast.ridge import DaySums, day_sums, fit_ridge
+from forecast.ridge import DaySums, LearnedSums, Ridges, day_sums
 
 _LEADS_PER_ORIGIN = 4
-_MOST_ROWS = 60_000
+_ORIGINS_PER_DAY = 288
+_FIRST_DAY = 3 * WEEK
+"""Origins before that know too little to be learned from."""
+_DAYS_AT_ONCE = 4 * WEEK
+"""Days whose sums are made together: bounds the memory."""
 _MEDIUM = 1
 _HALF_DAY = 3
 
@@ -72,17 +77,57 @@ class Stack:
     def __init__(self, panel: Panel) -> None:
         self.panel = panel
         self.bins = lead_bins(panel.series.slot_s, max(1, panel.day.size - panel.known))
-        self.sums = [self._sums(bin_number) for bin_number in range(len(self.bins))]
+        none = np.empty(0, np.int64)
+        self._ridges = Ridges(len(self.bins), features(panel, none, none)[1].shape[1])
+        self._next = 0
+        """The first day that is not in."""
+        self._ahead: list[DaySums] = []
+        """By bin: sums of the days from `_ahead_from` on, made many at once."""
+        self._ahead_from = self._ahead_until = 0
+
+    def fit(self, day: int) -> Fitted:
+        """Return the coefficients learned from targets before `day`, which rises from call to call."""
+        while self._next < day:
+            if self._next >= self._ahead_until:
+                self._look_ahead(day)
+            place = self._next - self._ahead_from
+            self._ridges.add(self._next + self.panel.first_day, _of_day(self._ahead, place))
+            self._next += 1
+        return FittedStack(self.panel, self.bins, self._ridges.coefficients())
+
+    def learned(self) -> LearnedSums:
+        """Return what `resume` goes on from."""
+        return self._ridges.learned()
+
+    def resume(self, learned: LearnedSums) -> None:
+        """Go on from what a stack over the same past had learned."""
+        self._ridges.resume(learned, self.panel.first_day)
+        self._next = learned.until - self.panel.first_day
+
+    def _look_ahead(self, day: int) -> None:
+        """Sum up the days from the next on that are over, and those before `day`."""
+        over = int(self.panel.day[max(self.panel.known - 1, 0)])
+        self._ahead_from = self._next
+        self._ahead_until = max(day, min(self._next + _DAYS_AT_ONCE, over))
+        self._ahead = [self._sums(number) for number in range(len(self.bins))]
 
     def _sums(self, number: int) -> DaySums:
+        """Return the sums of a bin over the days looked ahead to."""
         panel = self.panel
+        days = self._ahead_until - self._ahead_from
         first, last = int(self.bins.edges[number]), int(self.bins.edges[number + 1])
-        origins = np.arange(min(3 * WEEK * panel.slots_per_day, panel.known), panel.known)
-        origins = origins[:: max(1, origins.size // _MOST_ROWS)]
-        origins = np.repeat(origins, min(last - first, _LEADS_PER_ORIGIN))
+        begin, end = np.searchsorted(panel.day[: panel.known], (self._ahead_from, self._ahead_until)).tolist()
+        origins = np.arange(max(_FIRST_DAY * panel.slots_per_day, begin - last), end)
+        # By the calendar, so that which rows a day has does not hang on where a history begins.
+        slots = origins + panel.series.start_s // panel.series.slot_s
+        step = max(1, panel.slots_per_day // _ORIGINS_PER_DAY)
+        origins, slots = origins[slots % step == 0], slots[slots % step == 0]
+        each = min(last - first, _LEADS_PER_ORIGIN)
         # A fixed rule rather than a seed: each origin takes leads spread over the bin, others in turn.
-        targets = origins + first + 1 + (np.arange(origins.size) * 7919) % (last - first)
-        held = targets < panel.known
+        turns = ((slots // step * each)[:, None] + np.arange(each)).ravel()
+        origins = np.repeat(origins, each)
+        targets = origins + first + 1 + turns * 7919 % (last - first)
+        held = (targets >= begin) & (targets < end)
         origins, targets = origins[held], targets[held]
         held = np.isfinite(panel.z[targets])
         origins, targets = origins[held], targets[held]
@@ -90,11 +135,13 @@ class Stack:
         origins, targets = origins[order], targets[order]
         base, columns = features(panel, origins, targets)
         aim = np.clip(panel.z[targets] - base, -base, base)
-        return day_sums(panel.day[targets], columns, aim, panel.days)
+        return day_sums(panel.day[targets] - self._ahead_from, columns, aim, days)
 
-    def fit(self, day: int) -> Fitted:
-        """Return the coefficients learned from targets before `day`."""
-        return FittedStack(self.panel, self.bins, np.stack([fit_ridge(sums, day) for sums in self.sums]))
+
+def _of_day(bins: Sequence[DaySums], place: int) -> DaySums:
+    """Return one day's sums of all bins [bins, ...]."""
+    arrays = ((each.gram[place], each.cross[place], each.square[place], each.count[place]) for each in bins)
+    return DaySums(*(np.stack(parts) for parts in zip(*arrays, strict=True)))
 
 
 register("stack", Stack, needs_days=28, rung=4)

@@ -1,27 +1,22 @@
-"""What came beside what was forecast: sums per day, lead and model, for every series; and whether it drifts.
+"""What came beside what was forecast, in the store: sums per day, lead and model; and whether a series drifts.
 
-Days are scored whole from what the store holds, so scoring one again gives the same rows, and a service that was
-down scores the days it missed. The sums merge over any span (`storage.schema.FORECAST_ACCURACY`).
+The sums merge over any span (`storage.schema.FORECAST_ACCURACY`). Who makes them: `forecast.scoring`.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
 from forecast.accuracy import Score
-from forecast.horizons import lead_class
 from forecast.localtime import DAY_S
-from forecast.rehearsal import Group, score_slots
-from forecast.series import Series
+from forecast.rehearsal import Group
 from forecast.signals import SECOND_NS
-from forecast.stored import QUANTILE_COLUMNS, series_id, tenant_of, where
+from forecast.stored import QUANTILE_COLUMNS, series_id, tenant_of
 from forecast.targets import SeriesId
 from storage.rows import batch
 from storage.seam import Reader, Window
 
-_MOST_ROWS = 400_000
 _RECENT_DAYS, _BEFORE_DAYS = 7, 28
 _GROWN = 1.5
 """Error over what it was from which a series drifts."""
@@ -31,38 +26,17 @@ _LEAST_COVERAGE = 0.88
 _DRIFT_LEADS = ("1h", "24h")
 
 
-def score_day(reader: Reader, key: SeriesId, series: Series, day_s: int, end_s: int) -> dict[Group, Score]:
-    """Return the scores of what was issued for the slots from `day_s` to `end_s` (UTC seconds)."""
-    columns = ["slot", "lead_seconds", "slot_seconds", "horizon", "model", *QUANTILE_COLUMNS]
-    window = Window(day_s * SECOND_NS, end_s * SECOND_NS)
-    table = reader.select("forecast", window, columns=columns, where=where(key), limit=_MOST_ROWS)
-    if not table.num_rows:
-        return {}
-    slots = table["slot"].cast(pa.int64()).to_numpy() // SECOND_NS
-    places = np.asarray((slots - series.start_s) // series.slot_s, np.int64)
-    leads = np.asarray(table["lead_seconds"].to_numpy() + table["slot_seconds"].to_numpy(), np.int64)
-    quantiles = np.stack([table[name].to_numpy() for name in QUANTILE_COLUMNS], axis=1)
-    held = (places >= 0) & (places < len(series)) & np.isfinite(quantiles).all(axis=1)
-    held[held] = np.isfinite(series.learned[places[held]])
-    groups = [
-        Group(str(horizon), lead_class(lead), str(model))
-        for horizon, lead, model in zip(
-            table["horizon"].to_pylist(), leads.tolist(), table["model"].to_pylist(), strict=True
-        )
-    ]
-    labels = np.array([repr(group) for group in groups])
-    first = dict(zip(labels.tolist(), groups, strict=True))
-    return {
-        group: score_slots(series, places[rows], leads[rows], quantiles[rows], key.signal.is_count)
-        for label, group in first.items()
-        if (rows := held & (labels == label)).any()
-    }
-
-
-def accuracy_batch(key: SeriesId, days: Iterable[tuple[int, Mapping[Group, Score]]]) -> pa.RecordBatch:
-    """Return the scores of days (by their start) as rows of `forecast_accuracy`."""
-    rows = [_row(key, day_s, group, score) for day_s, scores in days for group, score in scores.items()]
-    return batch("forecast_accuracy", rows)
+def accuracy_batch(found: Mapping[SeriesId, Iterable[tuple[int, Mapping[Group, Score]]]]) -> pa.RecordBatch:
+    """Return the scores of series' days (by their start, UTC second) as rows of `forecast_accuracy`."""
+    return batch(
+        "forecast_accuracy",
+        [
+            _row(key, day_s, group, score)
+            for key, days in found.items()
+            for day_s, scores in days
+            for group, score in scores.items()
+        ],
+    )
 
 
 def _row(key: SeriesId, day_s: int, group: Group, score: Score) -> Mapping[str, object]:

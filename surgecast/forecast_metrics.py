@@ -44,6 +44,14 @@ class ForecastMetrics(Collector):
         fits = HistogramMetricFamily("surgecast_forecast_fit_seconds", "Processor time of a nightly fit.")
         fits.add_metric([], [("+Inf", float(stats.fits))], stats.fit_seconds)
         yield fits
+        yield by_label(
+            CounterMetricFamily(
+                "surgecast_forecast_learned",
+                "Nightly fits that went on from the night before, or why all was learned anew.",
+                labels=["result"],
+            ),
+            stats.learned.copy(),
+        )
         issues = CounterMetricFamily(
             "surgecast_forecast_issues", "Forecasts issued, by horizon.", labels=["horizon"]
         )

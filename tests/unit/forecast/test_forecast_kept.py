@@ -1,6 +1,7 @@
 """What a night keeps for the next: it comes to what learning anew does, and no changed past is gone on from."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -10,7 +11,7 @@ import pytest
 from forecast import kept
 from forecast.events import Event
 from forecast.horizons import Horizon
-from forecast.issue import Known, Task, perform
+from forecast.issue import Known, Learning, Task, perform
 from forecast.kept import Shelf, first_day, load, phase_of
 from forecast.masks import Mask
 from forecast.rolling import Rolling
@@ -100,10 +101,10 @@ def test_the_first_fit_that_tells_of_its_rehearsals_keeps_them(tmp_path, walked)
     assert [DAYS] == walked
 
 
-def late(series: Series) -> Series:
-    """Return it with rows that came late, ten days ago."""
+def late(series: Series, days: int = 10) -> Series:
+    """Return it with rows that came late, some days ago."""
     y = series.y.copy()
-    y[-10 * SLOTS] += 7
+    y[-days * SLOTS] += 7
     return replace(series, y=y)
 
 
@@ -179,10 +180,10 @@ def test_every_day_is_learned_from_for_eight_weeks_at_least() -> None:
 
 
 def test_a_series_keeps_its_place_and_none_is_given_beyond_the_room(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(kept, "MOST_BYTES", 6_000_000)
+    monkeypatch.setattr(kept, "MOST_BYTES", 7_000_000)
     shelf = Shelf(tmp_path)
     names = [KEY._replace(name=str(number)) for number in range(3)]
-    places = [shelf.place(name, 96) for name in (*names, names[0])]
+    places = [shelf.place(name, 96, 56) for name in (*names, names[0])]
     assert (places[0], None, 3) == (places[3], places[2], len(set(places)))
 
 
@@ -198,4 +199,31 @@ def test_what_nothing_used_for_weeks_is_deleted(tmp_path) -> None:
 
 def test_a_file_is_no_larger_than_what_is_set_aside(tmp_path) -> None:
     fit(load_of(DAYS), tmp_path / "one.npz")
-    assert (tmp_path / "one.npz").stat().st_size < kept._BYTES_PER_ORIGIN * SLOTS
+    most = kept._BYTES_PER_ORIGIN * SLOTS + kept._BYTES_PER_WEEK * (DAYS // 7 + 2)
+    assert (tmp_path / "one.npz").stat().st_size < most
+
+
+@pytest.mark.parametrize(
+    ("change", "rehearsal_days", "expected"),
+    [
+        (lambda series: series, 0, Learning.WENT_ON),
+        (partial(late, days=3), 0, Learning.PAST_CHANGED),
+        (lambda series: series, 28, Learning.FIRST),
+    ],
+    ids=["went on", "past changed", "first"],
+)
+def test_a_fit_tells_how_it_learned(tmp_path, change, rehearsal_days: int, expected: Learning) -> None:
+    path = tmp_path / "one.npz"
+    fit(load_of(9), path)
+    task = Task(KEY, change(load_of(10)), Known(), (Horizon.SHORT,), None, rehearsal_days, kept=path)
+    assert expected is perform(task).learned
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("one.npz", Learning.NOTHING_KEPT), (None, Learning.NO_ROOM)],
+    ids=["no file", "no room"],
+)
+def test_a_fit_without_a_file_says_so(tmp_path, path: str | None, expected: Learning) -> None:
+    task = Task(KEY, load_of(9), Known(), (Horizon.SHORT,), None, kept=path and tmp_path / path)
+    assert expected is perform(task).learned

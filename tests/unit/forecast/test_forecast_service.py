@@ -211,7 +211,7 @@ def test_a_silent_store_is_forecast_from_what_was_known(town) -> None:
 
 def test_what_came_is_compared_with_what_was_issued(town) -> None:
     service = town.service()
-    for hour in range(30):
+    for hour in range(31):
         service.step(NOW_S + hour * 3600)
     table = town.rows("forecast_accuracy", target="acme", horizon="short")
     sums = table.select(["n", "actual", "absolute_error"]).to_pydict()
@@ -268,9 +268,9 @@ def test_medians_of_pools_and_tenants_add_up(town) -> None:
 def test_a_restarted_service_goes_on_from_what_was_kept(town, tmp_path, monkeypatch) -> None:
     shelf = Shelf(tmp_path / "kept")
     first = Service(town.reader, town.store.writer("first"), SETTINGS, run, shelf)
-    for later_s in (0, 3600):
+    for later_s in (0, 3600, 7200):
         first.step(NOW_S + later_s)
     rehearsed = []
     monkeypatch.setattr(Rolling, "rehearse", lambda self: rehearsed.append(self))
-    Service(town.reader, town.store.writer("second"), SETTINGS, run, Shelf(tmp_path / "kept")).step(NOW_S + 7200)
+    Service(town.reader, town.store.writer("second"), SETTINGS, run, Shelf(tmp_path / "kept")).step(NOW_S + 10_800)
     assert (4, []) == (len(list((tmp_path / "kept").iterdir())), rehearsed)

@@ -66,6 +66,7 @@ def exposed() -> str:
     stats.issues["short"] = 3
     stats.last_issue_s["short"] = 99
     stats.troubles["silent"] = 1
+    stats.learned["went on"] = 2
     stats.compared["1h"] = 4
     stats.covered["1h", "0.95"] = 4
     registry = CollectorRegistry()
@@ -92,6 +93,7 @@ def test_every_documented_family_of_forecasts_is_exposed(exposed: str) -> None:
         'surgecast_forecast_model_series{model="stack"} 1.0',
         "surgecast_forecast_benched_series 1.0",
         "surgecast_forecast_fit_seconds_sum 0.5",
+        'surgecast_forecast_learned_total{result="went on"} 2.0',
         'surgecast_forecast_covered_total{lead="1h",quantile="0.95"} 4.0',
         'surgecast_forecast_last_issue_timestamp_seconds{horizon="short"} 99.0',
     ],
