@@ -42,6 +42,13 @@ PANELS = """() => [...document.querySelectorAll("[id$='-note']")]
   .map((id) => [id, document.getElementById(`${id}-block`).innerText.trim(),
     document.getElementById(`${id}-note`).innerText])"""
 """Of every panel in view: its name, what covers it, and its note."""
+CHARTS = """() => [...document.querySelectorAll(".chart[id$='-chart']")]
+  .filter((chart) => chart.checkVisibility())
+  .map((chart) => chart.id.replace(/-chart$/, ""))
+  .filter((id) => !document.getElementById(`${id}-block`)?.innerText.trim())
+  .map((id) => [id, document.getElementById(`${id}-as-table`) !== null,
+    document.getElementById(`${id}-chart`).getAttribute("aria-label")])"""
+"""Of every chart in view: its name, whether it turns into a table, and what it says in words."""
 NAMED = "(each) => each.id || `${each.tagName} ${[...document.querySelectorAll('*')].indexOf(each)}`"
 CONTROLS = f"""() => [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea")]
   .filter((each) => each.checkVisibility() && each.tabIndex >= 0 && !each.disabled)
@@ -112,6 +119,9 @@ def look(visit: Visit, name: str) -> list[str]:
             wrong.append(f"{name}: panel {id_} says {covered!r}")
         if not covered and "n = " not in note and id_ not in UNCOUNTED:
             wrong.append(f"{name}: panel {id_} has no n but {note!r}")
+    for id_, has_table, words in page.evaluate(CHARTS):
+        if not has_table or len(words or "") < 20:
+            wrong.append(f"{name}: chart {id_}, table {has_table}, in words {words!r}")
     return wrong
 
 
