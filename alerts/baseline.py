@@ -4,30 +4,56 @@ Counts take the forecast's robust weekly profile in the sqrt scale, with its nei
 ratios and means take theirs from the same hours of past weeks, less the best and the worst week. Slots of an
 incident (masked) teach nothing. All is made from the past of each slot alone, so one pass over a history gives the
 errors that a live run would have made. Nothing here decides what is unusual.
+
+What is due on a day is made of the days before it, which is most of the work and the same for all slots of the
+day: who judges slot by slot hands it on from one slot to the next (`Due`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from alerts.levels import Levels
 from alerts.signals import Kind, Signal
-from forecast.localtime import DAY_S, Bools, Floats, Ints
+from forecast.localtime import Bools, Floats, Ints, LocalGrid, local_grid
 from forecast.panel import Panel, from_root
 from forecast.profiles import WEEK, past_weeks
 from forecast.series import State
 
-_HOURS = (0.5, 2.0)
-_DAYS = (0.5, 2.0, 6.0)
-"""Half-lives of the running levels: hours and days of measured slots."""
-_SCALED_BY_DAYS = 28
 _NEAR_S = 3600
 """Ratios are profiled over this much to both sides of a slot."""
 _RATIO_WEEKS = 6
 _PRIOR_UNITS = 50.0
 """Units of the overall ratio that stand in where a time of the week has few of its own."""
 _LEAST_WEEKS_TO_TRIM = 4
-_BLOCK = 64
-"""Slots that a fading sum is made of at once."""
+_LONGEST_DAY_S = 25 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What the days before let expect of each slot to the end of the last day: an amount, or a ratio or mean."""
+
+    rate: Floats
+    day: Ints
+    """Local days since the first."""
+    hour: Ints
+    """Local hour."""
+    slots_per_day: int
+    holiday: frozenset[int]
+    learned: Floats
+    """The values of the days before, under zero where they teach nothing: what `rate` was made of."""
+    base: Floats
+    """What those were counted against."""
+
+    def holds(self, learned: Floats, base: Floats, holiday: frozenset[int]) -> bool:
+        """Tell whether it is the same for these slots: of no later day, and the days before are as they were."""
+        past = self.learned.size
+        return (
+            past <= learned.size <= self.rate.size
+            and self.holiday == holiday
+            and np.array_equal(self.learned, learned[:past])
+            and np.array_equal(self.base, base[:past])
+        )
 
 
 @dataclass(frozen=True)
@@ -44,105 +70,89 @@ class Baseline:
     """What a level of 1 would add to the expected amount: itself, or for ratios the base (a level is additive)."""
     usable: Bools
     """Measured, expected, and not of an incident."""
-    levels: Floats
-    """[level, slot]: running means of the excess, from usable slots up to and with each slot."""
+    levels: Levels
+    """Running means of the excess, from usable slots up to and with each slot."""
     hour: Ints
     """Local hour of each slot."""
     day: Ints
     """Local days since the first."""
     slots_per_day: int
     kind: Kind
+    due: Due
+    """What the expected was made of, and the same for the slots that follow."""
 
 
-def baseline(signal: Signal, holiday: frozenset[int] = frozenset(), excluded: Bools | None = None) -> Baseline:
+def baseline(
+    signal: Signal, holiday: frozenset[int] = frozenset(), excluded: Bools | None = None, due: Due | None = None
+) -> Baseline:
     """Return the baseline of a signal; `excluded` slots (of incidents) are seen but teach nothing.
 
-    `holiday` holds local days counted from the epoch.
+    `holiday` holds local days counted from the epoch. `due` is that of the same signal some slots ago: where it
+    holds still it saves work, and changes no figure.
     """
     series = signal.series
     if excluded is not None and excluded.any():
         state = series.state.copy()
         state[excluded & (state == State.OPEN)] = State.MASKED
-        series = type(series)(series.start_s, series.slot_s, series.zone, series.y, state, series.notes)
-    measured = np.isfinite(series.y) & ((series.state == State.OPEN) | (series.state == State.MASKED))
-    learned = series.state == State.OPEN
-    base = np.ones(len(series)) if signal.base is None else np.nan_to_num(signal.base)
+        series = replace(series, state=state)
+    count = len(series)
+    finite, learned = np.isfinite(series.y), series.state == State.OPEN
+    measured = finite & (learned | (series.state == State.MASKED))
+    base = np.ones(count) if signal.base is None else np.nan_to_num(signal.base)
+    taught = np.where(learned & finite, series.y, -1.0)
+    if due is None or not due.holds(taught, base, holiday):
+        due = _due(replace(signal, series=series), holiday, taught, base)
+    rate = due.rate[:count]
     if signal.kind is Kind.COUNT:
-        panel = Panel(series, 0, holiday)
-        slots = np.arange(panel.known)
-        expected = from_root(panel.expected(panel.day, slots)[1])
-        weight = expected
+        weight = expected = rate
     else:
-        rate = _rates(signal, learned & (base > 0))
         expected = base * rate
         weight = base if signal.kind is Kind.RATIO else expected
-    grid = series.grid
-    day = grid.day - grid.day[0]
     usable = learned & measured & (expected > 0) & (weight > 0)
     observed = np.where(measured, series.y, 0.0)
     expected = np.where(measured, np.nan_to_num(expected), 0.0)
     weight = np.where(measured, np.nan_to_num(weight), 0.0)
+    day = due.day[:count]
     return Baseline(
         observed=observed,
         base=base,
         expected=expected,
         weight=weight,
         usable=usable,
-        levels=_levels(observed, expected, weight, usable, day, DAY_S // series.slot_s),
-        hour=grid.slot * 24 // grid.slots_per_day,
+        levels=Levels.of(observed, expected, weight, usable, day, due.slots_per_day),
+        hour=due.hour[:count],
         day=day,
-        slots_per_day=grid.slots_per_day,
+        slots_per_day=due.slots_per_day,
         kind=signal.kind,
+        due=due,
     )
 
 
-def _levels(observed: Floats, expected: Floats, weight: Floats, usable: Bools, day: Ints, per_day: int) -> Floats:
-    """Return running excess over running weight at several half-lives, and that of the day so far.
+def _due(signal: Signal, holiday: frozenset[int], taught: Floats, base: Floats) -> Due:
+    """Return what the days of a signal let expect of each slot up to the end of its last day."""
+    series = signal.series
+    days, last = series.grid.day, int(series.grid.day[-1])
+    longest = len(series) + _LONGEST_DAY_S // series.slot_s
+    ahead = local_grid(series.start_s, series.slot_s, longest, series.zone)
+    slots = np.arange(int(np.searchsorted(ahead.day, last, side="right")))
+    ahead = LocalGrid(ahead.slots_per_day, ahead.day[slots], ahead.slot[slots])
+    if signal.kind is Kind.COUNT:
+        panel = Panel(series, slots.size - len(series), holiday)
+        rate = from_root(panel.expected(panel.day, slots)[1])
+    else:
+        rate = _rates(signal, (series.state == State.OPEN) & (base > 0), ahead)
+    before = int(np.searchsorted(days, last))
+    return Due(
+        rate, ahead.day - ahead.day[0], ahead.slot * 24 // ahead.slots_per_day, ahead.slots_per_day, holiday,
+        taught[:before], base[:before],
+    )  # fmt: skip
 
-    Time stands still while nothing is usable. Single slots are cut, so that a burst does not lift the level.
+
+def _rates(signal: Signal, usable: Bools, ahead: LocalGrid) -> Floats:
+    """Return the ratio or mean expected at each slot of `ahead`, from the same hours of the weeks before.
+
+    `ahead` begins with the signal and goes on to the end of its last day.
     """
-    most = expected + 4 * np.sqrt(expected) + 4
-    excess = np.where(usable, np.clip(observed - expected, -expected, most), 0.0)
-    mass = np.where(usable, weight, 0.0)
-    # From the first weeks, so that what comes later changes no level of before.
-    early = usable & (day < _SCALED_BY_DAYS)
-    usual = 2 * float(mass[early].mean()) if early.any() else 1.0
-    open_per_day = max(1.0, early.sum() / max(1, np.unique(day[early]).size))
-    lives = [*(hours * per_day / 24 for hours in _HOURS), *(days * open_per_day for days in _DAYS)]
-    places = np.flatnonzero(usable)
-    at = np.searchsorted(places, np.arange(usable.size), side="right")
-    levels = np.zeros((len(lives) + 1, usable.size))
-    for number, life in enumerate(lives):
-        keep = 0.5 ** (1 / max(life, 1.0))
-        level = _decayed(excess[places], keep) / (_decayed(mass[places], keep) + usual)
-        levels[number] = np.r_[0.0, level][at]
-    total, under = np.cumsum(excess), np.cumsum(mass)
-    start = np.searchsorted(day, day)
-    before = np.r_[0.0, total][start], np.r_[0.0, under][start]
-    levels[-1] = (total - before[0]) / (under - before[1] + usual)
-    return levels
-
-
-def _decayed(values: Floats, keep: float) -> Floats:
-    """Return the running sum in which each value fades by `keep` a step.
-
-    >>> _decayed(np.array([4.0, 0.0, 1.0]), 0.5)
-    array([4., 2., 2.])
-    """
-    blocks = np.zeros(-(-values.size // _BLOCK) * _BLOCK)
-    blocks[: values.size] = values
-    steps = np.arange(_BLOCK)
-    fading = np.tril(keep ** np.maximum(steps[:, None] - steps, 0)).T  # [value, sum]
-    sums = blocks.reshape(-1, _BLOCK) @ fading
-    carried, left = np.empty(len(sums)), 0.0
-    for number, last in enumerate(sums[:, -1].tolist()):
-        carried[number] = left
-        left = left * keep**_BLOCK + last
-    return np.asarray((sums + carried[:, None] * keep ** (steps + 1)).ravel()[: values.size])
-
-
-def _rates(signal: Signal, usable: Bools) -> Floats:
-    """Return the ratio or mean expected at each slot from the same hours of the weeks before."""
     grid, days = signal.series.grid, int(signal.series.grid.day[-1] - signal.series.grid.day[0]) + 1
     shape = (days, grid.slots_per_day)
     day = grid.day - grid.day[0]
@@ -165,7 +175,7 @@ def _rates(signal: Signal, usable: Bools) -> Floats:
     recent_under = whole_under[np.arange(days)] - whole_under[first]
     overall = np.where(recent_under > 0, recent_over / np.maximum(recent_under, 1e-9), 0.0)[:, None]
     table = (top + _PRIOR_UNITS * overall) / (bottom + _PRIOR_UNITS)
-    return np.asarray(np.where(recent_under[:, None] > 0, table, 0.0)[day, grid.slot])
+    return np.asarray(np.where(recent_under[:, None] > 0, table, 0.0)[ahead.day - ahead.day[0], ahead.slot])
 
 
 def _trimmed(tops: Floats, bottoms: Floats) -> Floats:

@@ -98,11 +98,18 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Surprise of every slot; arrays are [side, slot], sides in the order up, down."""
+    """Surprise of every slot from `first` on; arrays are [side, slot], sides in the order up, down."""
 
     surprise: Floats
     pool: Ints
     """Which pool surprises most."""
+    first: int = 0
+
+    def at(self, slot: int) -> tuple[int, float, int]:
+        """Return the side that surprises most in a slot, how much, and in which pool."""
+        place = slot - self.first
+        side = int(self.surprise[:, place].argmax())
+        return side, float(self.surprise[side, place]), int(self.pool[side, place])
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +142,8 @@ def calibrate(
     train = _training(known)
     if not train.any():
         raise ValueError(f"fewer than {_LEAST_SKIPPED_DAYS} days of history to learn from")
-    pools = tuple(_learn_pool(known, length, train) for length in pool_lengths(slot_s))
+    levels = known.levels.between(0, known.usable.size)
+    pools = tuple(_learn_pool(known, length, train, levels) for length in pool_lengths(slot_s))
     per_week = known.slots_per_day * 7 * float(known.usable.mean())
     weeks = float(train.sum()) / max(per_week, 1.0)
     if threshold is None:
@@ -152,20 +160,20 @@ def _training(known: Baseline) -> Bools:
     return train
 
 
-def _learn_pool(known: Baseline, length: int, train: Bools) -> Pool:
+def _learn_pool(known: Baseline, length: int, train: Bools, levels: Floats) -> Pool:
     mass = pooled(known.weight * known.usable, length)
     excess = pooled((known.observed - known.expected) * known.usable, length)
     places = np.flatnonzero(train & (mass > 0))
     thin = places[:: max(1, length // 3)]
     shift = np.clip(excess[thin] / mass[thin], -0.3, 0.3)
     weight = mass[thin] / (1 + _RELATIVE_VARIANCE * mass[thin])
-    before = _levels_before(known, length)[:, thin]
+    before = levels[:, np.maximum(thin - length, 0)]
     square = (before * weight) @ before.T
     ridge = _RIDGE * float(np.trace(square)) / len(square) + 1e-12
     gain: Floats = np.asarray(
         np.linalg.solve(square + ridge * np.eye(len(square)), (before * weight) @ shift), np.float64
     )
-    stray = _stray(known, length, gain)
+    stray = _stray(known, length, gain, levels)
     middle, scale = _by_hour(stray, known, places, length)
     scores = ((stray - middle[known.hour]) / scale[known.hour])[places]
     tail_from, tail_mean = {}, {}
@@ -196,18 +204,21 @@ def _by_hour(stray: Floats, known: Baseline, places: Ints, length: int) -> tuple
     return middle, np.maximum(scale, _LEAST_SCALE)
 
 
-def evidence(known: Baseline, pools: tuple[Pool, ...]) -> Evidence:
-    """Return how surprising every slot is; minus infinity where it is not usable."""
-    best = np.full((len(BOTH), known.usable.size), -np.inf)
+def evidence(known: Baseline, pools: tuple[Pool, ...], first: int = 0) -> Evidence:
+    """Return how surprising every slot from `first` on is; minus infinity where it is not usable."""
+    reach = max(first - max(pool.slots for pool in pools), 0)
+    levels, hour, usable = known.levels.between(reach, known.usable.size), known.hour[reach:], known.usable[reach:]
+    best = np.full((len(BOTH), usable.size), -np.inf)
     which = np.zeros(best.shape, np.int64)
     for number, pool in enumerate(pools):
-        scores = (_stray(known, pool.slots, pool.gain) - pool.middle[known.hour]) / pool.scale[known.hour]
+        stray = _stray(known, pool.slots, pool.gain, levels, reach)
+        scores = (stray - pool.middle[hour]) / pool.scale[hour]
         for place, side in enumerate(BOTH):
-            surprise = np.where(known.usable, pool.surprise(scores, side), -np.inf)
+            surprise = np.where(usable, pool.surprise(scores, side), -np.inf)
             more = surprise > best[place]
             best[place][more] = surprise[more]
             which[place][more] = number
-    return Evidence(best, which)
+    return Evidence(best[:, first - reach :], which[:, first - reach :], first)
 
 
 def pooled(values: Floats, length: int) -> Floats:
@@ -221,23 +232,24 @@ def pooled(values: Floats, length: int) -> Floats:
     return np.asarray(running[after] - running[np.maximum(after - length, 0)])
 
 
-def _levels_before(known: Baseline, length: int) -> Floats:
-    return np.asarray(known.levels[:, np.maximum(np.arange(known.usable.size) - length, 0)])
-
-
 def level_before(known: Baseline, pool: Pool, slot: int) -> float:
     """Return the level that a pool ending with `slot` is judged by."""
-    return float(np.clip(pool.gain @ known.levels[:, max(slot - pool.slots, 0)], *_LEVEL_RANGE))
+    before = max(slot - pool.slots, 0)
+    return float(np.clip(pool.gain @ known.levels.between(before, before + 1)[:, 0], *_LEVEL_RANGE))
 
 
-def _stray(known: Baseline, length: int, gain: Floats) -> Floats:
-    """Return how far each pool lies from the expected, in standard deviations of pure chance."""
-    usable = known.usable
-    observed = pooled(known.observed * usable, length)
-    level = np.clip(gain @ _levels_before(known, length), *_LEVEL_RANGE)
-    mass = pooled(known.weight * usable, length)
-    expected = np.maximum(pooled(known.expected * usable, length) + level * mass, 0.0)
-    return stray(known.kind, observed, expected, pooled(known.base * usable, length))
+def _stray(known: Baseline, length: int, gain: Floats, levels: Floats, first: int = 0) -> Floats:
+    """Return how far each pool from `first` on lies from the expected, in standard deviations of pure chance.
+
+    `levels` are of the same slots. The first `length` are of less than a pool, or too early a level.
+    """
+    usable = known.usable[first:]
+    observed = pooled(known.observed[first:] * usable, length)
+    level = np.clip(gain @ levels, *_LEVEL_RANGE)
+    level = np.r_[np.full(min(length, level.size), level[0]), level[:-length]]
+    mass = pooled(known.weight[first:] * usable, length)
+    expected = np.maximum(pooled(known.expected[first:] * usable, length) + level * mass, 0.0)
+    return stray(known.kind, observed, expected, pooled(known.base[first:] * usable, length))
 
 
 def stray(kind: Kind, observed: Floats, expected: Floats, base: Floats) -> Floats:
@@ -329,42 +341,57 @@ def _threshold(surprise: Floats, train: Bools, allowed: float, slot_s: int) -> f
     several times as many, says the same with less chance in it. The more careful of both holds. What is to be
     rarer than a history of this length can show is taken from the same tail, drawn out.
     """
-    counted = _threshold_of(surprise, train, int(allowed), slot_s)
+    pairs = _Pairs.of(surprise, train)
+    counted = _threshold_of(pairs, int(allowed), slot_s)
     many = max(_MANY, int(_MANY_TIMES * allowed))
     few = max(1, int(allowed))
-    low, high = _threshold_of(surprise, train, many, slot_s), _threshold_of(surprise, train, few, slot_s)
+    low, high = _threshold_of(pairs, many, slot_s), _threshold_of(pairs, few, slot_s)
     slope = max(high - low, 0.0) / log(many / few)
     shown = max(allowed, _LEAST_COUNTED)
     beyond = float(np.clip(slope, *_SLOPES_BEYOND)) * log(shown / allowed)
     return max(counted, low + slope * log(many / shown), low + log(many / shown)) + beyond
 
 
-def _threshold_of(surprise: Floats, train: Bools, count: int, slot_s: int) -> float:
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Two slots in a row that surprise on the same side, in order; those that say nothing are left out."""
+
+    slot: Ints
+    """The second one."""
+    side: Ints
+    surprise: Floats
+    """The lesser: what both are over."""
+
+    @classmethod
+    def of(cls, surprise: Floats, train: Bools) -> "_Pairs":
+        places = np.flatnonzero(train)
+        values = surprise[:, places]
+        both = np.minimum(values[:, 1:], values[:, :-1])
+        at, side = np.nonzero(both.T >= 0)
+        return cls(places[at + 1], side, both[side, at])
+
+
+def _threshold_of(pairs: _Pairs, count: int, slot_s: int) -> float:
     """Return the least threshold at which the history would have had no more than `count` alerts."""
-    low, high = 0.0, max(_LEAST_THRESHOLD, float(surprise[np.isfinite(surprise)].max(initial=0.0))) + 1
+    low, high = 0.0, max(_LEAST_THRESHOLD, float(pairs.surprise.max(initial=0.0))) + 1
     while high - low > 0.01:
         middle = (low + high) / 2
-        if _exceeds(surprise, train, middle, slot_s, count):
+        if _exceeds(pairs, middle, slot_s, count):
             low = middle
         else:
             high = middle
     return max(high, _LEAST_THRESHOLD)
 
 
-def _exceeds(surprise: Floats, train: Bools, threshold: float, slot_s: int, most: int) -> bool:
+def _exceeds(pairs: _Pairs, threshold: float, slot_s: int, most: int) -> bool:
     """Tell whether there would have been more alerts: two slots in a row over the threshold on the same side."""
-    places = np.flatnonzero(train)
-    values = surprise[:, places]
-    # The lesser of two slots in a row is what both are over.
-    both = np.minimum(values[:, 1:], values[:, :-1])
-    sides, at = np.nonzero(both >= threshold)
-    order = np.argsort(at, kind="stable")
+    over = pairs.surprise >= threshold
+    found = (pairs.slot[over].tolist(), pairs.side[over].tolist(), pairs.surprise[over].tolist())
     starts: list[int] = []
     last = [-REJOIN_S // slot_s - 1] * len(BOTH)
-    for side, place in zip(sides[order].tolist(), at[order].tolist(), strict=True):
-        slot = int(places[place + 1])
+    for slot, side, surprise in zip(*found, strict=True):
         if (slot - last[side]) * slot_s > REJOIN_S:
-            if both[side, place] < threshold * crowding(starts, slot, slot_s):
+            if surprise < threshold * crowding(starts, slot, slot_s):
                 continue
             starts.append(slot)
             if len(starts) > most:

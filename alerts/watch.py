@@ -10,7 +10,7 @@ from math import log
 
 import numpy as np
 
-from alerts.baseline import Baseline, baseline
+from alerts.baseline import Baseline, Due, baseline
 from alerts.detectors import (
     LEAST_DAYS,
     REJOIN_S,
@@ -25,7 +25,7 @@ from alerts.detectors import (
     window,
 )
 from alerts.signals import BOTH, Direction, Kind, Signal
-from forecast.localtime import DAY_S, Bools
+from forecast.localtime import DAY_S, Bools, Ints
 from forecast.series import State
 
 ADOPTED_AFTER_DAYS = 3
@@ -116,6 +116,7 @@ class Watch:
     status: Status = Status.LEARNING
     calibration: Calibration | None = None
     known: Baseline | None = None
+    _due: Due | None = None
     _excluded: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
     _next: int = 0
     _calibrated_day: int = -(10**9)
@@ -141,7 +142,7 @@ class Watch:
         self.skip_to(slot + 1, signal)
         if self.calibration is None:
             return False
-        past = self.known = baseline(signal.until(slot + 1), self.holiday, self._excluded)
+        past = self.known = self._baseline(signal, slot + 1)
         threshold = self.calibration.threshold
 
         def unlike(pool: Pool) -> float:
@@ -174,12 +175,12 @@ class Watch:
         grown[: self._excluded.size] = self._excluded
         self._excluded = grown
         changes: list[Alert] = []
-        days = signal.series.grid.day - signal.series.grid.day[0]
+        days = self._days(signal)
         while self._next < len(signal):
             day = int(days[self._next])
             if day - self._calibrated_day >= RECALIBRATED_DAYS:
                 self._recalibrate(signal, self._next)
-            due = int(np.searchsorted(days, self._calibrated_day + RECALIBRATED_DAYS))
+            due = int(np.searchsorted(days[: len(signal)], self._calibrated_day + RECALIBRATED_DAYS))
             self._walk(signal, min(max(due, self._next + 1), len(signal)), changes)
         return changes
 
@@ -210,12 +211,11 @@ class Watch:
         if not upto:
             return
         self._teach_recurring(7 * DAY_S // signal.series.slot_s)
-        past = signal.until(upto)
-        known = baseline(past, self.holiday, self._excluded[:upto])
+        known = self._baseline(signal, upto)
         settled = self.calibration if self.calibration and self.calibration.weeks >= _SETTLED_WEEKS else None
         try:
             self.calibration = calibrate(
-                known, past.series.slot_s,
+                known, signal.series.slot_s,
                 budget_per_week=self.sensitivity.budget_per_week,
                 threshold=settled.threshold if settled else None,
             )  # fmt: skip
@@ -231,16 +231,15 @@ class Watch:
 
     def _walk(self, signal: Signal, until: int, changes: list[Alert]) -> None:
         """Judge [next, until): what is masked on the way changes what follows, so the evidence is made anew."""
-        whole = signal.until(until)
         fresh: Evidence | None = None
-        self.known = baseline(whole, self.holiday, self._excluded[:until])
+        self.known = self._baseline(signal, until)
         while self._next < until:
             if self.calibration is None:
                 self.status = Status.LEARNING
                 self._next = until
                 return
             if fresh is None:
-                fresh = evidence(self.known, self.calibration.pools)
+                fresh = evidence(self.known, self.calibration.pools, self._next)
             slot = self._next
             self._next += 1
             if not self.known.weight[slot] > 0:
@@ -248,11 +247,23 @@ class Watch:
             elif self._open is not None:
                 self._missing = 0
                 if self._close(slot, signal.series.slot_s, changes):
-                    self.known = baseline(whole, self.holiday, self._excluded[:until])
+                    self.known = self._baseline(signal, until)
                     fresh = None
             else:
                 self._missing = 0
                 self._judge(signal, slot, fresh, changes)
+
+    def _days(self, signal: Signal) -> Ints:
+        """Return the local days of the slots, and maybe of some after them, since the first."""
+        if self._due is not None and self._due.day.size >= len(signal):
+            return self._due.day
+        return np.asarray(signal.series.grid.day - signal.series.grid.day[0])
+
+    def _baseline(self, signal: Signal, until: int) -> Baseline:
+        """Return the baseline of the first slots; what their last day lets expect is kept for the next ones."""
+        known = baseline(signal.until(until), self.holiday, self._excluded[:until], self._due)
+        self._due = known.due
+        return known
 
     def _without_data(self, signal: Signal, slot: int) -> None:
         if signal.series.state[slot] == State.MISSING:
@@ -264,15 +275,14 @@ class Watch:
     def _judge(self, signal: Signal, slot: int, seen: Evidence, changes: list[Alert]) -> None:
         assert self.calibration is not None
         assert self.known is not None
-        side = int(seen.surprise[:, slot].argmax())
+        side, surprise, place = seen.at(slot)
         direction = BOTH[side]
-        surprise = float(seen.surprise[side, slot])
         pending, self._pending = self._pending, None
         self.status = Status.LEARNING if self._young(signal, slot) else Status.NORMAL
         threshold = self._threshold(slot, signal.series.slot_s)
         if direction not in self.sensitivity.directions or surprise < threshold:
             return
-        pool = self.calibration.pools[int(seen.pool[side, slot])]
+        pool = self.calibration.pools[place]
         alert = self._alert(slot, pool, direction, surprise, threshold, signal)
         if alert is None:
             return

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 import time
@@ -11,6 +10,8 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+
+from ports import free_port
 
 _START_SECONDS = 60.0
 _UNCHECKED = ssl._create_unverified_context()
@@ -37,13 +38,6 @@ bind-address = "127.0.0.1:{rpc}"
 [monitor]
   store-enabled = false
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def influxd2_path() -> str | None:

@@ -76,13 +76,13 @@ def late_marks(lines: bytes, now_ns: int) -> bytes:
     return encode(pa.record_batch(columns), MARK.name, MARK.tags).lines
 
 
-def seal_line(measurement: Measurement, step_seconds: int, since_ns: int, mark: int) -> bytes:
-    """Return the line that says under which marks a span was summed."""
+def seal_lines(measurement: Measurement, step_seconds: int, mark_at: Mapping[int, int]) -> bytes:
+    """Return the lines that say under which marks spans were summed, by the start of each (ns)."""
     columns = {
-        "time": pa.array([since_ns], TIME),
-        "of": pa.array([measurement.name]),
-        "step": pa.array([_SUFFIX[step_seconds]]),
-        "mark": pa.array([mark], pa.int64()),
+        "time": pa.array(list(mark_at), TIME),
+        "of": pa.array([measurement.name] * len(mark_at)),
+        "step": pa.array([_SUFFIX[step_seconds]] * len(mark_at)),
+        "mark": pa.array(list(mark_at.values()), pa.int64()),
     }
     return encode(pa.record_batch(columns), SEAL.name, SEAL.tags).lines
 

@@ -4,6 +4,8 @@ import threading
 import time
 from zoneinfo import ZoneInfo
 
+from threadpoolctl import threadpool_limits
+
 from alerts.notify import Alertmanager, AppriseRoute, Sink
 from alerts.outbox import Outbox
 from alerts.service import Service
@@ -32,8 +34,11 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 reader, writer, settings.alerts, outbox, events=events_of(settings), zones=zones_of(settings)
             )
             loop = Loop(service, time.time)
-            with exporting(
-                settings.metrics, settings.metrics.alert_port, AlertMetrics(service, loop), loop.trouble
+            metrics = AlertMetrics(service, loop)
+            # Its matrices are small: more threads than one only wait for each other.
+            with (
+                threadpool_limits(1),
+                exporting(settings.metrics, settings.metrics.alert_port, metrics, loop.trouble),
             ):
                 loop.run(stop)
         finally:

@@ -3,12 +3,13 @@
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from influx_doubles import VersionDouble, as_user
 from influx_servers import ORG, TOKEN, InfluxServer, influxd1, influxd2, influxd2_path, set_up
-from store_conformance import DAY, DAY_NS, EVER, HOUR_NS, StoreConformance, _write_batches
+from store_conformance import DAY, DAY_NS, EVER, HOUR_NS, StoreConformance, WritingConformance, _write_batches
 from store_oracle import minute
 from store_queries_conformance import QueriesConformance
 
@@ -43,11 +44,16 @@ def first(
     server.kill()
 
 
-@pytest.fixture(scope="module", params=["1.8.10", "3.4.1"])
-def double(first: InfluxServer, request: pytest.FixtureRequest) -> Iterator[VersionDouble]:
-    found = VersionDouble(first, request.param)
-    yield found
-    found.close()
+@pytest.fixture(scope="module")
+def played_1_8(first: InfluxServer) -> Iterator[VersionDouble]:
+    with closing(VersionDouble(first, "1.8.10")) as double:
+        yield double
+
+
+@pytest.fixture(scope="module")
+def played_3(first: InfluxServer) -> Iterator[VersionDouble]:
+    with closing(VersionDouble(first, "3.4.1")) as double:
+        yield double
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +68,6 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
     server.kill()
 
 
-@pytest.mark.slow
 class TestInflux1(InfluxConformance):
     @pytest.fixture
     def store_url(self, first: InfluxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -72,7 +77,6 @@ class TestInflux1(InfluxConformance):
         return url
 
 
-@pytest.mark.slow
 class TestInflux2(InfluxConformance):
     @pytest.fixture
     def store_url(self, second: InfluxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -82,34 +86,37 @@ class TestInflux2(InfluxConformance):
         return url
 
 
-@pytest.mark.slow
-class TestDoubles(InfluxConformance):
-    """Versions that cannot run here, played by doubles over a real 1.6."""
+class TestPlayed18(WritingConformance):
+    """A 1.8, played by a double over a real 1.6: it is read as that is, and written to as 2.x is."""
 
     @pytest.fixture
-    def store_url(self, double: VersionDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    def store_url(self, played_1_8: VersionDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.chdir(tmp_path)
-        database = f"double{next(_NUMBERS)}"
-        url = as_user(f"influx://127.0.0.1:{double.port}/{database}", "user", "pass")
-        if double.version.startswith("1"):
-            init(StorageSettings.model_validate({"url": url, "retention": FOREVER}))
+        url = as_user(f"influx://127.0.0.1:{played_1_8.port}/played{next(_NUMBERS)}", "user", "pass")
+        init(StorageSettings.model_validate({"url": url, "retention": FOREVER}))
         return url
 
 
-def test_a_3_makes_databases_itself(double: VersionDouble, tmp_path: Path) -> None:
-    if not double.version.startswith("3"):
-        pytest.skip("of 3.x")
-    url = f"influx://a-token@127.0.0.1:{double.port}/fresh"
+class TestPlayed3(InfluxConformance):
+    """A 3.x, played by a double over a real 1.6: each question goes to another place and is answered otherwise."""
+
+    @pytest.fixture
+    def store_url(self, played_3: VersionDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+        monkeypatch.chdir(tmp_path)
+        return as_user(f"influx://127.0.0.1:{played_3.port}/played{next(_NUMBERS)}", "user", "pass")
+
+
+def test_a_3_makes_databases_itself(played_3: VersionDouble, tmp_path: Path) -> None:
+    url = f"influx://a-token@127.0.0.1:{played_3.port}/fresh"
     settings = StorageSettings.model_validate({"url": url, "spool": {"directory": str(tmp_path)}})
     with pytest.raises(StoreError, match=r"InfluxDB 3.4.1 makes databases at the first write"):
         init(settings)
     store = InfluxStore(url, settings)
     found = store.reader(Scope.everything("engineer")).select("call", EVER)
     store.close()
-    assert (0, {"Token a-token"}) == (found.num_rows, double.authorizations & {"Token a-token"})
+    assert (0, {"Token a-token"}) == (found.num_rows, played_3.authorizations & {"Token a-token"})
 
 
-@pytest.mark.slow
 def test_long_sums_are_read_of_hours_and_days(first: InfluxServer, tmp_path: Path) -> None:
     url = f"influx://127.0.0.1:{first.port}/rolled"
     settings = StorageSettings.model_validate(

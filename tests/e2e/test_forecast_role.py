@@ -1,6 +1,5 @@
 """The forecast role as `surgecast up` runs it, over simulated history, read back by the command line."""
 
-import socket
 import threading
 import time
 import urllib.request
@@ -8,14 +7,15 @@ from pathlib import Path
 
 import pytest
 from cli_runner import surgecast
+from ports import free_port
 
 from storage.open import open_store
 from surgecast.config import settings_from
 from surgecast.roles.forecast import run
 from surgecast.simulator.history import write_history
 
-pytestmark = pytest.mark.slow
-PATIENCE_S = 100.0
+pytestmark = pytest.mark.timeout(300)
+PATIENCE_S = 240.0
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +26,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_history(opened.writer("history"), weeks=10 / 7, calls=100, seed=1, until_ns=time.time_ns())
     opened.close()
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from lab.namespace import wait_until
 from lab.scenarios import CALLS, Kind, Registration
 from lab.stack import LabCall, LabStack
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
 
 def _of(call: LabCall, datagrams: list[bytes]) -> list[bytes]:
@@ -24,7 +24,7 @@ def test_every_scenario_runs_and_is_mirrored(lab: LabStack) -> None:
     calls = {kind: lab.call(kind, seconds=3) for kind in Kind}
     registrations = [lab.register(kind) for kind in Registration]
     lab.finish()
-    wait_until(lambda: _of(registrations[-1], sink.datagrams), 2, "the mirror of the last message")
+    wait_until(lambda: _of(registrations[-1], sink.datagrams), "the mirror of the last message")
 
     assert {datagram[:4] for datagram in sink.datagrams} == {b"HEP3"}
     final = {

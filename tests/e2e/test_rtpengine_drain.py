@@ -8,8 +8,6 @@ from scaler.relay import NO_LIMIT, RelayRefused, RelayUnreachable
 from scaler.rtpengine import Rtpengine
 from scaler.target import DrainMark, Pod, TargetState
 
-pytestmark = pytest.mark.timeout(60)
-
 
 def test_a_closed_relay_refuses_new_calls_and_keeps_the_old(relays: Rtpengine, calls: Calls) -> None:
     calls.up(ONE, "old")

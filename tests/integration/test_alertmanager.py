@@ -1,7 +1,6 @@
 """Incidents at a real Prometheus Alertmanager: each is one alert, however often it is sent, until it is over."""
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,19 +9,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from ports import free_port
 
 from alerts.incidents import Incident, Scope, Severity, State
 from alerts.notify import Alertmanager, NotSent, message_of
 
-pytestmark = pytest.mark.slow
 PROGRAM = shutil.which("prometheus-alertmanager")
-PATIENCE_S = 30.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+PATIENCE_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +68,7 @@ def incident(id_: str) -> Incident:
 
 
 def alerts_of(url: str, id_: str) -> list[dict[str, object]]:
-    found = httpx.get(f"{url}/api/v2/alerts", params={"filter": f'incident="{id_}"'}, timeout=5)
+    found = httpx.get(f"{url}/api/v2/alerts", params={"filter": f'incident="{id_}"'}, timeout=30)
     answer: list[dict[str, object]] = found.json()
     return answer
 

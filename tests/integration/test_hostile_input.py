@@ -30,8 +30,6 @@ from surgecast.commands.replay import as_contract
 from surgecast.replay import ReplayResult, replay_files
 from telephony.model import CallRecord, StreamInterval
 
-pytestmark = pytest.mark.timeout(60)
-
 SEEDS = range(3)
 SMALL_PCAPS = ("06_fail_404", "07_fail_486", "09_register_403", "13_abandoned_cancel")
 LABELLER = Labeller(
@@ -331,7 +329,7 @@ def test_any_datagram(datagrams: list[bytes]) -> None:
 
 # --- floods ---------------------------------------------------------------------------------------------
 
-FLOOD = 300_000
+FLOOD = 60_000
 MAX_CALLS, MAX_WAITING = 4_000, 2_000
 
 
@@ -368,8 +366,6 @@ def invites(first: int, count: int) -> DatagramBatch:
     )
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_flood_of_unique_call_ids_is_bounded_and_counted() -> None:
     sink = CountingSink()
     pipeline = Pipeline(
@@ -381,7 +377,7 @@ def test_a_flood_of_unique_call_ids_is_bounded_and_counted() -> None:
             calls=CallSettings(max_waiting=MAX_WAITING, max_links=1_000),
         ),
     )
-    size, largest = 2_000, 0
+    size, largest = 1_000, 0
     for i in range(FLOOD // size):
         now_ns = START_NS + i * S_NS // 10
         pipeline.feed(invites(i * size, size), now_ns)

@@ -14,8 +14,6 @@ from storage.schema import MEASUREMENTS
 from storage.seam import Scope, StoreError, Window
 from storage.settings import StorageSettings
 
-pytestmark = pytest.mark.slow
-
 NOW = 1_790_000_040_000_000_000
 
 

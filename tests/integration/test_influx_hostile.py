@@ -26,8 +26,6 @@ from telephony.model import (
     StreamInterval,
 )
 
-pytestmark = pytest.mark.slow
-
 START_NS = 1_790_000_040_000_000_000
 _HOURS = itertools.count()
 _PIECES = [

@@ -21,8 +21,6 @@ from storage.seam import Scope, Window
 from storage.settings import StorageSettings
 from telephony.model import INTERVAL_NS, Direction, Endpoint, Labels, Observer, StreamInterval
 
-pytestmark = pytest.mark.slow
-
 START_NS = 1_790_000_040_000_000_000
 STREAMS = 100
 TICKS = 400
@@ -141,7 +139,7 @@ def test_three_outages_and_a_crash_lose_and_double_nothing(server: InfluxServer,
 
     store = InfluxStore(url, settings)
     writer = store.writer("collect")  # sends what the simulator left
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while writer.health().spool_rows and time.monotonic() < deadline:
         time.sleep(0.05)
     reader = store.reader(ENGINEER)

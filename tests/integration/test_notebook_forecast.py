@@ -9,12 +9,10 @@ import pytest
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "02_forecast_backtest.py"
 
-pytestmark = pytest.mark.slow
-
 
 def executed(folder: Path):
     notebook = jupytext.read(NOTEBOOK)
-    client = nbclient.NotebookClient(notebook, timeout=110, kernel_name="python3", allow_errors=False)
+    client = nbclient.NotebookClient(notebook, timeout=240, kernel_name="python3", allow_errors=False)
     client.execute(cwd=str(folder))
     return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
 
@@ -23,6 +21,7 @@ def printed(outputs) -> str:
     return "".join(output["text"] for output in outputs if output.get("name") == "stdout")
 
 
+@pytest.mark.timeout(300)
 def test_it_compares_every_member_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slots = np.arange(42 * 48)
     counts = np.random.default_rng(2).poisson(40 + 30 * np.sin(slots / 48 * 2 * np.pi))

@@ -29,7 +29,7 @@ CLONE_NEWNET = 0x4000_0000
 MEDIA = FrameFilter(ports=((40_000, 49_999),))
 SIP = b"OPTIONS sip:a@b SIP/2.0\r\nl: 0\r\n\r\n"
 RTCP = b"\x80\xc9\x00\x01\x00\x00\x00\x01"
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 if not may_capture():
     pytest.skip("missing: CAP_NET_RAW (capture)", allow_module_level=True)

@@ -5,7 +5,6 @@ No kubelet and no scheduler run: pods that the ReplicaSet controller makes are m
 
 import ipaddress
 import os
-import socket
 import ssl
 import subprocess
 import time
@@ -19,14 +18,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+from ports import free_port
 
 _READY_SECONDS = 90.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Certificates:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 from cli_runner import Ran, surgecast
-from cluster import Cluster, free_port
+from cluster import Cluster
 from kubernetes import client
+from ports import free_port
 from workloads import deploy, make_ready, pods_of, write_load
 
 from scaler.kube.workload import Workload

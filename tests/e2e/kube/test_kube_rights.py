@@ -173,7 +173,7 @@ def _missed(
     role = client.RbacAuthorizationV1Api(admin)
     role.patch_namespaced_role(ROLE, namespace, {"rules": rules[:number] + kept + rules[number + 1 :]})
     try:
-        eventually(work.failing, 5.0)  # the server's authorizer follows in its own time
+        eventually(work.failing)  # the server's authorizer follows in its own time
     except AssertionError:
         return False
     finally:

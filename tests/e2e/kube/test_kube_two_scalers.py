@@ -94,13 +94,13 @@ def test_one_acts_and_when_it_is_killed_the_other_goes_on_and_nothing_is_lost(
 
     write_load(scalers.settings, 100)
     running = {process.pid: process for process in (scalers.start("one"), scalers.start("two"))}
-    first = eventually(holder, 60.0)
+    first = eventually(holder)
     for pods in range(2, 6):
-        eventually(scaled_to(pods), 60.0)
+        eventually(scaled_to(pods))
     os.kill(int(first.split("-")[-2]), signal.SIGKILL)
-    second = eventually(lambda: holder() not in ("", first) and holder(), 40.0)
+    second = eventually(lambda: holder() not in ("", first) and holder())
     for pods in range(6, 9):
-        eventually(scaled_to(pods), 30.0)
+        eventually(scaled_to(pods))
     journal = scalers.journal()
     done = [row for row in journal if row["applied"] or row["error"] == UNFINISHED]
     # Each went on from what the other left: no change of replicas is missing, and none was made twice.

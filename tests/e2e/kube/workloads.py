@@ -15,7 +15,7 @@ from storage.rows import batch
 from surgecast.config import Settings
 
 
-def eventually(check: Callable[[], Any], seconds: float = 20.0) -> Any:
+def eventually(check: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Return the first truthy answer: controllers work in their own time."""
     deadline = time.monotonic() + seconds
     while not (found := check()):

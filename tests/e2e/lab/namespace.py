@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 
 _CLONE_NEWNET = 0x40000000
+PATIENCE_SECONDS = 60.0
+"""What takes a moment takes longer on a busy machine."""
 
 
 class NamespaceRefused(Exception):
@@ -20,12 +22,12 @@ class NamespaceRefused(Exception):
 
 def run(*argv: str) -> None:
     """Run a short command and raise with what it said if it failed."""
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip()}")
 
 
-def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until the callable is true; raise TimeoutError that names what did not happen."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -64,7 +66,7 @@ class Namespace:
 
     def _pids(self) -> list[int]:
         listed = subprocess.run(
-            ["ip", "netns", "pids", self.name], capture_output=True, text=True, timeout=10, check=False
+            ["ip", "netns", "pids", self.name], capture_output=True, text=True, timeout=60, check=False
         )
         return [pid for pid in map(int, listed.stdout.split()) if pid != os.getpid()]
 

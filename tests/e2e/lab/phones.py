@@ -10,7 +10,7 @@ import wave
 from collections.abc import Callable
 from pathlib import Path
 
-from lab.namespace import Namespace, connect, wait_until
+from lab.namespace import PATIENCE_SECONDS, Namespace, connect, wait_until
 from lab.scenarios import PASSWORD
 from lab.stack import PROXY_IP, LabStack
 
@@ -27,12 +27,12 @@ def phone_call(lab: LabStack, find: Callable[[str], str], seconds: float) -> Non
         connect(lab.space, "198.18.2.1", caller, CALLER_IP)
         connect(lab.space, "198.18.3.1", callee, CALLEE_IP)
         answering = _start(lab, callee, find, CALLEE, CALLEE_IP)
-        wait_until(lambda: "200 OK" in _log(lab, CALLEE), 10, "the callee's registration")
+        wait_until(lambda: "200 OK" in _log(lab, CALLEE), "the callee's registration")
         calling = _start(lab, caller, find, CALLER, CALLER_IP, "-e", f"d{CALLEE}", "-t", str(round(seconds)))
-        wait_until(lambda: "Call established" in _log(lab, CALLER), 10, "the phones' call")
-        calling.wait(timeout=seconds + 10)
+        wait_until(lambda: "Call established" in _log(lab, CALLER), "the phones' call")
+        calling.wait(timeout=seconds + PATIENCE_SECONDS)
         answering.terminate()
-        answering.wait(timeout=10)
+        answering.wait(timeout=PATIENCE_SECONDS)
 
 
 def _log(lab: LabStack, name: str) -> str:

@@ -6,18 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ports import free_port
+
 from lab.namespace import wait_until
 from scaler.relay import RelayUnreachable
 from scaler.rtpengine import Rtpengine
 
 ONE, TWO = "127.0.0.2", "127.0.0.3"
 SDP = b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\n"
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((ONE, 0))
-        return int(probe.getsockname()[1])
 
 
 class Calls:
@@ -68,7 +64,7 @@ def _answers(relays: Rtpengine, address: str) -> bool:
 @contextmanager
 def running_relays(program: str, folder: Path) -> Iterator[Rtpengine]:
     """Run one relay at each address; sessions are counted over NG."""
-    cli, ng = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
+    cli, ng = free_port(socket.SOCK_STREAM, ONE), free_port(socket.SOCK_DGRAM, ONE)
     processes = []
     try:
         for number, address in enumerate((ONE, TWO)):
@@ -86,7 +82,7 @@ def running_relays(program: str, folder: Path) -> Iterator[Rtpengine]:
             processes.append(process)
         relays = Rtpengine(cli, ng)
         for address in (ONE, TWO):
-            wait_until(lambda address=address: _answers(relays, address), 10, f"rtpengine at {address}")  # type: ignore[misc]
+            wait_until(lambda address=address: _answers(relays, address), f"rtpengine at {address}")  # type: ignore[misc]
         yield relays
     finally:
         for process in processes:

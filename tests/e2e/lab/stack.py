@@ -110,7 +110,7 @@ class LabStack:
     def run(self, *argv: str) -> str:
         """Run a short program inside and return what it prints; raises CalledProcessError."""
         done = subprocess.run(
-            self.space.argv(*argv), capture_output=True, text=True, timeout=30, check=True, cwd=self.folder
+            self.space.argv(*argv), capture_output=True, text=True, timeout=60, check=True, cwd=self.folder
         )
         return done.stdout
 
@@ -138,7 +138,7 @@ class LabStack:
         ends = []
         if does.callee is not None:
             ends.append(self._sipp(f"{kind}-{number}-callee", does.callee, CALLEE_IP, phone, call_id))
-            wait_until(lambda: udp_is_bound(ends[0].pid, phone), 5, f"sipp's phone on port {phone}")
+            wait_until(lambda: udp_is_bound(ends[0].pid, phone), f"sipp's phone on port {phone}")
         dialled = does.dialled.format(port=phone)
         ends.append(
             self._sipp(
@@ -170,7 +170,7 @@ class LabStack:
         self.calls.append(placed)
         return placed
 
-    def finish(self, *calls: LabCall, seconds: float = 30.0) -> None:
+    def finish(self, *calls: LabCall, seconds: float = 90.0) -> None:
         """Wait until these calls (default all) are over; raises AssertionError if one did not go as its script."""
         deadline = time.monotonic() + seconds
         for call in calls or tuple(self.calls):
@@ -185,7 +185,7 @@ class LabStack:
         file.write_text(scenario)
         calling = [f"{PROXY_IP}:5060", "-s", dialled, "-cid_str", call_id] if dialled else []
         argv = [self.find("sipp"), *calling, "-sf", str(file), "-i", ip, "-p", str(port), "-m", "1"]
-        return self.popen([*argv, "-nostdin", "-timeout", "25s", "-timeout_error", "-trace_err"], name)
+        return self.popen([*argv, "-nostdin", "-timeout", "80s", "-timeout_error", "-trace_err"], name)
 
     def _start_rtpengine(self) -> None:
         argv = [
@@ -195,7 +195,7 @@ class LabStack:
             "--delete-delay=0", "--timeout=12", "--num-threads=1",
         ]  # fmt: skip
         process = self.popen(argv, "rtpengine")
-        wait_until(lambda: udp_is_bound(process.pid, 2223), 5, "rtpengine's control port")
+        wait_until(lambda: udp_is_bound(process.pid, 2223), "rtpengine's control port")
 
     def _start_kamailio(self) -> None:
         text = (_HERE / "kamailio.cfg").read_text()
@@ -212,7 +212,7 @@ class LabStack:
             "-Y", str(self.folder), "-P", str(self.folder / "kamailio.pid"),
         ]  # fmt: skip
         process = self.popen(argv, "kamailio")
-        wait_until(lambda: udp_is_bound(process.pid, 5060), 5, "kamailio's port")
+        wait_until(lambda: udp_is_bound(process.pid, 5060), "kamailio's port")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

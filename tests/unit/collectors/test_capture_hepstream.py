@@ -21,7 +21,7 @@ from collectors.facts import DatagramBatch
 from collectors.wire.hep import HepParser, encode_hep1
 from telephony.model import Endpoint
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 
 
 class Collected:

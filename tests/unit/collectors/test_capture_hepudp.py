@@ -13,7 +13,7 @@ from collectors.capture.hepudp import HepUdpSource
 from collectors.facts import DatagramBatch
 from collectors.wire.hep import HepParser
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from ports import free_port
 
 from collectors.capture.base import CaptureError
 from collectors.capture.hepstream import HepStreamSource
@@ -21,10 +22,8 @@ def test_each_listener_becomes_its_source() -> None:
 
 
 def test_no_listener_stays_open_where_one_fails() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
+    port = free_port(socket.SOCK_DGRAM)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = CollectorSettings.model_validate(
             {"listeners": [{"port": port}, {"port": taken.getsockname()[1], "transport": "tcp"}]}
         )

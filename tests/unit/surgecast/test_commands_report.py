@@ -46,7 +46,6 @@ def test_every_format_has_the_same_id(store: Path, tmp_path: Path) -> None:
     assert 1 == len({build(store, tmp_path, "--format", kind, "--json").json["id"] for kind in ("html", "csv")})
 
 
-@pytest.mark.slow
 def test_it_prints_pdf(store: Path, tmp_path: Path, require_program: Callable[[str], str]) -> None:
     require_program("chromium")
     found = build(store, tmp_path, "--format", "pdf", "--json").json

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from cli_runner import surgecast
+from ports import free_port
 
 from collectors.settings import ListenerSettings
 from storage.open import open_store
@@ -24,12 +25,6 @@ from surgecast.config import Settings, settings_from
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SURGECAST_CONFIG", raising=False)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def settings_of(folder: Path, **changes: object) -> Settings:

@@ -1,7 +1,6 @@
 """The metrics: each documented, each series once, counters that say what happened."""
 
 import re
-import socket
 import threading
 import urllib.error
 import urllib.request
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hep_traffic import CALLEE, CALLER, START_NS, HepTraffic, batch_of, pipeline_of, report, run, sip
+from ports import free_port
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -324,9 +324,7 @@ def test_a_taken_port_ends_the_role_with_its_address(served: tuple[str, list[str
 
 
 def test_a_port_is_free_again_when_the_block_ends() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     for _ in range(2):
         with exporting(MetricsSettings(), port, everything(), str):
             assert (200, "ok") == get(f"http://127.0.0.1:{port}/healthz")[::2]

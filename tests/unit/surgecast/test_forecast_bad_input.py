@@ -148,7 +148,6 @@ def test_few_hours_of_history_come_with_wide_quantiles(path: Path) -> None:
     assert figures["coverage"]["q99"] > 0.9
 
 
-@pytest.mark.slow
 def test_a_year_of_minutes_is_answered(path: Path) -> None:
     minutes = np.arange(365 * 1440)
     mean = 5 * (1 + 0.6 * np.sin((minutes % 1440 / 1440 - 0.3) * 2 * np.pi))
