@@ -22,7 +22,7 @@ from storage.embedded.digests import digest_path
 from storage.embedded.layout import DAY_NS, END_NS, Layout, Segment, day_of
 from storage.embedded.log import LogBatch, LogTails
 from storage.embedded.points import Int64s, stored_schema, times_of
-from storage.embedded.repeats import NO_REPEATS, NO_TIMES, NOWHERE, Repeats
+from storage.embedded.repeats import NO_TIMES, NOWHERE
 from storage.schema import Measurement
 from storage.seam import Window
 
@@ -38,8 +38,6 @@ class Snapshot:
     """Times of the log rows that may overwrite others."""
     shared: Window = NOWHERE
     """Several writers wrote in this span of time: any row may overwrite another's, marked or not."""
-    repeats: Repeats = NO_REPEATS
-    """Where a point may be found more than once."""
     unsealed: list[Window] = field(default_factory=list)
     """The spans of the log rows, batch by batch."""
 

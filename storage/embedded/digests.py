@@ -13,7 +13,6 @@ CRC-32 of its Call-ID, and of a row only the pages it is on are read. Decoding P
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock
 from zlib import crc32
 
 import numpy as np
@@ -52,17 +51,15 @@ SCHEMA = pa.schema(
     ]
 )
 UInt32s = npt.NDArray[np.uint32]
-_CRC = "call_crc"
-_MOST_MAPPED = 256
-_FEW_CALLS = 8
+CRC = "call_crc"
+HEAD_CALLS = 1_024
+"""Worst calls that lie together at a digest's beginning."""
 _NARROW: dict[str, pa.DataType] = {
     **{name: pa.dictionary(pa.int16(), pa.string()) for name in _FEW},
     **{name: pa.int32() for name in ("mos_count", "intervals", "degraded_intervals")},
 }
 _MOST_DIFFERENT = 1 << 15
-_STORED = pa.schema(
-    [*(pa.field(f.name, _NARROW.get(f.name, f.type)) for f in SCHEMA), pa.field(_CRC, pa.uint32())]
-)
+STORED = pa.schema([*(pa.field(f.name, _NARROW.get(f.name, f.type)) for f in SCHEMA), pa.field(CRC, pa.uint32())])
 
 
 def digest_path(segment: Path) -> Path:
@@ -93,14 +90,15 @@ def write_digest(segment: Path, rows: pa.Table) -> None:
     few = {name: table[name].combine_chunks().dictionary_encode() for name in _FEW}
     if any(len(column.dictionary) > _MOST_DIFFERENT for column in few.values()):
         return
-    crcs = pa.array(_crcs(table["call_id"].to_pylist()))
-    columns = [few.get(name, table[name]).cast(_STORED.field(name).type) for name in SCHEMA.names]
-    stored = pa.table([*columns, crcs], schema=_STORED).combine_chunks()
+    crcs = pa.array(crcs_of(table["call_id"].to_pylist()))
+    columns = [few.get(name, table[name]).cast(STORED.field(name).type) for name in SCHEMA.names]
+    stored = pa.table([*columns, crcs], schema=STORED).combine_chunks()
     temporary = path.with_name(path.name + TEMPORARY)
     try:
         with temporary.open("wb") as file:
-            with pa.ipc.new_file(file, _STORED) as writer:
-                writer.write_table(stored)
+            with pa.ipc.new_file(file, STORED) as writer:
+                writer.write_table(stored.slice(0, HEAD_CALLS))  # together: ranking calls reads these alone
+                writer.write_table(stored.slice(HEAD_CALLS))
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(path)
@@ -110,98 +108,9 @@ def write_digest(segment: Path, rows: pa.Table) -> None:
     old_digest_path(segment).unlink(missing_ok=True)
 
 
-def read_digest(path: Path) -> pa.Table:
-    """Return a digest as it is stored, mapped; raises FileNotFoundError, OSError, pyarrow.ArrowException."""
-    with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
-        table = reader.read_all()
-    if table.schema != _STORED:
-        raise pa.ArrowInvalid("no digest of this version")
-    table.validate()
-    return table
-
-
-class Digests:
-    """The digests that the readers of one process have open."""
-
-    def __init__(self) -> None:
-        self._mapped: dict[Path, pa.Table] = {}
-        self._checked: set[Path] = set()
-        self._lock = Lock()
-
-    def heads(self, segments: Sequence[Path], depth: int) -> tuple[pa.Table, float | None]:
-        """Return so many of the worst calls of each segment, and the least R of those left out.
-
-        None where no call with an R is left out. Raises as `read_digest`.
-        """
-        tables, rest = [_STORED.empty_table()], []
-        for table in map(self._of, map(digest_path, segments)):
-            head = table.slice(0, depth)
-            head.validate(full=True)  # as in `_check`, of what is read
-            tables.append(head)
-            if table.num_rows > depth and (r_min := table["r_min"][depth].as_py()) is not None:
-                rest.append(r_min)
-        return _told(pa.concat_tables(tables)), min(rest, default=None)
-
-    def calls(self, segments: Sequence[Path], call_ids: Sequence[str]) -> pa.Table:
-        """Return the rows of some calls; raises as `read_digest`."""
-        wanted, named = _crcs(call_ids), pa.array(call_ids, pa.string())
-        tables = [_STORED.empty_table()]
-        for path in map(digest_path, segments):
-            table = self._of(path)
-            places = np.flatnonzero(_are_among(table[_CRC], wanted))
-            if len(places):
-                self._check(path, table)
-                found = table.take(pa.array(places))
-                tables.append(found.filter(pc.is_in(found["call_id"], named)))
-        return _told(pa.concat_tables(tables))
-
-    def held(self, segment: Path, call_ids: Sequence[str]) -> list[str]:
-        """Return those of the calls that a segment may have rows of; raises as `read_digest`."""
-        wanted = _crcs(call_ids)
-        crcs = self._of(digest_path(segment))[_CRC]
-        held = set(crcs.to_numpy()[_are_among(crcs, wanted)].tolist())
-        return [call_id for call_id, crc in zip(call_ids, wanted.tolist(), strict=True) if crc in held]
-
-    def _of(self, path: Path) -> pa.Table:
-        with self._lock:
-            table = self._mapped.pop(path, None)
-            if table is not None:
-                self._mapped[path] = table
-                return table
-        table = read_digest(path)
-        with self._lock:
-            self._mapped[path] = table
-            while len(self._mapped) > _MOST_MAPPED:
-                oldest = next(iter(self._mapped))
-                del self._mapped[oldest]
-                self._checked.discard(oldest)
-        return table
-
-    def _check(self, path: Path, table: pa.Table) -> None:
-        """Look through a digest once: what points beyond the file would end the process."""
-        if path not in self._checked:
-            table.validate(full=True)
-            with self._lock:
-                self._checked.add(path)
-
-
-def _are_among(crcs: pa.ChunkedArray, wanted: UInt32s) -> npt.NDArray[np.bool_]:
-    if len(wanted) > _FEW_CALLS:
-        found: npt.NDArray[np.bool_] = pc.is_in(crcs, pa.array(wanted)).to_numpy()
-        return found
-    held = crcs.to_numpy()
-    found = np.zeros(len(held), dtype=np.bool_)
-    for crc in wanted:
-        found |= held == crc
-    return found
-
-
-def _crcs(call_ids: Sequence[str]) -> UInt32s:
+def crcs_of(call_ids: Sequence[str]) -> UInt32s:
+    """Return the checksums by which calls are found: CRC-32 of their Call-IDs."""
     return np.array([crc32(call_id.encode("utf-8", "surrogatepass")) for call_id in call_ids], dtype=np.uint32)
-
-
-def _told(stored: pa.Table) -> pa.Table:
-    return stored.select(SCHEMA.names).cast(SCHEMA)
 
 
 def digest(rows: pa.Table) -> pa.Table | None:

@@ -5,6 +5,7 @@
     <root>/log/<measurement>/<writer>.<generation>.frames
     <root>/quarantine/<measurement>/<name>
     <root>/rollup/<measurement>/<day>/   see `rollups`
+    <root>/index/<measurement>/          see `call_index`
     <root>/lock/<writer>.lock
 
 `min` and `max` are the times (ns) of the earliest and latest row; `first` and `last` the log generations the
@@ -110,6 +111,7 @@ class Layout:
         self.locks = root / "lock"
         self.quarantine = root / "quarantine"
         self.rollups = root / "rollup"
+        self.indexes = root / "index"
 
     def create(self) -> None:
         """Make the directories that are missing; raises OSError."""

@@ -4,13 +4,15 @@ They go to `quarantine/<measurement>/`, where nobody reads or deletes them, for 
 """
 
 import logging
+import sys
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.embedded.digests import is_digest, read_digest
+from storage.embedded.digest_maps import MappedDigest
+from storage.embedded.digests import is_digest
 from storage.embedded.layout import Layout
 from storage.embedded.stats import StoreStats
 
@@ -25,7 +27,7 @@ def damage_of(path: Path, connection: "duckdb.DuckDBPyConnection") -> str:
     """
     try:
         if is_digest(path):
-            read_digest(path)
+            MappedDigest(path).head(sys.maxsize)
             return ""
         with path.open("rb") as file, pq.ParquetFile(file, page_checksum_verification=True) as parquet:
             for _ in parquet.iter_batches(_ROWS_AT_ONCE):

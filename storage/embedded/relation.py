@@ -9,6 +9,8 @@ nothing.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple, Protocol, TypeVar
@@ -18,13 +20,16 @@ import pyarrow as pa
 
 from storage.checks import Where, check_tags
 from storage.embedded.catalog import Snapshot, clamp, snapshot
-from storage.embedded.digests import Digests, digest_path
+from storage.embedded.cursors import Cursors
+from storage.embedded.digest_maps import Digests
+from storage.embedded.digests import digest_path
+from storage.embedded.finding import CallFinder
 from storage.embedded.layout import Layout, Segment
 from storage.embedded.log import LogTails
 from storage.embedded.points import SEQUENCE, times_of
 from storage.embedded.quarantine import damage_of, put_aside
+from storage.embedded.repeats import NO_REPEATS, Marks, Repeats
 from storage.embedded.repeats import TABLE as REPEATS
-from storage.embedded.repeats import Marks
 from storage.embedded.rollups import cover, runs_of
 from storage.embedded.stats import StoreStats
 from storage.schema import Measurement
@@ -93,18 +98,32 @@ class ScopedRows:
     layout: Layout | None = None
     """Where rollups lie, for those of the embedded store."""
     digests: Digests = field(default_factory=Digests)
+    finder: CallFinder | None = None
+    """Tells which segments hold a call."""
+    resolve: Callable[[Snapshot], Repeats] = lambda _: NO_REPEATS
+    """Finds where points of a snapshot may be found more than once, which costs looking into marked segments."""
+    resolved: Repeats | None = None
     others: list[str] = field(default_factory=list)
     """Files beside the segments that were asked for."""
     parameters: Parameters = field(default_factory=Parameters)
 
+    @property
+    def repeats(self) -> Repeats:
+        """Where a point may be found more than once. Raises duckdb.Error."""
+        if self.resolved is None:
+            self.resolved = self.resolve(self.files)
+        return self.resolved
+
     def sql(self, columns: Sequence[str], *, dedup: bool = True) -> str:
         """Return a SELECT of these columns over the last write of each point (or over all writes)."""
-        every = self.files.repeats.every
+        if not dedup:
+            return self._raw(columns, self.window, self.files.segments, tail=True)
+        every = self.repeats.every
         before = Window(self.window.since_ns, min(every.since_ns, self.window.until_ns))
         within = Window(max(every.since_ns, self.window.since_ns), min(every.until_ns, self.window.until_ns))
         after = Window(max(every.until_ns, self.window.since_ns), self.window.until_ns)
-        if not dedup or within.since_ns >= within.until_ns:
-            return self._marked_apart(columns, self.window, dedup=dedup)
+        if within.since_ns >= within.until_ns:
+            return self._marked_apart(columns, self.window)
         selects = [self._marked_apart(columns, part) for part in (before, after) if part.since_ns < part.until_ns]
         return " UNION ALL ".join([*selects, self._last_writes(columns, within)])
 
@@ -138,22 +157,23 @@ class ScopedRows:
 
     def of_call(self, call_id: str) -> "ScopedRows":
         """Return the same rows without files that have none of a call."""
-        repeats = self.files.repeats
-        kept = [
-            s
-            for s in self.files.segments
-            if not (s.digested and call_id)
-            or repeats.touch(s.min_ns, s.max_ns)  # a later write of a point may be of another call
-            or self.digests.held(s.path, [call_id])
-        ]
-        return replace(self, files=replace(self.files, segments=kept))
+        files = self.files
+        if self.finder is None or not files.segments:
+            return self
+        held = self.finder.held(self.measurement, files.segments, [call_id])
+        spans = [Window(s.min_ns, s.max_ns + 1) for s in files.segments if held[s.path]] + files.unsealed
+        # A later write of a point may be of another call: what may hold such stays too.
+        near = [s for s in files.segments if any(s.max_ns >= w.since_ns and s.min_ns < w.until_ns for w in spans)]
+        rows = replace(self, files=replace(files, segments=near))
+        kept = [s for s in near if held[s.path] or rows.repeats.touch(s.min_ns, s.max_ns)]
+        return replace(rows, files=replace(files, segments=kept))
 
     def calls_among(self, call_ids: Sequence[str]) -> Sequence[str]:
         """Return those of the calls that these rows may have rows of."""
         segments = self.files.segments
-        if self.files.tail.num_rows or not all(s.digested for s in segments):
+        if self.files.tail.num_rows or self.finder is None:
             return call_ids
-        held = {call_id for s in segments for call_id in self.digests.held(s.path, call_ids)}
+        held = set(chain.from_iterable(self.finder.held(self.measurement, segments, call_ids).values()))
         return [call_id for call_id in call_ids if call_id in held]
 
     def within(self, window: Window) -> "ScopedRows":
@@ -169,12 +189,12 @@ class ScopedRows:
         """Run a query and yield its answer in batches of so many rows."""
         yield from self.connection.sql(sql, params=self.parameters.take()).to_arrow_reader(rows)
 
-    def _marked_apart(self, columns: Sequence[str], window: Window, *, dedup: bool = True) -> str:
+    def _marked_apart(self, columns: Sequence[str], window: Window) -> str:
         """Select where only rows at some times may be equal points: the files that hold such are read apart."""
-        segments, repeats = self.files.segments, self.files.repeats
+        segments, repeats = self.files.segments, self.repeats
         times = times_of(self.files.tail["time"])
-        in_tail = dedup and times.size > 0 and repeats.touch(int(times.min()), int(times.max()))
-        doubted = [s for s in segments if dedup and repeats.touch(s.min_ns, s.max_ns)]
+        in_tail = times.size > 0 and repeats.touch(int(times.min()), int(times.max()))
+        doubted = [s for s in segments if repeats.touch(s.min_ns, s.max_ns)]
         if not doubted and not in_tail:
             return self._raw(columns, window, segments, tail=True)
         clean = [s for s in segments if s not in doubted]
@@ -255,10 +275,11 @@ class Database:
         self._tails = LogTails()
         self._marks = Marks()
         self._digests = Digests()
+        self._finder = CallFinder(layout, self._digests, stats)
         self._damaged: frozenset[str] = frozenset()
         self._lock = Lock()
         self._settings = settings
-        self._root = self._connect()
+        self._cursors = Cursors(self._connect)
 
     def ask(
         self,
@@ -270,7 +291,8 @@ class Database:
     ) -> Answer:
         """Answer a question over the scoped rows; asked again where a file went away or proved damaged.
 
-        Raises BadQuery for a tag that is not the measurement's, StoreUnavailable where reading goes on failing.
+        Raises BadQuery for a tag that is not the measurement's, StoreUnavailable where reading goes on failing,
+        StoreError once the database is closed, meanwhile too.
         """
         where = dict(where or {})
         check_tags(measurement, list(where))
@@ -280,15 +302,26 @@ class Database:
             window = Window(0, 0)
         for attempt in range(_ATTEMPTS):
             files = snapshot(self._layout, self._tails, measurement, window, self._damaged)
-            with self._cursor() as cursor:
+            with self._cursors.one() as cursor:
                 cursor.register("tail", files.tail)
-                rows = ScopedRows(measurement, window, files, condition, cursor, self._layout, self._digests)
+                rows = ScopedRows(
+                    measurement,
+                    window,
+                    files,
+                    condition,
+                    cursor,
+                    self._layout,
+                    self._digests,
+                    self._finder,
+                    partial(self._repeats, measurement, cursor),
+                )
                 try:
-                    rows.files = self._resolved(measurement, files, cursor)
                     return question(rows)
+                except duckdb.InterruptException:
+                    raise
                 except (duckdb.Error, pa.ArrowException, OSError) as error:
                     if isinstance(error, duckdb.InternalException | duckdb.FatalException):
-                        self._reopen()  # such an error makes a database refuse every query from then on
+                        self._cursors.reopen()  # such an error makes a database refuse every query from then on
                     memory = isinstance(error, duckdb.OutOfMemoryException)
                     if (
                         memory
@@ -303,18 +336,16 @@ class Database:
         return self._layout.days(measurement.name)
 
     def close(self) -> None:
-        """Let go of everything."""
-        self._root.close()
+        """Let go of everything; questions that are being answered end with StoreError."""
+        self._cursors.close()
 
-    def _resolved(
-        self, measurement: Measurement, files: Snapshot, cursor: "duckdb.DuckDBPyConnection"
-    ) -> Snapshot:
-        """Return a snapshot that knows where its points may be found more than once."""
+    def _repeats(self, measurement: Measurement, cursor: "duckdb.DuckDBPyConnection", files: Snapshot) -> Repeats:
+        """Return where points of a snapshot may be found more than once, beside the queries of a cursor too."""
         repeats = self._marks.repeats(
             measurement, files.segments, files.tail, files.tail_marks, files.shared, cursor
         )
         cursor.register(REPEATS, repeats.table())
-        return replace(files, repeats=repeats)
+        return repeats
 
     def _connect(self) -> "duckdb.DuckDBPyConnection":
         connection = duckdb.connect(
@@ -330,22 +361,16 @@ class Database:
             },
         )
         connection.execute("SET GLOBAL parquet_metadata_cache = true")  # segments never change
+        # The first registration of a process imports pyarrow.dataset, a tenth of a second: not in the first query.
+        connection.register(REPEATS, NO_REPEATS.table()).unregister(REPEATS)
         return connection
-
-    def _reopen(self) -> None:
-        with self._lock:
-            self._root = self._connect()
-
-    def _cursor(self) -> "duckdb.DuckDBPyConnection":
-        with self._lock:
-            return self._root.cursor()
 
     def _explained(self, measurement: Measurement, paths: Sequence[Path]) -> bool:
         """Tell whether a failure is the files' fault, so that asking again helps; put damaged ones aside."""
         explained = False
         for path in paths:
             try:
-                with self._cursor() as cursor:
+                with self._cursors.one() as cursor:
                     why = damage_of(path, cursor)
             except FileNotFoundError:
                 explained = True

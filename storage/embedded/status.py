@@ -51,6 +51,7 @@ class StoreStatus:
     free_bytes: int
     min_free_bytes: int
     rollup_bytes: int
+    index_bytes: int
     measurements: list[MeasurementStatus]
     next_for_the_disk: str
     """The measurement that loses its oldest segment next if the disk is nearly full; empty where there is none."""
@@ -89,6 +90,7 @@ def status_of(
         free_bytes=free_bytes(layout.root),
         min_free_bytes=settings.min_free_bytes,
         rollup_bytes=sum(_size(path) for path in layout.rollups.glob("*/*/*.parquet")),
+        index_bytes=sum(_size(path) for path in layout.indexes.glob("*/*")),
         measurements=[_measurement(layout, settings, retention, sizes, now_ns) for sizes in sizes_of(layout)],
         next_for_the_disk=forced.path.parent.parent.name if forced is not None else "",
     )

@@ -8,6 +8,7 @@ from threading import Lock
 
 from storage.embedded.format import FORMAT, check_format
 from storage.embedded.giveback import give_back
+from storage.embedded.indexing import Indexing
 from storage.embedded.layout import Layout, is_writer_name
 from storage.embedded.lock import UPKEEP, WriterLock
 from storage.embedded.reader import EmbeddedReader
@@ -44,6 +45,7 @@ class EmbeddedStore:
         self._rolling = Rolling(self._layout, self._new_database, self.stats)
         self._lock = Lock()
         self._upkeep_lock = Lock()
+        self._indexing = Indexing(self._layout, self.stats)
         self._upkeep = Upkeep(self._layout, self._settings, self.stats)
         self._retention = Retention(self._layout, self._settings, self.stats)
         self._closed = False
@@ -75,6 +77,7 @@ class EmbeddedStore:
                 with ExitStack() as locks:
                     self._upkeep.compact(self._owned(locks), now_ns)
                 self._upkeep.digest()
+                self._indexing.turn()
                 self._rolling.turn(now_ns)
             except OSError as error:
                 raise StoreUnavailable(f"store {self._layout.root}: {error}") from error

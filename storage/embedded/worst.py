@@ -17,8 +17,8 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from storage.checks import Where
+from storage.embedded.digests import HEAD_CALLS, TAGS
 from storage.embedded.digests import SCHEMA as DIGEST
-from storage.embedded.digests import TAGS
 from storage.embedded.layout import END_NS
 from storage.embedded.relation import Parameters, RowSource, ScopedRows
 from storage.rows import shard_of
@@ -51,7 +51,7 @@ _COLUMNS: dict[str, pa.DataType] = {
 }
 _FIRST_LOOK = 64
 """Rows to look at for each call wanted: a call has dozens of intervals, in a window of minutes."""
-_FIRST_DEPTH = 1_024
+_FIRST_DEPTH = HEAD_CALLS
 """Calls to look at of each digest."""
 _LOOK_FURTHER = 16
 _LAST_LOOK = 1_000_000
@@ -123,7 +123,7 @@ def _parts(rows: ScopedRows, asked: set[str]) -> _Parts:
         if s.digested
         and s.min_ns >= window.since_ns
         and s.max_ns < window.until_ns
-        and not files.repeats.touch(s.min_ns, s.max_ns)
+        and not rows.repeats.touch(s.min_ns, s.max_ns)
         and asked <= set(TAGS)
     ]
     rest = [s for s in files.segments if s not in digested]

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from storage.checks import Where, check_tags
 from storage.embedded.catalog import Snapshot, clamp
+from storage.embedded.cursors import Cursors
 from storage.embedded.points import SEQUENCE, stored_schema, stored_type, times_of
 from storage.embedded.relation import Rolled, ScopedRows, listed
 from storage.influx.admin import map_bucket
@@ -147,18 +148,18 @@ class Source:
         querier: Querier,
         databases: Databases,
         settings: InfluxSettings,
-        root: "duckdb.DuckDBPyConnection",
+        cursors: Cursors,
         narrowing: Narrowing = EVERYTHING,
     ) -> None:
         self._querier = querier
         self._databases = databases
         self._settings = settings
-        self._root = root
+        self._cursors = cursors
         self._narrowing = narrowing
 
     def narrowed(self, narrowing: Narrowing) -> "Source":
         """Return the same source for rows that hold something more."""
-        return Source(self._querier, self._databases, self._settings, self._root, narrowing)
+        return Source(self._querier, self._databases, self._settings, self._cursors, narrowing)
 
     def question(self, scope: Scope, measurement: Measurement, window: Window, where: Where | None) -> Question:
         """Return what is asked for; raises BadQuery for a tag that is not the measurement's."""
@@ -177,7 +178,7 @@ class Source:
     ) -> Answer:
         """Answer a question over the scoped rows; raises BadQuery where it would read more than may be read."""
         asked = self.question(scope, measurement, window, where)
-        with self._root.cursor() as cursor:
+        with self._cursors.one() as cursor:
             tail = stored_schema(measurement).empty_table()
             cursor.register("tail", tail)
             files = Snapshot([], tail)
@@ -187,6 +188,8 @@ class Source:
                         measurement, asked.window, files, lambda _: "true", cursor, source=self, asked=asked
                     )
                 )
+            except duckdb.InterruptException:
+                raise
             except duckdb.Error as error:
                 raise StoreUnavailable(f"the query needs too much: {str(error)[:200]}") from error
 

@@ -7,6 +7,7 @@ from threading import Lock
 
 import duckdb
 
+from storage.embedded.cursors import Cursors
 from storage.embedded.layout import is_writer_name
 from storage.influx.address import address_of
 from storage.influx.admin import detected
@@ -37,18 +38,8 @@ class InfluxStore:
         self._databases = Databases(self._address.database, settings.influx.tenant_classes)
         self._sender = Sender(self._address, settings.influx)
         self._querier = Querier(self._address, settings.influx)
-        self._root = duckdb.connect(
-            ":memory:",
-            config={
-                "threads": settings.read_threads,
-                "memory_limit": f"{settings.read_memory_bytes // 1024**2}MiB",
-                "temp_directory": "",
-                "python_enable_replacements": False,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            },
-        )
-        self._source = Source(self._querier, self._databases, settings.influx, self._root)
+        self._cursors = Cursors(lambda: _database(settings))
+        self._source = Source(self._querier, self._databases, settings.influx, self._cursors)
         self._rolling = Rolling(self._source, self._sender, self._databases, settings)
         self._writers: list[InfluxWriter] = []
         self._lock = Lock()
@@ -97,8 +88,22 @@ class InfluxStore:
             writer.close()
         self._sender.close()
         self._querier.close()
-        self._root.close()
+        self._cursors.close()
 
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError("the store is closed")
+
+
+def _database(settings: StorageSettings) -> "duckdb.DuckDBPyConnection":
+    return duckdb.connect(
+        ":memory:",
+        config={
+            "threads": settings.read_threads,
+            "memory_limit": f"{settings.read_memory_bytes // 1024**2}MiB",
+            "temp_directory": "",
+            "python_enable_replacements": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        },
+    )

@@ -203,7 +203,7 @@ def _queries(root: Path, rows: int) -> dict[str, dict[str, float]]:
         "quality_1h_24h_all_fields": (engineer, lambda q: q.sums(quality, day, step_seconds=3600)),
         "quality_by_trunk_24h": (engineer, lambda q: q.sums(quality, day, step_seconds=0, by=["trunk"], fields=r)),
     }  # fmt: skip
-    EmbeddedStore(root).maintain(end)  # as the collector does every few minutes: rollups
+    EmbeddedStore(root).maintain(end)  # as the collector does every few minutes: rollups, indexes
     return {name: _timed(root, scope, ask) for name, (scope, ask) in asked.items()}
 
 
@@ -247,7 +247,7 @@ def _unknown_call(reader: Reader) -> None:
 
 def _forget_files(root: Path) -> None:
     """Have the system drop the store's files from memory: the next query reads the disk."""
-    for path in (p for p in root.rglob("*") if p.suffix in (".parquet", ".arrow")):
+    for path in (p for p in root.rglob("*") if p.is_file()):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

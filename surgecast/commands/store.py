@@ -54,6 +54,7 @@ def status(config: ConfigFile = None, store: StoreUrl = None, as_json: AsJson = 
                 "free_bytes": found.free_bytes,
                 "min_free_bytes": found.min_free_bytes,
                 "rollup_bytes": found.rollup_bytes,
+                "index_bytes": found.index_bytes,
                 "next_for_the_disk": found.next_for_the_disk,
                 "measurements": measurements,
             }

@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import Phase, given, settings
@@ -129,6 +130,26 @@ def test_a_digest_that_is_missing_or_damaged_costs_nothing_but_time(tmp_path: Pa
     assert int(damage is not None) == store.stats.damaged_files
     store.maintain(NOW)
     assert path.exists()
+    assert expected == store.reader(ENGINEER).worst_calls(EVER)
+    store.close()
+
+
+def test_a_digest_that_points_beyond_itself_is_put_aside(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path, sealing(1))
+    writer = store.writer("collect")
+    write_intervals(writer, [interval(i, call_id=f"c{i}", lost=i) for i in range(3)])
+    writer.close()
+    expected = store.reader(ENGINEER).worst_calls(EVER)
+    store.close()
+    path = digest_path(segments(tmp_path, "stream_interval")[0])
+    ends = np.array([0, 2, 4, 6], "<i4").tobytes()
+    damaged = np.array([0, 2, 1 << 30, 6], "<i4").tobytes()
+    assert 1 == path.read_bytes().count(ends)
+    path.write_bytes(path.read_bytes().replace(ends, damaged))
+    store = EmbeddedStore(tmp_path)
+    assert expected == store.reader(ENGINEER).worst_calls(EVER)
+    assert not path.exists()
+    store.maintain(NOW)
     assert expected == store.reader(ENGINEER).worst_calls(EVER)
     store.close()
 

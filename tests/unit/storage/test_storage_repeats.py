@@ -33,7 +33,7 @@ def repeats_of(store: EmbeddedStore, measurement: str) -> Repeats:
     seen: list[Repeats] = []
 
     def question(rows: ScopedRows) -> None:
-        seen.append(rows.files.repeats)
+        seen.append(rows.repeats)
 
     store.reader(ENGINEER)._database.ask(ENGINEER, MEASUREMENTS[measurement], EVER, None, question)
     return seen[0]
