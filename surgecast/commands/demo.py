@@ -23,8 +23,6 @@ from surgecast.logs import configure_logs
 from surgecast.processes import Supervisor, stop_on_signals
 
 _READY_SECONDS = 120.0
-_EXPECTED_START_NS = 15_000_000_000
-"""About how long writing the history and starting the processes takes: history ends where live traffic begins."""
 _LOOK_SECONDS = 3.0
 """How often the store is looked at for what happened."""
 _EXPECTED_READY_NS = 8_000_000_000
@@ -83,7 +81,7 @@ def _run(
     from collectors.capture.tpacket import may_capture
     from collectors.kernels.ready import prepare
     from surgecast import demonstration
-    from surgecast.simulator.warm import warm_from_ns
+    from surgecast.simulator.warm import start_after
 
     prepare(_say)
     _say(f"kernels ready after {time.monotonic() - began:.1f} s")
@@ -105,17 +103,17 @@ def _run(
     elif rtp_calls:
         _say("no RTP is captured: this process lacks CAP_NET_RAW, and the demo goes without")
         rtp_calls = 0
+    history_end_ns = 0
     if weeks:
         _say(f"writing {weeks} weeks of simulated history")
         began = time.monotonic()
-        until_ns = warm_from_ns(time.time_ns() + _EXPECTED_START_NS)
         # A process of its own: what it took goes back to the system with its end.
         with ProcessPoolExecutor(1, get_context("spawn")) as writing:
-            rows = writing.submit(
-                demonstration.write_history, settings, weeks=weeks, calls=calls, seed=seed, until_ns=until_ns
+            rows, history_end_ns = writing.submit(
+                demonstration.write_history, settings, weeks=weeks, calls=calls, seed=seed
             ).result()
         _say(f"history written: {rows:,} rows in {time.monotonic() - began:.1f} s")
-    story_ns = time.time_ns() + _EXPECTED_READY_NS
+    story_ns = max(time.time_ns() + _EXPECTED_READY_NS, start_after(history_end_ns))
     campaign_ns = demonstration.announce_campaign(settings, story_ns)
     supervisor = Supervisor(demonstration.product_roles(settings))
     _say(f"starting the collector (HEP on udp://127.0.0.1:{hep_port}) and the pages")
@@ -127,7 +125,12 @@ def _run(
         _say(f"starting a simulated network of {calls} concurrent calls")
         supervisor.add(
             demonstration.simulator_role(
-                calls=calls, rtp_calls=rtp_calls, seed=seed, hep_port=hep_port, story_ns=story_ns
+                calls=calls,
+                rtp_calls=rtp_calls,
+                seed=seed,
+                hep_port=hep_port,
+                story_ns=story_ns,
+                history_end_ns=history_end_ns,
             )
         )
         _wait_until_ready(f"{url}/healthz", supervisor, stop)
