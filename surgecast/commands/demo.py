@@ -51,12 +51,13 @@ def demo(
     configure_logs()
     stop = threading.Event()
     stop_on_signals(stop)
-    with _folder(data) as folder:
+    with _folder(data) as folder, held_port(port) as web_port, held_port(0) as metrics_port:
         _run(
             folder,
             stop,
             seconds=seconds,
-            port=port,
+            web_port=web_port,
+            metrics_port=metrics_port,
             calls=calls,
             rtp_calls=rtp_calls,
             seed=seed,
@@ -69,7 +70,8 @@ def _run(
     stop: threading.Event,
     *,
     seconds: float | None,
-    port: int,
+    web_port: int,
+    metrics_port: int,
     calls: int,
     rtp_calls: int,
     seed: int,
@@ -94,8 +96,8 @@ def _run(
         now_ns=time.time_ns(),
         sink_port=sink.port,
         hep_port=hep_port,
-        web_port=_free_tcp_port(port),
-        metrics_port=_free_tcp_port(0),
+        web_port=web_port,
+        metrics_port=metrics_port,
         capture=rtp_calls > 0 and may_capture(),
     )
     if settings.collect.interfaces:
@@ -195,17 +197,22 @@ def _free_udp_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _free_tcp_port(port: int) -> int:
-    """Return the port, or raise what is wrong with it; 0 picks a free one."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+@contextmanager
+def held_port(port: int) -> Iterator[int]:
+    """Keep a TCP port from being given to anybody else until its role listens; 0 picks a free one.
+
+    Bound and not listening, it can be listened at by whoever names it and sets SO_REUSEADDR, as servers do, but
+    is picked for nobody. Raises CommandError where it is taken.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            holder.bind(("127.0.0.1", port))
         except OSError as error:
             raise CommandError(
                 f"port {port} on 127.0.0.1: {error.strerror}; choose another with --port"
             ) from error
-        return int(probe.getsockname()[1])
+        yield int(holder.getsockname()[1])
 
 
 def _say(text: str) -> None:
