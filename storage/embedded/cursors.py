@@ -12,10 +12,28 @@ import duckdb
 import pyarrow as pa
 
 from storage.seam import StoreError
+from storage.settings import StorageSettings
 
 _INTERRUPT_AGAIN_SECONDS = 0.05
 """An interrupt is for the query that runs now: what runs none at that moment may start another."""
 _PATIENCE_TURNS = 60
+
+
+def connect(settings: StorageSettings) -> "duckdb.DuckDBPyConnection":
+    """Open a database in memory for the questions of this process; raises duckdb.Error."""
+    return duckdb.connect(
+        ":memory:",
+        config={
+            "threads": settings.read_threads,
+            "memory_limit": f"{settings.read_memory_bytes // 1024**2}MiB",
+            "temp_directory": "",  # a query that needs more memory than it may use fails, and leaves no files
+            # Without it each thread keeps what its queries freed, and a process that asks every few seconds grows.
+            "allocator_background_threads": True,
+            "python_enable_replacements": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        },
+    )
 
 
 class Cursors:
