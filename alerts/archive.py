@@ -108,10 +108,29 @@ class Archive:
             self._amount[key][places[mine]] = amount[mine]
             self._base[key][places[mine]] = base[mine]
 
+    def by_tenant(
+        self, reader: Reader, window: Window, rule: Watched, scope: Scope
+    ) -> list[tuple[str, float, float]]:
+        """Return per tenant the amount at a place over a window, and what it is counted against."""
+        where = {} if scope.kind == _PLATFORM else {scope.kind: (scope.name,)}
+        table, amount, base = self._amounts(reader, window, rule, ("tenant",), where=where, step_s=0)
+        return list(zip(table["tenant"].to_pylist(), amount.tolist(), base.tolist(), strict=True))
+
     def _amounts(
-        self, reader: Reader, window: Window, rule: Watched, by: Sequence[str]
+        self,
+        reader: Reader,
+        window: Window,
+        rule: Watched,
+        by: Sequence[str],
+        *,
+        where: Mapping[str, Sequence[str]] | None = None,
+        step_s: int | None = None,
     ) -> tuple[pa.Table, Floats, Floats]:
-        """Return a table with time and `by`, and per row of it the amount and what it is counted against."""
+        """Return a table with time and `by`, and per row of it the amount and what it is counted against.
+
+        A row is a slot, or `step_s` seconds; 0 for all of the window.
+        """
+        step_s = self.slot_s if step_s is None else step_s
         if rule.source is not Source.SUMS:
             capture = {"pool": ("capture",)} if rule.source is Source.AGENTS else None
             table = reader.load(window, step_seconds=self.slot_s, by=by, where=capture)
@@ -119,7 +138,7 @@ class Archive:
             return table, minutes, np.full(minutes.size, self.slot_s / 60)
         share, counted = rule.share, rule.counted
         fields = (share.field,) if share else (*counted.amount, *counted.base)
-        table = reader.sums(counted.measurement, window, step_seconds=self.slot_s, by=by, fields=fields)
+        table = reader.sums(counted.measurement, window, step_seconds=step_s, by=by, where=where, fields=fields)
         if share is None:
             amount, base = _sum(table, counted.amount), _sum(table, counted.base)
         else:

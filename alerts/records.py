@@ -102,7 +102,7 @@ def row_of(kept: Kept, time_ns: int, links: Mapping[str, str], slot_s: float) ->
         "expected": one.expected,
         "low": one.low,
         "high": one.high,
-        "score": one.score,
+        "score": one.score or None,
         "detectable_change": one.detectable_change if one.detectable_change < 1e9 else None,
         "n": round(one.n),
         "impact_calls": abs(one.excess),

@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
+from alerts.affected import affected, explains, part_of
 from alerts.archive import Archive, SignalId
 from alerts.catalog import STARTER, Watched, watched
+from alerts.detectors import Window as Seen
 from alerts.incidents import (
     PLACES,
     TOGETHER_NS,
@@ -231,7 +233,7 @@ class Service:
             one
             for side in _DIRECTIONS
             for one in by_subject.get((rule.rule, key.scope, side), ())
-            if one.state is not State.RESOLVED
+            if one.state is not State.RESOLVED and one.score > 0
         ]
         for one in lasting:
             slot = (one.started_ns // SECOND_NS - archive.start_s) // archive.slot_s
@@ -294,23 +296,29 @@ class Service:
     def _update(self, current: dict[str, Incident], told: Sequence[Action], now_s: float) -> None:
         now_ns = int(now_s * SECOND_NS)
         rated = self._lasting([self._rated(one, told, now_ns) for one in current.values()], now_ns)
-        # Judged again after a start and not found: it ended while nobody watched.
-        gone = [
-            self._rated(replace(kept.incident, state=State.RESOLVED, ended_ns=now_ns), told, now_ns)
-            for kept in self.kept()
-            if kept.incident.id not in current
-        ]
         still = [one for one in rated if one.state is not State.RESOLVED]
         leading = {kept.incident.id for kept in self.kept() if not kept.incident.parent_id}
         grouping = grouped([one for one in still if not self._explicit(one)], leading, self._excess_since)
         alone = [one for one in still if self._explicit(one)]
+        hurt = [self._rated(one, told, now_ns) for one in self._hurt(grouping, current)]
+        # What its place explained ends with it. Judged again after a start and not found: nobody watched its end.
+        lasting, ends = {one.id for one in hurt}, {one.id: one.ended_ns for one in rated}
+        gone = [
+            self._rated(
+                replace(kept.incident, state=State.RESOLVED, ended_ns=ends.get(kept.incident.parent_id) or now_ns),
+                told,
+                now_ns,
+            )
+            for kept in self.kept()
+            if kept.incident.id not in current and kept.incident.id not in lasting
+        ]
         over = [*(one for one in rated if one.state is State.RESOLVED), *gone]
         self._unsettled.clear()
-        for one in (*grouping, *alone, *over):
+        for one in (*grouping, *hurt, *alone, *over):
             self._take(one, now_s)
         for one in grouping:
             self._hand_over(one)
-        for one in (*grouping, *alone, *over):
+        for one in (*grouping, *hurt, *alone, *over):
             if self._owe(self._incidents[one.id], told, now_ns):
                 self._unsaved[one.id] = None
         self._forget(now_ns)
@@ -319,6 +327,43 @@ class Service:
             for kept in self._incidents.values()
             if kept.incident.state is not State.RESOLVED
         )
+
+    def _hurt(self, grouping: Sequence[Incident], current: Mapping[str, Incident]) -> list[Incident]:
+        """Return the parts of tenants that a lasting incident of a shared place hurts, and no alert of their own
+        tells so.
+        """
+        archive = self._archive
+        if archive is None:
+            return []
+        parts = [kept.incident for kept in self.kept() if kept.incident.id not in current]
+        found: list[Incident] = []
+        for one in grouping:
+            known = {part.scope.name: part for part in parts if part.parent_id == one.id}
+            rule = explains(one) if known or not one.parent_id else None
+            if rule is None:
+                continue
+            heard = {
+                kept.incident.scope.name
+                for kept in self._incidents.values()
+                if kept.incident.scope.kind == "tenant" and self._root_id(kept.incident.id) == one.id
+            }
+            heard |= {each.scope.name for each in grouping if each.scope.kind == "tenant" and each.parent_id}
+            slot = ((one.onset_ns or one.started_ns) // SECOND_NS - archive.start_s) // archive.slot_s
+            watches = {
+                key.scope.name: watch
+                for key, watch in self._watches.items()
+                if key.rule == rule.rule and key.scope.kind == "tenant"
+            }
+
+            def own(tenant: str, slot: int = slot, watches: Mapping[str, Watch] = watches) -> Seen | None:
+                return watches[tenant].seen_since(slot) if tenant in watches else None
+
+            for tenant, hurt in affected(self.reader, archive, one, rule, own).items():
+                if tenant in known or (not one.parent_id and tenant not in heard):
+                    change = watches[tenant].detectable_change()
+                    found.append(part_of(one, hurt, known.pop(tenant, None), change))
+            found += known.values()  # hurt before, and not found to be since: as it was
+        return found
 
     def _lasting(self, rated: Sequence[Incident], now_ns: int) -> list[Incident]:
         """Return the incidents with those open still that may come back, or explain others that last.

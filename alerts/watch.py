@@ -17,6 +17,7 @@ from alerts.detectors import (
     Calibration,
     Evidence,
     Pool,
+    Window,
     calibrate,
     crowding,
     detectable_change,
@@ -194,6 +195,25 @@ class Watch:
         if self.known is None or self.calibration is None:
             return float("inf")
         return detectable_change(self.known, self.calibration, self.known.usable.size - 1)
+
+    def seen_since(self, slot: int) -> Window | None:
+        """Return what was observed and expected from `slot` on, over the longest pool at most; None where unknown.
+
+        While learning nothing is known of how it strays: then the band is the expected alone.
+        """
+        known = self.known
+        if known is None or slot >= known.usable.size:
+            return None
+        last, first = known.usable.size - 1, max(slot, 0)
+        if self.calibration is None:
+            mass = known.weight[first:] > 0
+            observed, expected, base = (
+                float((values[first:] * mass).sum()) for values in (known.observed, known.expected, known.base)
+            )
+            return Window(observed, expected, base, expected, expected)
+        pools = self.calibration.pools
+        pool = next((pool for pool in pools if pool.slots > last - first), pools[-1])
+        return window(known, pool, self.calibration.threshold, last, first=first)
 
     def excess_since(self, slot: int) -> float:
         """Return the units beyond (short of, negative) the expected from `slot` on; 0 while learning."""

@@ -51,10 +51,10 @@ def percent(ratio: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Write a length of time in the two units that matter.
+    """Write a length of time in the two units that matter, or in one where it is whole.
 
-    >>> duration(0.0423), duration(4.2), duration(75), duration(3720), duration(None)
-    ('42.3 ms', '4.2 s', '1 min 15 s', '1 h 2 min', '—')
+    >>> duration(0.0423), duration(4.2), duration(75), duration(3720), duration(7200), duration(None)
+    ('42.3 ms', '4.2 s', '1 min 15 s', '1 h 2 min', '2 h', '—')
     """
     if seconds is None or not isfinite(seconds):
         return UNKNOWN_TEXT
@@ -66,8 +66,12 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.3g} s"
     whole = round(seconds)
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+        return _in_units(divmod(whole, 60), "min", "s")
+    return _in_units(divmod(whole // 60, 60), "h", "min")
+
+
+def _in_units(parts: tuple[int, int], large: str, small: str) -> str:
+    return f"{parts[0]} {large}" + (f" {parts[1]} {small}" if parts[1] else "")
 
 
 def milliseconds(value_ms: float | None) -> str:

@@ -71,6 +71,8 @@ class _Errors:
     """What one bin forecast and missed by over the last days, the oldest first."""
 
     def __init__(self) -> None:
+        self.halves: tuple[Halves, Halves] = (np.empty(0, np.float16), np.empty(0, np.float16))
+        """Forecasts and errors as they are kept."""
         self.square: Floats = np.empty(0)
         """Of the forecast."""
         self.error: Floats = np.empty(0)
@@ -79,11 +81,19 @@ class _Errors:
 
     def append(self, forecast: Floats, error: Floats) -> None:
         """Take in a day and forget the one that falls out of the window."""
-        forecast, error = (_halves(values).astype(np.float64) for values in (forecast, error))
+        halves = _halves(forecast), _halves(error)
         gone = self.sizes[0] if len(self.sizes) == WINDOW_DAYS else 0
         self.sizes.append(error.size)
-        self.square = np.concatenate([self.square[gone:], forecast**2])
-        self.error = np.concatenate([self.error[gone:], error])
+        self.square = np.concatenate([self.square[gone:], halves[0].astype(np.float64) ** 2])
+        self.error = np.concatenate([self.error[gone:], halves[1].astype(np.float64)])
+        forecasts, errors = self.halves
+        self.halves = np.concatenate([forecasts[gone:], halves[0]]), np.concatenate([errors[gone:], halves[1]])
+
+    def resume(self, sizes: Ints, forecast: Halves, error: Halves) -> None:
+        """Go on from what was kept."""
+        self.sizes.extend(sizes.tolist())
+        self.halves = forecast, error
+        self.square, self.error = forecast.astype(np.float64) ** 2, error.astype(np.float64)
 
 
 class Bands:
@@ -115,8 +125,8 @@ class Bands:
         """Return what `resume` goes on from."""
         return LearnedBands(
             np.array([window.sizes for window in self._window], np.int64),
-            _halves(np.sqrt(np.concatenate([window.square for window in self._window]))),
-            _halves(np.concatenate([window.error for window in self._window])),
+            np.concatenate([window.halves[0] for window in self._window]),
+            np.concatenate([window.halves[1] for window in self._window]),
             self._offset,
             self._shift,
             self._level_variance,
@@ -126,9 +136,7 @@ class Bands:
         """Go on from what bands of the same leads had learned."""
         edges = np.r_[0, np.cumsum(learned.sizes.sum(axis=1))].tolist()
         for window, sizes, (first, last) in zip(self._window, learned.sizes, pairwise(edges), strict=True):
-            window.sizes.extend(sizes.tolist())
-            window.square = learned.forecast[first:last].astype(np.float64) ** 2
-            window.error = learned.error[first:last].astype(np.float64)
+            window.resume(sizes, learned.forecast[first:last], learned.error[first:last])
         self._offset, self._shift = learned.offset.copy(), learned.shift.copy()
         self._level_variance = learned.level_variance.copy()
 

@@ -4,13 +4,15 @@ A file a series, a cache: it may be deleted at any time, and is not believed whe
 past, as known now, is not the one it was learned from. Then, or where there is no room, all is learned anew.
 """
 
-import zipfile
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import pairwise
+from math import prod
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -29,11 +31,11 @@ _BYTES_PER_ORIGIN = 28_000
 """Of a file, by the slots of a day: errors of eight weeks, and forecasts whose slots come within four."""
 _BYTES_PER_WEEK = 42_000
 """Of a file, by the weeks of history: training sums."""
-_FORM = 2
-_SUFFIX = ".npz"
+_FORM = 3
+_SUFFIX = ".learned"
 _UNUSED_S = 14 * DAY_S
 _NARROW = {"origins": np.int32, "targets": np.int32, "bins": np.uint8}
-_SUMS = ("gram", "cross", "square", "count")
+_SUMS = ("gram", "cross", "square", "count", "coefficients")
 _WIDE = dict.fromkeys(_NARROW, np.int64)
 
 
@@ -102,53 +104,74 @@ class Kept:
 def load(path: Path) -> Kept | None:
     """Return what a file keeps; None where there is none, or it cannot be read."""
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            start_s, first, day = file["place"].tolist()
-            past = Past(start_s, first, file["days"], str(file["told"]))
-            bands = LearnedBands(*(file[name] for name in LearnedBands.__slots__))
-            waiting = Issued(
-                *(file[f"waiting_{name}"].astype(_WIDE.get(name, np.float32)) for name in Issued.__slots__)
-            )
-            return Kept(past, Learned(day, bands, file["errors"], _sums_in(file), waiting))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        file = _unpacked(path.read_bytes())
+        start_s, first, day = file["place"].tolist()
+        past = Past(start_s, first, file["days"], file["told"].tobytes().decode())
+        bands = LearnedBands(*(file[name] for name in LearnedBands.__slots__))
+        kinds: dict[str, type[Any]] = {name: _WIDE.get(name, np.float32) for name in Issued.__slots__}
+        waiting = Issued(*(file[f"waiting_{name}"].astype(kind, copy=False) for name, kind in kinds.items()))
+        sums = None
+        if "sums" in file:
+            until, first_week = file["sums"].tolist()
+            sums = LearnedSums(until, first_week, *(file[f"sums_{name}"] for name in _SUMS))
+        return Kept(past, Learned(day, bands, file["errors"], sums, waiting))
+    except (OSError, ValueError, KeyError):
         return None
-
-
-def _sums_in(file: Mapping[str, npt.NDArray[np.float64]]) -> LearnedSums | None:
-    if "sums" not in file:
-        return None
-    until, first_week = file["sums"].tolist()
-    return LearnedSums(until, first_week, *(file[f"sums_{name}"] for name in _SUMS))
 
 
 def save(path: Path, kept: Kept) -> None:
     """Keep it, whole or not at all; a disk that takes nothing costs only the time to learn it anew."""
     past, learned = kept.past, kept.learned
-    waiting = {f"waiting_{name}": getattr(learned.waiting, name) for name in Issued.__slots__}
-    for name, narrow in _NARROW.items():
-        waiting[f"waiting_{name}"] = waiting[f"waiting_{name}"].astype(narrow)
-    sums = {}
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "place": np.array([past.start_s, past.first_day, learned.day]),
+        "days": past.days,
+        "told": np.frombuffer(past.told.encode(), np.uint8),
+        "errors": learned.errors,
+        **{name: getattr(learned.bands, name) for name in LearnedBands.__slots__},
+    }
+    for name in Issued.__slots__:
+        values = getattr(learned.waiting, name)
+        arrays[f"waiting_{name}"] = values.astype(_NARROW.get(name, values.dtype))
     if learned.sums is not None:
-        sums = {f"sums_{name}": getattr(learned.sums, name) for name in _SUMS}
-        sums["sums"] = np.array([learned.sums.until, learned.sums.first_week])
+        arrays["sums"] = np.array([learned.sums.until, learned.sums.first_week])
+        arrays.update({f"sums_{name}": getattr(learned.sums, name) for name in _SUMS})
     new = path.with_suffix(".new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with new.open("wb") as file:
-            np.savez(
-                file,
-                place=np.array([past.start_s, past.first_day, learned.day]),
-                days=past.days,
-                told=np.array(past.told),
-                errors=learned.errors,
-                **sums,
-                **{name: getattr(learned.bands, name) for name in LearnedBands.__slots__},
-                **waiting,
-            )
+            file.writelines(_packed(arrays))
         new.replace(path)
     except OSError:
         with suppress(OSError):
             new.unlink(missing_ok=True)
+
+
+def _packed(arrays: Mapping[str, npt.NDArray[Any]]) -> list[bytes]:
+    """Return the parts of a file: a checksum of the rest, a line that lists the arrays, what is in them.
+
+    An archive of as many files (`np.savez`) takes several times as long.
+    """
+    # The widest first, behind a line of whole words: each array then lies where its numbers can be read in place.
+    ordered = sorted(arrays.items(), key=lambda item: -item[1].itemsize)
+    line = json.dumps([(name, values.dtype.str, values.shape) for name, values in ordered]).encode() + b"\n"
+    parts = [line.rjust(-(-len(line) // 8) * 8), *(values.tobytes() for _, values in ordered)]
+    checksum = 0
+    for part in parts:
+        checksum = crc32(part, checksum)
+    return [checksum.to_bytes(8), *parts]
+
+
+def _unpacked(data: bytes) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of a file, not to be written to. Raises ValueError where it is not as it was saved."""
+    if int.from_bytes(data[:8]) != crc32(memoryview(data)[8:]):
+        raise ValueError("damaged")
+    at = data.index(b"\n", 8) + 1
+    found = {}
+    for name, kind, shape in json.loads(data[8:at]):
+        count = prod(shape)
+        found[name] = np.frombuffer(data, kind, count, at).reshape(shape)
+        at += count * found[name].itemsize
+    return found
 
 
 class Shelf:

@@ -7,6 +7,7 @@ clock. So slots are counted in UTC and keyed by local time: a 25-hour day has tw
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -75,11 +76,17 @@ def utc_offsets_s(times_s: Ints, zone: ZoneInfo) -> Ints:
     return offsets
 
 
+@lru_cache(maxsize=8)
 def local_grid(start_s: int, slot_s: int, count: int, zone: ZoneInfo) -> LocalGrid:
-    """Return the local keys of `count` slots of `slot_s` seconds from `start_s` (UTC seconds since the epoch)."""
+    """Return the local keys of `count` slots of `slot_s` seconds from `start_s` (UTC seconds since the epoch).
+
+    The last few are remembered, because thousands of series are looked at on the same slots; not to be written to.
+    """
     times_s = start_s + slot_s * np.arange(count, dtype=np.int64)
     local_s = times_s + utc_offsets_s(times_s, zone)
-    return LocalGrid(DAY_S // slot_s, local_s // DAY_S, (local_s % DAY_S) // slot_s)
+    day, slot = local_s // DAY_S, (local_s % DAY_S) // slot_s
+    day.flags.writeable = slot.flags.writeable = False
+    return LocalGrid(DAY_S // slot_s, day, slot)
 
 
 def instants_of_wall_clock(wall_s: Ints, zone: ZoneInfo) -> tuple[Ints, Bools, Bools]:

@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from forecast.calendar import OWN, DayKind, day_kinds, month_places, resembled_weekday
+from forecast.decay import Powers, decayed_ratios
 from forecast.events import Event, EventTable, lifted
 from forecast.localtime import EPOCH_WEEKDAY, Bools, Floats, Ints, local_grid, weekday_of
 from forecast.profiles import WEEK, base_profile, known_mean, smoothed, weekly_profiles
@@ -219,19 +220,18 @@ class Panel:
         top, bottom = (np.nan_to_num(self.residual) * weight), weight * weight
         live_residual = clipped(to_root(self.plain) - expected, expected)
         live_weight = np.where(np.isfinite(live_residual), expected, 0.0)
-        live = (np.nan_to_num(live_residual) * live_weight).tolist(), (live_weight**2).tolist()
-        learned = top.tolist(), bottom.tolist()
-        levels = np.zeros((len(lives), self.day.size))
-        self.keeps = [0.5 ** (1 / life) for life in lives]
-        self.decayed = []
-        for number, keep in enumerate(self.keeps):
-            levels[number], state = _decayed_ratio(*(live if number < LIVE_LEVELS else learned), keep)
-            self.decayed.append(state)
+        live = np.nan_to_num(live_residual) * live_weight, live_weight**2
+        powers, last = [Powers(life) for life in lives], self.known - 1
+        followed, following = decayed_ratios(*live, self.day, powers[:LIVE_LEVELS], last)
+        levels, states = decayed_ratios(top, bottom, self.day, powers[LIVE_LEVELS:], last)
+        self.running = (*following, *states)
         total, mass = np.cumsum(top), np.cumsum(bottom)
         self.totals = total, mass
         start = np.searchsorted(self.day, self.day)
         before = np.r_[0.0, total][start], np.r_[0.0, mass][start]
-        return levels, (total - before[0]) / (mass - before[1] + self._usual_square(mass))
+        return np.concatenate([followed, levels]), (total - before[0]) / (
+            mass - before[1] + self._usual_square(mass)
+        )
 
     def _usual_square(self, mass: Floats) -> Floats:
         """Return what a day's level is shrunk by: two usual slots, as known at each slot."""
@@ -244,14 +244,14 @@ class Panel:
         table[self.day, self.slot] = residual
         table = smoothed(table, 2)
         shapes = np.zeros((len(SHAPE_DAYS), self.days, self.slots_per_day))
-        for number, life in enumerate(SHAPE_DAYS):
-            keep = 0.5 ** (1 / life)
-            total, mass = np.zeros(self.slots_per_day), np.zeros(self.slots_per_day)
-            for day in range(self.days):
-                shapes[number, day] = total / (mass + 0.5)
-                seen = np.isfinite(table[day])
-                total = np.where(seen, total * keep + np.nan_to_num(table[day]), total)
-                mass = np.where(seen, mass * keep + 1, mass)
+        seen, table = np.isfinite(table), np.nan_to_num(table)
+        keep = 0.5 ** (1 / np.array(SHAPE_DAYS))[:, None]
+        total, mass = np.zeros((2, len(SHAPE_DAYS), self.slots_per_day))
+        for day in range(self.days):
+            shapes[:, day] = total / (mass + 0.5)
+            if seen[day].any():
+                total = np.where(seen[day], total * keep + table[day], total)
+                mass = np.where(seen[day], mass * keep + 1, mass)
         return shapes
 
     def _day_levels(self, expected: Floats) -> tuple[Floats, Bools]:
@@ -371,18 +371,3 @@ class Panel:
 def clipped(residual: Floats, expected: Floats) -> Floats:
     """Return residuals in z cut to what one slot may say, whatever was measured."""
     return np.clip(residual, -expected - _CLIP, expected + _CLIP)
-
-
-def _decayed_ratio(top: list[float], bottom: list[float], keep: float) -> tuple[list[float], tuple[float, float]]:
-    """Return running sums of `top` over those of `bottom`, both decaying by `keep` where `bottom` is not zero.
-
-    And the sums as they are at the end.
-    """
-    ratio = []
-    over = under = 0.0
-    for a, b in zip(top, bottom, strict=True):
-        if b > 0.0:
-            over = over * keep + a
-            under = under * keep + b
-        ratio.append(over / under if under > 0.0 else 0.0)
-    return ratio, (over, under)

@@ -61,17 +61,18 @@ _CHUNK = 96
 def weekly_profiles(table: Floats) -> Floats:
     """Return [memory, day, slot] in the order of `MEMORIES`; sharp ones are not smoothed, broad ones more."""
     near, broad = smoothed(table, 1), smoothed(table, 3)
+    weeks = max(6, min(20, table.shape[0] // WEEK))
     out = np.empty((len(MEMORIES), *table.shape))
     # In stripes of slots: twenty weeks of a year of minutes at once would take hundreds of megabytes.
     for first in range(0, table.shape[1], _CHUNK):
         part = np.s_[:, first : first + _CHUNK]
-        soft, sharp = past_weeks(near[part], 20), past_weeks(table[part], 20)
+        soft, sharp = past_weeks(near[part], weeks), past_weeks(table[part], weeks)
         out[0][part] = known_mean(soft[:2])
         out[1][part] = trimmed_mean(np.sort(soft[:6], axis=0), 0.5)
         out[2][part] = trimmed_mean(np.sort(sharp[:6], axis=0), 0.5)
         out[3][part] = trimmed_mean(np.sort(soft, axis=0), 0.25)
         out[4][part] = trimmed_mean(np.sort(sharp, axis=0), 0.25)
-        out[5][part] = known_mean(past_weeks(broad[part], 20))
+        out[5][part] = known_mean(past_weeks(broad[part], weeks))
     return out
 
 

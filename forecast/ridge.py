@@ -55,6 +55,8 @@ class LearnedSums:
     square: Floats
     """[weeks, ridges]"""
     count: Floats
+    coefficients: Floats
+    """[ridges, features]"""
 
 
 class Ridges:
@@ -65,6 +67,8 @@ class Ridges:
         self._first_week = self._until = 0
         self._weeks: list[DaySums] = []
         """Of each week so far, the one that runs last: the arrays have [ridges] where days have days."""
+        self._found: Floats | None = None
+        """The coefficients, once they are asked for."""
 
     def add(self, day: int, sums: DaySums) -> None:
         """Take in a day's sums [ridges, ...]; day after day."""
@@ -76,12 +80,15 @@ class Ridges:
         running = self._weeks[-1]
         for total, new in zip(_arrays(running), _arrays(sums), strict=True):
             total += new
-        self._until = day + 1
+        self._until, self._found = day + 1, None
 
     def coefficients(self) -> Floats:
         """Return those learned from all days so far [ridges, features]; zeros where there are no rows."""
-        if not self._weeks:
-            return np.zeros(self._shape)
+        if self._found is None:
+            self._found = self._solved() if self._weeks else np.zeros(self._shape)
+        return self._found
+
+    def _solved(self) -> Floats:
         weeks = _stacked(self._weeks)
         gram, cross, rows = weeks.gram.sum(axis=0), weeks.cross.sum(axis=0), _at_least_one(weeks.count.sum(axis=0))
         scale = _scale(gram, rows)
@@ -100,11 +107,12 @@ class Ridges:
             sums.cross,
             sums.square,
             sums.count,
+            self.coefficients(),
         )
 
     def resume(self, learned: LearnedSums, first_day: int) -> None:
         """Go on from what ridges of the same shape had learned, without the weeks that end before `first_day`."""
-        self._until = learned.until
+        self._until, self._found = learned.until, learned.coefficients
         upper = np.triu_indices(self._shape[1])
         self._first_week = max(week_of(first_day), learned.first_week)
         for number in range(self._first_week - learned.first_week, len(learned.count)):

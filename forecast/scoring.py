@@ -21,8 +21,8 @@ from forecast.rehearsal import Group
 from forecast.series import BadSeries
 from forecast.service_settings import ForecastServiceSettings
 from forecast.signals import SECOND_NS, Book
-from forecast.stored import QUANTILE_COLUMNS, tenant_of
-from forecast.targets import SeriesId
+from forecast.stored import QUANTILE_COLUMNS
+from forecast.targets import Kind, SeriesId, Signal
 from forecast.tracking import accuracy_batch, last_scored
 from storage.seam import Reader, Window, Writer
 
@@ -75,6 +75,8 @@ class Scoring:
         self._days: dict[SeriesId, _Day] = {}
         self._scored: dict[SeriesId, int] = {}
         """Start (UTC second) of the newest day with sums in the store, at the beginning."""
+        self._series: Counter[tuple[Kind, Signal]] = Counter()
+        """How many there are of each kind and signal."""
 
     def resume(self, now_s: int) -> None:
         """Read how far a service before this one came. Raises StoreError."""
@@ -99,6 +101,8 @@ class Scoring:
     ) -> None:
         """Compare what was issued for the hours that are over; books by length of slot. Raises StoreError."""
         until_s = (known_s - LATE_S) // 3600 * 3600
+        keys = list(keys)
+        self._series = Counter((key.kind, key.signal) for key in keys)
         for span, mine in sorted(self._due(keys, until_s).items(), key=lambda item: item[0].since_s):
             for chunk in _chunks(mine, span):
                 if stopped():
@@ -152,14 +156,12 @@ class Scoring:
                 self.covered[group.lead, f"{level:g}"] += int(covered)
 
     def _issued(self, span: _Span, keys: Sequence[SeriesId]) -> pa.Table:
-        """Return what was issued for the slots of a stretch, for series of one kind and signal."""
+        """Return what was issued for the slots of a stretch, for series of one kind and signal, or for more."""
         columns = ["target", "slot", "lead_seconds", "slot_seconds", "horizon", "model", *QUANTILE_COLUMNS]
-        where = {
-            "tenant": sorted({tenant_of(key) for key in keys}),
-            "target_kind": (keys[0].kind.value,),
-            "target": [key.name for key in keys],
-            "signal": (keys[0].signal.value,),
-        }
+        kind, signal = keys[0].kind, keys[0].signal
+        where: dict[str, Sequence[str]] = {"target_kind": (kind.value,), "signal": (signal.value,)}
+        if len(keys) < self._series[kind, signal]:
+            where["target"] = [key.name for key in keys]
         window = Window(span.since_s * SECOND_NS, span.end_s * SECOND_NS)
         return self._reader.select("forecast", window, columns=columns, where=where, limit=_MOST_ROWS)
 
@@ -168,7 +170,7 @@ def _chunks(keys: Iterable[SeriesId], span: _Span) -> Iterator[list[SeriesId]]:
     """Yield the series by kind and signal, as many at once as an answer should hold."""
     issues = Horizon.SHORT.reach_s // span.slot_s + Horizon.MEDIUM.reach_s // 3600 + Horizon.LONG.reach_s // DAY_S
     most = max(1, _ROWS_AT_ONCE // (issues * max(1, (span.end_s - span.since_s) // span.slot_s)))
-    groups: dict[tuple[str, str], list[SeriesId]] = defaultdict(list)
+    groups: dict[tuple[Kind, Signal], list[SeriesId]] = defaultdict(list)
     for key in keys:
         groups[key.kind, key.signal].append(key)
     for group in groups.values():
@@ -224,13 +226,13 @@ class _Came:
         return cls(tuple(mine), span.since_s, slot_s, around[:, 1:-1], floor, before.transpose(1, 0, 2))
 
     def scores(self, issued: pa.Table) -> list[dict[Group, Score]]:
-        """Return the sums of each series by group."""
+        """Return the sums of each series by group; rows of other series are passed over."""
         found: list[dict[Group, Score]] = [{} for _ in self.keys]
         if not issued.num_rows:
             return found
         names = {key.name: place for place, key in enumerate(self.keys)}
         target, targets = _coded(issued["target"])
-        series = np.array([names[name] for name in targets], np.int64)[target]
+        series = np.array([names.get(name, -1) for name in targets], np.int64)[target]
         slots = issued["slot"].cast(pa.int64()).to_numpy() // SECOND_NS
         places = np.asarray((slots - self.since_s) // self.slot_s, np.int64)
         leads = np.asarray(issued["lead_seconds"].to_numpy() + issued["slot_seconds"].to_numpy(), np.int64)
@@ -239,7 +241,7 @@ class _Came:
         horizon, horizons = _coded(issued["horizon"])
         model, models = _coded(issued["model"])
         lead = np.minimum(np.searchsorted(_LONGEST, leads), _LONGEST.size - 1)
-        held = np.isfinite(quantiles).all(axis=1) & np.isfinite(self.actual[series, places])
+        held = (series >= 0) & np.isfinite(quantiles).all(axis=1) & np.isfinite(self.actual[series, places])
         series, places, quantiles, weeks = series[held], places[held], quantiles[held], weeks[held]
         shape = len(self.keys), len(horizons), _LONGEST.size, len(models)
         labels = np.ravel_multi_index((series, horizon[held], lead[held], model[held]), shape)

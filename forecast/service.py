@@ -49,8 +49,8 @@ from telephony.durations import format_duration
 Run = Callable[[Iterable[Task]], Iterator[Outcome]]
 _REREAD_SLOTS = 2
 """Slots read again each time: late rows of a minute come within ten minutes."""
-_FLUSH_ROWS = 2_000
-"""A long horizon is shown as soon as it is made; short ones come together."""
+_FLUSH_ROWS = 20_000
+"""A long horizon is shown soon after it is made; short ones come together."""
 _MOST_TOGETHER = 1_000
 """Series whose forecasts are held back to be made to add up: some hundred kilobytes each."""
 REHEARSAL_DAYS = 28

@@ -5,6 +5,8 @@ look up are kept, beside the states of what runs on from slot to slot. Every fig
 built anew. It forecasts from today's slots up to some hours ahead, and no further.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from forecast.calendar import DayKind
@@ -59,7 +61,7 @@ class Today(Panel):
         self._suspected: list[float] = panel.suspected[slots].tolist()
         self._too_large, self._scatter = float(panel.spikes.limit[own[0]]), float(panel.scatter[own[0]])
         self._fine_slot = int(panel.spikes.began[last]) - first
-        self.keeps, self._sums = panel.keeps, list(panel.decayed)
+        self.running = tuple(replace(state) for state in panel.running)
         total, mass = panel.totals
         self._total, self._mass, self._counted = float(total[last]), float(mass[last]), int(panel.counted[last])
         self._before = (float(total[first - 1]), float(mass[first - 1])) if first else (0.0, 0.0)
@@ -92,13 +94,8 @@ class Today(Panel):
         expected = self._expected[at]
         learned = self._parts(float("nan") if dead else usual, expected)
         live = self._parts(usual, expected)
-        for number, keep in enumerate(self.keeps):
-            top, bottom = live if number < LIVE_LEVELS else learned
-            over, under = self._sums[number]
-            if bottom > 0.0:
-                over, under = over * keep + top, under * keep + bottom
-                self._sums[number] = over, under
-            self.levels[number, at] = over / under if under > 0.0 else 0.0
+        for number, running in enumerate(self.running):
+            self.levels[number, at] = running.add(at, *(live if number < LIVE_LEVELS else learned))
         self._total += learned[0]
         mass = self._mass + learned[1]
         self._counted += mass - self._mass > 0

@@ -34,17 +34,19 @@ class Measurement:
     histograms: dict[str, Buckets] = field(default_factory=dict)
     """The fields among `fields` that are histograms, with their buckets."""
     tenant_scoped: bool = True
+    schema: pa.Schema = field(init=False, repr=False, compare=False)
+    """Arrow schema: `time`, tags, fields; all but time and tags nullable."""
 
-    @property
-    def schema(self) -> pa.Schema:
-        """Arrow schema: `time`, tags, fields; all but time and tags nullable."""
-        return pa.schema(
+    def __post_init__(self) -> None:
+        schema = pa.schema(
             [
                 pa.field("time", TIME, nullable=False),
                 *(pa.field(tag, TAG, nullable=False) for tag in self.tags),
                 *(pa.field(name, type_) for name, type_ in self.fields.items()),
             ]
         )
+        # Made once: every write and every query looks at it.
+        object.__setattr__(self, "schema", schema)
 
 
 _PLACE = ("tenant", "trunk", "region", "node")

@@ -1,6 +1,7 @@
 """Tells the demo's story as it happens: each beat once, when the store shows it, with the page to look at.
 
-What is told is read from what the product's own roles wrote; only when the campaign comes is known beforehand.
+What is told is read from what the product's own roles wrote; only when the campaign comes, and when the trunk
+works again, is known beforehand.
 """
 
 from collections.abc import Callable
@@ -28,6 +29,7 @@ class Beat(StrEnum):
     LATE = "late"
     INCIDENT = "incident"
     REPORT = "report"
+    RECOVERED = "recovered"
     RESOLVED = "resolved"
 
 
@@ -45,6 +47,8 @@ class Story:
     """Who feels that most."""
     began_ns: int
     campaign_ns: int
+    recovery_ns: int
+    """When the trunk fails no longer."""
     tell: Callable[[str], None]
     told: dict[Beat, int] = field(default_factory=dict)
     """When, UTC nanoseconds."""
@@ -60,6 +64,7 @@ class Story:
             (Beat.LATE, self._late),
             (Beat.INCIDENT, self._incident),
             (Beat.REPORT, self._report),
+            (Beat.RECOVERED, self._recovered),
             (Beat.RESOLVED, self._resolved),
         ):
             if beat not in self.told and (text := look(now_ns)):
@@ -129,10 +134,15 @@ class Story:
             return ""
         return f"its tenant's report shows it: {self.url}/tenant/{self.tenant}?period=today"
 
+    def _recovered(self, now_ns: int) -> str:
+        if Beat.INCIDENT not in self.told or now_ns < self.recovery_ns:
+            return ""
+        return f"trunk {self.trunk} works again; its incident is over when it was quiet for ten minutes"
+
     def _resolved(self, now_ns: int) -> str:
         one = self._alert(now_ns)
         over = one is not None and one["state"] == "resolved"
-        return f"trunk {self.trunk} answers again: its incident is over   {self.url}/incidents" if over else ""
+        return f"the incident of trunk {self.trunk} is over   {self.url}/incidents?state=resolved" if over else ""
 
     def _alert(self, now_ns: int) -> dict[str, Any] | None:
         """Return the newest incident of the trunk that nothing else explains, as it stands."""

@@ -1,6 +1,7 @@
 """What the demo runs: the product's own roles beside a simulated network, wired over loopback."""
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +16,19 @@ from surgecast.processes import Role
 from surgecast.simulator.arrivals import Arrivals
 from surgecast.simulator.demo_network import DEMO_NETWORK
 from surgecast.simulator.history import write_history as write_simulated_history
-from surgecast.simulator.incidents import Incident, IncidentPlan, Place, campaign_start_ns, live_incidents
+from surgecast.simulator.incidents import (
+    FAULT_NS,
+    Incident,
+    IncidentPlan,
+    Place,
+    campaign_start_ns,
+    fault_start_ns,
+    live_incidents,
+)
 from surgecast.simulator.media_rtp import PORTS as RTP_PORTS
 from surgecast.simulator.network import collector_config
 from surgecast.simulator.settings import SimulatorSettings
+from surgecast.simulator.warm import warm_from_ns
 from telephony.model import MINUTE_NS
 
 HISTORY_WRITER = "history"
@@ -34,6 +44,8 @@ _PODS_NOW = 9
 _ZONES = {"eu-west": "Europe/Amsterdam", "us-east": "America/New_York", "ap-south": "Asia/Tokyo"}
 """The clock that most calls of a region follow."""
 _SECOND_NS = 1_000_000_000
+_EXPECTED_START_NS = 30 * _SECOND_NS
+"""About how long starting the processes takes: history ends where live traffic begins."""
 
 
 def demo_settings(
@@ -149,7 +161,9 @@ def product_roles(settings: Settings) -> list[Role]:
     ]
 
 
-def simulator_role(*, calls: int, rtp_calls: int, seed: int, hep_port: int, story_ns: int) -> Role:
+def simulator_role(
+    *, calls: int, rtp_calls: int, seed: int, hep_port: int, story_ns: int, history_end_ns: int = 0
+) -> Role:
     """Return the process that plays the network; start it once the collector listens."""
     simulator = SimulatorSettings(
         calls=calls,
@@ -159,6 +173,7 @@ def simulator_role(*, calls: int, rtp_calls: int, seed: int, hep_port: int, stor
         speed=1.0,
         rtp_calls=rtp_calls,
         story_ns=story_ns,
+        history_end_ns=history_end_ns,
     )
     return Role("simulator", "surgecast.simulator.run:run_simulator", (simulator,))
 
@@ -182,15 +197,22 @@ def _announced(incidents: Iterable[Incident], now_ns: int, when: str) -> list[An
     ]
 
 
-def write_history(settings: Settings, *, weeks: int, calls: int, seed: int, until_ns: int) -> int:
-    """Write the simulated past of the network up to where the live run starts; returns the rows written."""
+def _end_now_ns() -> int:
+    """Return where a history that is whole now should end, for a live run that starts soon; asks the clock."""
+    return warm_from_ns(time.time_ns() + _EXPECTED_START_NS)
+
+
+def write_history(
+    settings: Settings, *, weeks: int, calls: int, seed: int, until_ns: int | Callable[[], int] = _end_now_ns
+) -> tuple[int, int]:
+    """Write the simulated past of the network up to where the live run starts; returns its rows and its end."""
     store = open_store(settings.storage.url, settings.storage)
     try:
         writer = store.writer(HISTORY_WRITER)
         try:
             summary = write_simulated_history(writer, weeks=weeks, calls=calls, seed=seed, until_ns=until_ns)
-            record_announced(writer, _announced(summary.incidents, until_ns, "past"), until_ns)
-            return sum(summary.rows.values())
+            record_announced(writer, _announced(summary.incidents, summary.until_ns, "past"), summary.until_ns)
+            return sum(summary.rows.values()), summary.until_ns
         finally:
             writer.close()
     finally:
@@ -210,6 +232,7 @@ def told_story(settings: Settings, story_ns: int, tell: Callable[[str], None]) -
             TENANT,
             story_ns,
             campaign_start_ns(story_ns),
+            fault_start_ns(story_ns) + FAULT_NS,
             tell,
         )
     finally:

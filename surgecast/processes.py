@@ -23,7 +23,8 @@ from surgecast.logs import configure_logs
 
 log = structlog.get_logger()
 
-GRACE_SECONDS = 15.0
+GRACE_SECONDS = 25.0
+"""Under the 30 s that Kubernetes gives a pod, with time to report who did not end."""
 _PR_SET_PDEATHSIG = 1
 _BACKOFF_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 _STABLE_SECONDS = 60.0
@@ -137,8 +138,8 @@ class Supervisor:
                 self._start(name)
 
     def stop(self) -> None:
-        """Ask every role to end, and kill what has not after the grace time."""
-        for process in self._processes.values():
+        """Ask every role to end, the last started first, and kill what has not after the grace time."""
+        for process in reversed(self._processes.values()):
             if process.is_alive():
                 process.terminate()
         deadline = time.monotonic() + GRACE_SECONDS

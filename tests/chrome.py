@@ -28,7 +28,7 @@ WANTED = "missing: playwright (pip install playwright)"
 """Why a test is skipped where there is none."""
 PATIENCE_MS = 120_000
 """A quiet machine draws a page in two seconds, one with ten times its work in forty."""
-SETTLING_MS = 5_000
+SETTLING_MS = 30_000
 _FITS = """async (patience) => {
   const end = performance.now() + patience;
   const fits = () => document.documentElement.scrollWidth <= window.innerWidth;
@@ -91,6 +91,7 @@ class Visit:
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
         self.page.on("response", self._response)
+        self.page.on("requestfailed", self._failed)
 
     def _console(self, message: Any) -> None:
         if message.type in ("error", "warning"):
@@ -100,10 +101,29 @@ class Visit:
         if response.status >= 400:
             self.faults.append(f"{response.status} {response.request.method} {response.url}")
 
+    def _failed(self, request: Any) -> None:
+        if request.failure != "net::ERR_ABORTED":  # the page was left meanwhile
+            self.faults.append(f"{request.failure} {request.method} {request.url}")
+
     def open(self, url: str) -> Any:
         """Go to an address and return the page."""
         self.page.goto(url)
         return self.page
+
+    def go(self, path: str) -> None:
+        """Go to an address without loading everything anew, and wait until its page is in place of the last."""
+        self.page.evaluate(
+            "path => { const last = document.querySelector('#page > *'); if (last) last.dataset.last = 'yes';"
+            " window.dash_clientside.set_props('url', {pathname: path, search: ''}); }",
+            path,
+        )
+        self.page.wait_for_selector("#page > *:not([data-last])")
+
+    def settle(self) -> None:
+        """Wait until nothing is loading any more."""
+        self.page.wait_for_function(
+            "() => ![...document.querySelectorAll('.state-loading')].some((each) => each.checkVisibility())"
+        )
 
     def sideways_px(self) -> int:
         """Return by how much the page is wider than the window."""

@@ -17,6 +17,8 @@ _START_SECONDS = 60.0
 _UNCHECKED = ssl._create_unverified_context()
 TOKEN = "tests-own-token"
 ORG = "tests"
+PATIENCE = {"connect_timeout": "60s", "write_timeout": "60s", "query_timeout": "60s"}
+"""Settings of a store: a busy machine takes longer to answer, and what is not taken in time is not there yet."""
 
 _CONFIGURATION = """
 reporting-disabled = true

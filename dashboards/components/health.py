@@ -73,7 +73,7 @@ def _lost(view: CaptureHealth) -> html.Div:
     return strip_cell(
         "Our drops",
         count(all_),
-        detail=f"kernel {count(kernel)} · queue {count(queue)} · table {count(table)}",
+        detail=f"kernel {count(kernel)} · queue {count(queue)} · table {count(table)}" if all_ else "none at all",
         tone="bad" if all_ else "ok",
         hint="What we lost ourselves in the last minute. It is never counted as the network's loss. The kernel's "
         f"drops hold {count(view.drops_ring)} of full rings and {count(view.drops_softnet)} of CPU backlogs.",
@@ -82,7 +82,7 @@ def _lost(view: CaptureHealth) -> html.Div:
 
 def _counted(label: str, value: int | None, hint: str) -> html.Div:
     tone = "" if value is None else "warn" if value else "ok"
-    return strip_cell(label, count(value), detail="last min", tone=tone, hint=hint)
+    return strip_cell(label, count(value), tone=tone, hint=hint)
 
 
 def _clocks(agents: tuple[AgentHealth, ...]) -> html.Div:
@@ -139,7 +139,7 @@ def _age(view: CaptureHealth, now_ns: int, zone: ZoneInfo) -> html.Div:
     return strip_cell(
         "Data age",
         duration(round(age_s, 1)),
-        detail=f"newest {clock_time(view.newest_ns, zone)} {zone.key}",
+        detail=f"at {clock_time(view.newest_ns, zone)} {zone.key}",
         tone="ok" if age_s < 15 else "bad",
     )
 

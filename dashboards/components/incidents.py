@@ -1,6 +1,7 @@
 """Tables and facts of the incident pages, and the line of the live page."""
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -61,6 +62,16 @@ def incidents_table(rows: Sequence[IncidentRow], zone: ZoneInfo, caption: str) -
     return _table(_COLUMNS, [_incident(one, zone) for one in rows], caption, cards=True)
 
 
+def _calls(one: IncidentRow) -> str:
+    """Return how many calls it touched: an excess over what is normal, so no whole number by itself."""
+    known = one.impact_calls is not None and isfinite(one.impact_calls)
+    return f"{count(round(one.impact_calls or 0) if known else None)} calls"
+
+
+def _minutes(one: IncidentRow) -> str:
+    return duration(60 * round(one.minutes))
+
+
 def _incident(one: IncidentRow, zone: ZoneInfo) -> html.Tr:
     what: list[Any] = [dcc.Link(f"{one.title} {one.direction} normal", href=incident_href(one.id))]
     if one.children:
@@ -68,10 +79,7 @@ def _incident(one: IncidentRow, zone: ZoneInfo) -> html.Tr:
     since: list[Any] = [short_time(one.began_ns, zone)]
     if one.ended_ns is not None:
         since.append(html.Span(f"until {short_time(one.ended_ns, zone)}", className="quiet-word below"))
-    impact = [
-        f"{significant(one.impact_calls)} calls",
-        html.Span(duration(60 * round(one.minutes)), className="quiet-word below"),
-    ]
+    impact = [_calls(one), html.Span(_minutes(one), className="quiet-word below")]
     cells: tuple[Any, ...] = (
         severity_badge(one.severity), state_word(one.state), what, one.where, since,
         amount(one.observed, one.quantity), [amount(one.expected, one.quantity), _band(one)], count(one.n), impact,
@@ -182,7 +190,7 @@ def incident_head(view: IncidentView, zone: ZoneInfo) -> list[Any]:
         ("Observed", amount(one.observed, one.quantity)),
         ("Expected", [amount(one.expected, one.quantity), _band(one)]),
         ("n", count(one.n)),
-        ("Impact", f"{significant(one.impact_calls)} calls · {significant(one.minutes)} min"),
+        ("Impact", f"{_calls(one)} · {_minutes(one)}"),
         ("Cause", one.cause or UNKNOWN_TEXT),
         ("Notified", notified_words(one.notified)),
         ("Surprise", significant(one.score)),

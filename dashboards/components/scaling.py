@@ -121,7 +121,7 @@ def log_table(log: Log, subject: ScalingSubject, shown: str, zone: ZoneInfo) -> 
                 html.Table(
                     [
                         html.Caption("Decisions, newest first", className="visually-hidden"),
-                        html.Thead(html.Tr([html.Th(text, scope="col") for text in columns])),
+                        _head(columns, ("Ready", "Need")),
                         html.Tbody([_log_row(row, log, subject, shown, zone) for row in log.rows]),
                     ]
                 ),
@@ -230,7 +230,7 @@ def _needs(row: Decision) -> html.Div:
         )
         for need in row.needs
     ]
-    return _table(columns, body)
+    return _table(columns, body, numbers=("Pods",))
 
 
 def _limits(row: Decision) -> html.Div:
@@ -244,12 +244,22 @@ def _limits(row: Decision) -> html.Div:
         )
         for limit in row.limits
     ]
-    return _table(("Limit", "Pods", "Why"), body)
+    return _table(("Limit", "Pods", "Why"), body, numbers=("Pods",))
 
 
-def _table(columns: tuple[str, ...], body: list[html.Tr]) -> html.Div:
-    head = html.Thead(html.Tr([html.Th(text, scope="col") for text in columns]))
-    return html.Div(html.Table([head, html.Tbody(body)]), className="scroll", tabIndex=0)
+def _table(columns: tuple[str, ...], body: list[html.Tr], numbers: tuple[str, ...] = ()) -> html.Div:
+    return html.Div(
+        html.Table([_head(columns, numbers), html.Tbody(body)]),
+        className="scroll",
+        tabIndex=0,
+    )
+
+
+def _head(columns: tuple[str, ...], numbers: tuple[str, ...]) -> html.Thead:
+    """Return the head of a table, over numbers aligned as they are."""
+    return html.Thead(
+        html.Tr([html.Th(text, scope="col", className="num" if text in numbers else "") for text in columns])
+    )
 
 
 def _indented(text: str) -> str:

@@ -11,6 +11,8 @@ from storage.schema import QUANTILES
 
 _FAN = (("q50", "q80", 0.34), ("q80", "q90", 0.24), ("q90", "q95", 0.16), ("q95", "q99", 0.09))
 _BELIEF_STYLES = (("@line-3", "dot"), ("@line-4", "dash"), ("@line-2", "dashdot"), ("@line-3", "longdash"))
+_ROOMY_GAP = 0.1
+"""Share of the axis that a gap must take for words to stand in it, on a phone too."""
 _LABELLED_EVENTS = 6
 _DAYS_BY_CLOCK = 2.5
 _DAY_TICKS = 10
@@ -126,7 +128,21 @@ def _annotations(view: Outlook, frame: Frame) -> list[Json]:
 
     spans = [*((span, "@warn-text") for span in view.events), *((span, "@text-3") for span in view.masks)]
     named = [note(span.start_ns, _cut(span.name), colour) for span, colour in spans[:_LABELLED_EVENTS]]
-    return [*named, note(view.now_ns, "now", "@text-3", "right")]
+    return [*named, *_gap_note(view, frame), note(view.now_ns, "now", "@text-3", "right")]
+
+
+def _gap_note(view: Outlook, frame: Frame) -> list[Json]:
+    """Say in the longest gap what its shade means, where the words have room."""
+    starts = (*view.actual_ns, *view.ahead_ns)
+    gap = max(view.gaps, key=lambda span: span.end_ns - span.start_ns, default=None)
+    if gap is None or (gap.end_ns - gap.start_ns) < _ROOMY_GAP * (starts[-1] - starts[0]):
+        return []
+    return [
+        {
+            "x": axis_time((gap.start_ns + gap.end_ns) // 2, frame.zone), "y": 0.5, "xref": "x", "yref": "paper",
+            "text": gap.name, "showarrow": False, "font": {"size": 11, "color": "@text-3"},
+        }
+    ]  # fmt: skip
 
 
 def _cut(text: str, most: int = 24) -> str:

@@ -124,7 +124,7 @@ def _arrow(message: LadderMessage, y: int, frame: Frame) -> str:
 
 
 def _since(seconds: float) -> str:
-    return f"+{seconds:.3f}" if seconds < 1000 else f"+{seconds:.1f}"
+    return f"+{seconds:.3f} s" if seconds < 1000 else f"+{seconds:.1f} s"
 
 
 def _tooltip(message: LadderMessage, frame: Frame) -> str:

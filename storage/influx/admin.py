@@ -91,10 +91,10 @@ def _init_buckets(querier: Querier, database: str, settings: StorageSettings, do
     org_id = _org_id(querier, settings.influx.org)
     for policy in Policy:
         bucket = Target(database, policy).bucket
-        found = _answer(querier, "GET", "/api/v2/buckets", params={"name": bucket, "orgID": org_id}, missing=True)
+        found = bucket_of(querier, settings.influx.org, Target(database, policy))
         rules = [{"type": "expire", "everySeconds": _seconds(policy, settings)}]
-        if found.get("buckets"):
-            bucket_id = found["buckets"][0]["id"]
+        if found is not None:
+            bucket_id = found["id"]
             _answer(querier, "PATCH", f"/api/v2/buckets/{bucket_id}", json={"retentionRules": rules})
         else:
             made = _answer(
@@ -103,6 +103,13 @@ def _init_buckets(querier: Querier, database: str, settings: StorageSettings, do
             bucket_id = made["id"]
         map_bucket(querier, settings.influx.org, Target(database, policy), bucket_id)
         done.made.append(f"{bucket}: {_seconds(policy, settings)} s")
+
+
+def bucket_of(querier: Querier, org: str, target: Target) -> dict[str, Any] | None:
+    """Return what a 2.x tells of the bucket of a target; None where there is none. Raises StoreError."""
+    wanted = {"name": target.bucket, "orgID": _org_id(querier, org)}
+    found = _answer(querier, "GET", "/api/v2/buckets", params=wanted, missing=True)
+    return next(iter(found.get("buckets", [])), None)
 
 
 def map_bucket(querier: Querier, org: str, target: Target, bucket_id: str | None = None) -> None:
@@ -116,10 +123,10 @@ def map_bucket(querier: Querier, org: str, target: Target, bucket_id: str | None
     if any(not mapping.get("virtual") for mapping in found.get("content", [])):
         return
     if bucket_id is None:
-        buckets = _answer(querier, "GET", "/api/v2/buckets", params={"name": target.bucket, "orgID": org_id})
-        if not buckets.get("buckets"):
+        bucket = bucket_of(querier, org, target)
+        if bucket is None:
             raise StoreError(f"no bucket {target.bucket!r}; `surgecast store init` makes it")
-        bucket_id = buckets["buckets"][0]["id"]
+        bucket_id = bucket["id"]
     mapping = {"bucketID": bucket_id, "database": target.database, "retention_policy": target.policy.value}
     _answer(querier, "POST", "/api/v2/dbrps", json=mapping | {"orgID": org_id, "default": False})
 

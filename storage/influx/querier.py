@@ -31,6 +31,7 @@ Value = int | float | bool | str | None
 class Series(msgspec.Struct):
     """One series of an answer."""
 
+    name: str = ""
     columns: list[str] = []
     values: list[list[Value]] = []
     tags: dict[str, str] = {}
@@ -145,7 +146,7 @@ class Querier:
         at = list(columns).index("time")
         for row, time_ns in zip(values, times.cast(pa.int64()).to_pylist(), strict=True):
             row[at] = time_ns
-        return Series(list(columns), values)
+        return Series(columns=list(columns), values=values)
 
     def _detected(self) -> Server:
         if self._server is None:

@@ -16,6 +16,7 @@ from storage.influx.reader import InfluxReader
 from storage.influx.rolling import Rolling
 from storage.influx.sender import Sender
 from storage.influx.source import Source
+from storage.influx.status import ServerStatus, status_of
 from storage.influx.targets import Databases
 from storage.influx.writer import InfluxWriter
 from storage.seam import BadQuery, Scope, StoreError
@@ -66,6 +67,12 @@ class InfluxStore:
     def check(self) -> None:
         """Raise StoreUnavailable where nothing answers at the address."""
         detected(self._sender, self._address)
+
+    def status(self) -> ServerStatus:
+        """Return what the server tells of what it holds; raises StoreUnavailable, StoreError."""
+        self._check_open()
+        server = detected(self._sender, self._address)
+        return status_of(server, self._querier, self._source, self._databases, self._influx.org)
 
     def maintain(self, now_ns: int) -> None:
         """Make hour and day sums of minutes; the server removes by its own retention. Raises StoreUnavailable.

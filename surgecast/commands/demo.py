@@ -23,8 +23,6 @@ from surgecast.logs import configure_logs
 from surgecast.processes import Supervisor, stop_on_signals
 
 _READY_SECONDS = 120.0
-_EXPECTED_START_NS = 15_000_000_000
-"""About how long writing the history and starting the processes takes: history ends where live traffic begins."""
 _LOOK_SECONDS = 3.0
 """How often the store is looked at for what happened."""
 _EXPECTED_READY_NS = 8_000_000_000
@@ -53,12 +51,13 @@ def demo(
     configure_logs()
     stop = threading.Event()
     stop_on_signals(stop)
-    with _folder(data) as folder:
+    with _folder(data) as folder, held_port(port) as web_port, held_port(0) as metrics_port:
         _run(
             folder,
             stop,
             seconds=seconds,
-            port=port,
+            web_port=web_port,
+            metrics_port=metrics_port,
             calls=calls,
             rtp_calls=rtp_calls,
             seed=seed,
@@ -71,7 +70,8 @@ def _run(
     stop: threading.Event,
     *,
     seconds: float | None,
-    port: int,
+    web_port: int,
+    metrics_port: int,
     calls: int,
     rtp_calls: int,
     seed: int,
@@ -83,7 +83,7 @@ def _run(
     from collectors.capture.tpacket import may_capture
     from collectors.kernels.ready import prepare
     from surgecast import demonstration
-    from surgecast.simulator.warm import warm_from_ns
+    from surgecast.simulator.warm import start_after
 
     prepare(_say)
     _say(f"kernels ready after {time.monotonic() - began:.1f} s")
@@ -96,8 +96,8 @@ def _run(
         now_ns=time.time_ns(),
         sink_port=sink.port,
         hep_port=hep_port,
-        web_port=_free_tcp_port(port),
-        metrics_port=_free_tcp_port(0),
+        web_port=web_port,
+        metrics_port=metrics_port,
         capture=rtp_calls > 0 and may_capture(),
     )
     if settings.collect.interfaces:
@@ -105,17 +105,17 @@ def _run(
     elif rtp_calls:
         _say("no RTP is captured: this process lacks CAP_NET_RAW, and the demo goes without")
         rtp_calls = 0
+    history_end_ns = 0
     if weeks:
         _say(f"writing {weeks} weeks of simulated history")
         began = time.monotonic()
-        until_ns = warm_from_ns(time.time_ns() + _EXPECTED_START_NS)
         # A process of its own: what it took goes back to the system with its end.
         with ProcessPoolExecutor(1, get_context("spawn")) as writing:
-            rows = writing.submit(
-                demonstration.write_history, settings, weeks=weeks, calls=calls, seed=seed, until_ns=until_ns
+            rows, history_end_ns = writing.submit(
+                demonstration.write_history, settings, weeks=weeks, calls=calls, seed=seed
             ).result()
         _say(f"history written: {rows:,} rows in {time.monotonic() - began:.1f} s")
-    story_ns = time.time_ns() + _EXPECTED_READY_NS
+    story_ns = max(time.time_ns() + _EXPECTED_READY_NS, start_after(history_end_ns))
     campaign_ns = demonstration.announce_campaign(settings, story_ns)
     supervisor = Supervisor(demonstration.product_roles(settings))
     _say(f"starting the collector (HEP on udp://127.0.0.1:{hep_port}) and the pages")
@@ -127,7 +127,12 @@ def _run(
         _say(f"starting a simulated network of {calls} concurrent calls")
         supervisor.add(
             demonstration.simulator_role(
-                calls=calls, rtp_calls=rtp_calls, seed=seed, hep_port=hep_port, story_ns=story_ns
+                calls=calls,
+                rtp_calls=rtp_calls,
+                seed=seed,
+                hep_port=hep_port,
+                story_ns=story_ns,
+                history_end_ns=history_end_ns,
             )
         )
         _wait_until_ready(f"{url}/healthz", supervisor, stop)
@@ -192,17 +197,22 @@ def _free_udp_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _free_tcp_port(port: int) -> int:
-    """Return the port, or raise what is wrong with it; 0 picks a free one."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+@contextmanager
+def held_port(port: int) -> Iterator[int]:
+    """Keep a TCP port from being given to anybody else until its role listens; 0 picks a free one.
+
+    Bound and not listening, it can be listened at by whoever names it and sets SO_REUSEADDR, as servers do, but
+    is picked for nobody. Raises CommandError where it is taken.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            holder.bind(("127.0.0.1", port))
         except OSError as error:
             raise CommandError(
                 f"port {port} on 127.0.0.1: {error.strerror}; choose another with --port"
             ) from error
-        return int(probe.getsockname()[1])
+        yield int(holder.getsockname()[1])
 
 
 def _say(text: str) -> None:

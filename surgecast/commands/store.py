@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,11 +12,15 @@ from storage.open import open_store
 from storage.schema import MEASUREMENTS
 from storage.seam import Scope, Window
 from storage.transfer import ExportedFile, export_store, import_store
+from storage.urls import shown_url
 from surgecast.commands.output import AsJson, iso_time, print_json, print_table, stderr
 from surgecast.commands.stored import AsTenant, stored
 from surgecast.commands.times import parse_time
 from surgecast.config import ConfigFile, StoreUrl, load_settings
 from surgecast.errors import CommandError, Exit
+
+if TYPE_CHECKING:
+    from storage.influx.status import ServerStatus
 
 _WRITER = "import"
 _NEVER_NS = 1 << 62
@@ -35,13 +39,16 @@ Directory = Annotated[Path, typer.Argument(help="Directory of the export.")]
 def status(config: ConfigFile = None, store: StoreUrl = None, as_json: AsJson = False) -> None:
     """Print sizes, rows, ages, what is in quarantine, and what will be deleted next.
 
+    Of InfluxDB: what the server tells of retention, sizes and series, and the ages; a dash where it does not.
+
     Example: surgecast store status --json
     """
     storage = load_settings(config).storage
     opened = open_store(store or storage.url, storage, existing=True)
     try:
         if not isinstance(opened, EmbeddedStore):
-            raise CommandError("this is for the embedded store; InfluxDB has its own tools for that", Exit.USAGE)
+            _print_server(opened.status(), shown_url(store or storage.url), as_json)
+            return
         found = opened.status(time.time_ns())
     finally:
         opened.close()
@@ -138,6 +145,35 @@ def import_(
     finally:
         opened.close()
     _print_files(files, as_json)
+
+
+def _print_server(found: "ServerStatus", url: str, as_json: bool) -> None:
+    measurements = [
+        {
+            "measurement": m.measurement,
+            "policy": m.policy,
+            "series": m.series,
+            "oldest": iso_time(m.oldest_ns),
+            "newest": iso_time(m.newest_ns),
+        }
+        for m in found.measurements
+    ]
+    policies = [
+        {
+            "database": p.database,
+            "policy": p.policy,
+            "keep_seconds": p.keep_seconds,
+            "bytes": p.bytes,
+            "next_at": iso_time(p.next_at_ns),
+        }
+        for p in found.policies
+    ]
+    if as_json:
+        print_json({"url": url, "server": found.server, "policies": policies, "measurements": measurements})
+        return
+    for title, rows in ((f"{found.server} at {url}", policies), ("", measurements)):
+        if rows:
+            print_table(list(rows[0]), [list(row.values()) for row in rows], title=title)
 
 
 def _print_files(files: list[ExportedFile], as_json: bool) -> None:

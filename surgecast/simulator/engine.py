@@ -64,13 +64,21 @@ class Engine:
         plan: IncidentPlan | None = None,
         truth: Truth | None = None,
         rtp_calls: int = 0,
+        history_end_ns: int = 0,
     ) -> None:
+        """Begin warm at `start_ns`; `history_end_ns` is where a history of the same network, calls and seed ends.
+
+        `calls` answered ones are up on average at that end, without one at the start.
+        """
         self.network = network
         self.truth = truth if truth is not None else Truth()
         self._start_ns = start_ns
+        self._warm_ns = warm_from_ns(start_ns, history_end_ns)
         self._seed = seed
         self._plan = plan if plan is not None else live_incidents(start_ns)
-        self._arrivals = Arrivals(network, seed=seed, calls=calls, now_ns=start_ns, plan=self._plan)
+        self._arrivals = Arrivals(
+            network, seed=seed, calls=calls, now_ns=history_end_ns or start_ns, plan=self._plan
+        )
         self._registrations_per_minute = calls * REGISTRATIONS_PER_CALL_S * 60
         self._planner = CallPlanner(network, self._plan)
         self._rtp = RtpCalls(rtp_calls, start_ns)
@@ -124,7 +132,7 @@ class Engine:
     def _calls(self) -> Iterator[_Step]:
         """Yield the beginning of each call: first those that are warm, then minute by minute."""
         first = self._start_ns // MINUTE_NS
-        warm_ns = warm_from_ns(self._start_ns)
+        warm_ns = self._warm_ns
         old: list[tuple[int, PlannedCall]] = []
         spread = generator(self._seed, "warm", first)
         for minute in range(first - WARM_WINDOW_MINUTES, warm_ns // MINUTE_NS):
@@ -184,7 +192,7 @@ class Engine:
         network = self.network
         pairs = [(p, t) for p in network.proxies for t in network.trunks if p.region == t.region]
         devices = np.asarray([t.devices for t in network.tenants], dtype=np.float64)
-        minute = warm_from_ns(self._start_ns) // MINUTE_NS
+        minute = self._warm_ns // MINUTE_NS
         while True:
             rng = generator(self._seed, "signalling", minute)
             starts: list[tuple[int, Iterator[Sighting]]] = []

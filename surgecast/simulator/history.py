@@ -1,7 +1,7 @@
 """Writes weeks of minute rows of the simulated network into a store: the past that forecasts and baselines need.
 
 The rows are those that a collector would have written, under the same tags, and go up to where a live run that
-starts then begins (`warm.warm_from_ns`). Load is kept by the minute throughout; sessions, registrations and
+starts then begins. Load is kept by the minute throughout; sessions, registrations and
 heartbeats by the minute for as long as alerts learn from them, media quality so for the last hours and by quarters
 of an hour for the rest of that time; before that all by the hour. A row of more than a minute has the time of its
 first one (its fields are sums). There is no past of single calls.
@@ -52,7 +52,7 @@ def write_history(
     weeks: float,
     calls: float,
     seed: int,
-    until_ns: int,
+    until_ns: int | Callable[[], int],
     network: Network = DEMO_NETWORK,
     plan: IncidentPlan | None = None,
     progress: Callable[[float], None] | None = None,
@@ -64,22 +64,25 @@ def write_history(
         weeks: How much past.
         calls: Answered calls up on average at `until_ns`; the weekly profiles scale from there.
         seed: As of the live run, so that the days' random levels go on.
-        until_ns: End; cut to the minute.
+        until_ns: End; cut to the minute. Of weeks that take their time to write it may be a function, which is
+            asked again until what was written reaches it.
         network: What is simulated.
         plan: What goes wrong; `past_incidents` where not given.
         progress: Told the share that is written, after each day.
     """
-    until = until_ns // MINUTE_NS
+    end_ns = until_ns if callable(until_ns) else lambda: until_ns
+    now_ns = end_ns()
+    until = now_ns // MINUTE_NS
     since = (until - round(weeks * WEEK_MINUTES)) // 60 * 60
-    plan = plan if plan is not None else past_incidents(until_ns)
-    arrivals = Arrivals(network, seed=seed, calls=calls, now_ns=until_ns, plan=plan)
+    plan = plan if plan is not None else past_incidents(now_ns)
+    arrivals = Arrivals(network, seed=seed, calls=calls, now_ns=now_ns, plan=plan)
     tenants = [TenantDays(network, tenant, arrivals, plan, seed) for tenant in network.tenants]
     learned_from = (until - LEARNED_MINUTES) // DAY_MINUTES * DAY_MINUTES
     steps = ((until - _FINE_QUALITY_MINUTES, 1), (learned_from, _QUALITY_STEP_MINUTES))
     quality = QualityHistory(network, plan, seed, steps)
     summary = HistorySummary(since * MINUTE_NS, until * MINUTE_NS, incidents=plan.incidents)
     batches = Batches(writer, summary.rows)
-    for first, minutes in _days(since - _WARM_UP_MINUTES, until):
+    for first, minutes in _days(since - _WARM_UP_MINUTES, lambda: end_ns() // MINUTE_NS):
         rng = generator(seed, "history", first)
         span = slice(max(since - first, 0), minutes)
         step = 1 if first >= learned_from else 60
@@ -97,15 +100,16 @@ def write_history(
         if span.start < minutes:
             batches.add("trunk_minute", _trunk_rows(rng, network, plan, first, span, step))
         if progress is not None:
-            progress((first + minutes - since) / (until - since))
+            progress((first + minutes - since) / max(until - since, first + minutes - since))
+        summary.until_ns = (first + minutes) * MINUTE_NS
     batches.flush()
     return summary
 
 
-def _days(since: int, until: int) -> Iterator[tuple[int, int]]:
-    """Yield (first minute, minutes) of the UTC days from one minute to another."""
-    while since < until:
-        end = min((since // DAY_MINUTES + 1) * DAY_MINUTES, until)
+def _days(since: int, until: Callable[[], int]) -> Iterator[tuple[int, int]]:
+    """Yield (first minute, minutes) of the UTC days from one minute to another, and what was added meanwhile."""
+    while since < until():
+        end = min((since // DAY_MINUTES + 1) * DAY_MINUTES, until())
         yield since, end - since
         since = end
 

@@ -110,6 +110,10 @@ class IncidentPlan:
         return factors
 
 
+FAULT_NS = 4 * MINUTE_NS
+"""Long enough for the incident to be seen and told, short enough to see its end: ten quiet minutes later."""
+
+
 def fault_start_ns(start_ns: int) -> int:
     """Return when the trunk of a demo's story fails: the whole minute in which the network comes up.
 
@@ -139,7 +143,7 @@ def live_incidents(start_ns: int) -> IncidentPlan:
                 Place.TRUNK,
                 "transit-x",
                 fault_start_ns(start_ns),
-                7 * MINUTE_NS,
+                FAULT_NS,
                 120 * MINUTE_NS,
                 Impairment(0.05, 3.0, 12.0, 20.0),
                 fail_ratio=0.9,

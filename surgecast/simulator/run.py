@@ -181,6 +181,7 @@ def run_simulator(
         plan=live_incidents(settings.story_ns or start_ns),
         truth=Truth(keep=KEPT_CALLS),
         rtp_calls=settings.rtp_calls,
+        history_end_ns=settings.history_end_ns,
     )
     sender, rtp = Sender(settings.host, settings.port), RtpSender()
     log.info(

@@ -26,6 +26,7 @@ from storage.schema import (
     STREAM_INTERVAL,
 )
 from storage.seam import BadQuery, OutOfScope, Reader, Scope, Store, StoreError, StoreLocked, Window, Writer
+from storage.settings import StorageSettings
 from telephony.model import INTERVAL_NS, MINUTE_NS, UNASSIGNED, StreamInterval
 
 ENGINEER = Scope.everything("engineer")
@@ -46,9 +47,9 @@ def by_point(rows: Sequence[Mapping[str, Any]], tags: Sequence[str]) -> list[Map
     return sorted(rows, key=lambda row: (row["time"], *(row[tag] for tag in tags)))
 
 
-def _write_batches(url: str, batches: int, rows: int) -> None:
+def write_batches(url: str, settings: StorageSettings, batches: int, rows: int) -> None:
     """Write so many flushes of so many rows (another process)."""
-    store = open_store(url)
+    store = open_store(url, settings)
     writer = store.writer("other")
     for number in range(batches):
         facts = [interval(call_id=f"c{number}-{i}", ssrc=i, time_ns=NOW) for i in range(rows)]
@@ -60,13 +61,16 @@ def _write_batches(url: str, batches: int, rows: int) -> None:
 class StoreFixtures:
     """A store, its writer and an engineer's reader, from a `store_url` that the backend's test class gives."""
 
+    settings = StorageSettings()
+    """Those that the store is opened with."""
+
     @pytest.fixture
     def store_url(self) -> str:
         raise NotImplementedError
 
     @pytest.fixture
     def store(self, store_url: str) -> Iterator[Store]:
-        store = open_store(store_url)
+        store = open_store(store_url, self.settings)
         yield store
         store.close()
 
@@ -126,7 +130,7 @@ class WritingConformance(StoreFixtures):
 
     def test_an_equal_point_overwrites_after_the_writer_was_opened_again(self, store_url: str) -> None:
         for lost in (1, 2, 3):
-            store = open_store(store_url)
+            store = open_store(store_url, self.settings)
             writer = store.writer("collect")
             writer.write("stream_interval", stream_interval_batch([interval(lost=lost)]))
             writer.flush()
@@ -189,7 +193,7 @@ class WritingConformance(StoreFixtures):
 
     def test_a_writer_is_open_once(self, store: Store, store_url: str) -> None:
         store.writer("collect")
-        other = open_store(store_url)
+        other = open_store(store_url, self.settings)
         with pytest.raises(StoreLocked, match="collect"):
             other.writer("collect")
         other.close()
@@ -208,7 +212,7 @@ class WritingConformance(StoreFixtures):
         """No torn batch, nothing twice, nothing lost: the count only grows, by whole flushes."""
         batches, rows = 12, 500
         process = multiprocessing.get_context("spawn").Process(
-            target=_write_batches, args=(store_url, batches, rows)
+            target=write_batches, args=(store_url, self.settings, batches, rows)
         )
         process.start()
         counts = [0]

@@ -7,31 +7,59 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from cli_runner import surgecast
 from influx_doubles import VersionDouble, as_user
-from influx_servers import ORG, TOKEN, InfluxServer, influxd1, influxd2, influxd2_path, set_up
-from store_conformance import DAY, DAY_NS, EVER, HOUR_NS, StoreConformance, WritingConformance, _write_batches
-from store_oracle import minute
+from influx_servers import ORG, PATIENCE, TOKEN, InfluxServer, influxd1, influxd2, influxd2_path, set_up
+from store_conformance import DAY, DAY_NS, EVER, HOUR_NS, StoreConformance, WritingConformance, write_batches
+from store_oracle import NOW, minute
 from store_queries_conformance import QueriesConformance
 
 from storage.influx.admin import init
 from storage.influx.store import InfluxStore
+from storage.influx.targets import Policy
 from storage.rows import batch
 from storage.schema import MEASUREMENTS, SESSION_MINUTE
-from storage.seam import BadQuery, Reader, Scope, StoreError, Window
+from storage.seam import BadQuery, Reader, Scope, StoreError, Window, Writer
 from storage.settings import StorageSettings
+from surgecast.commands.output import iso_time
 from telephony.model import MINUTE_NS
 
 _NUMBERS = itertools.count()
 FOREVER = {name: {"age": "36500d"} for name in MEASUREMENTS}
 
 
-class InfluxConformance(StoreConformance, QueriesConformance):
+PATIENT = StorageSettings.model_validate({"influx": PATIENCE})
+
+
+class InfluxWriting(WritingConformance):
     """What differs on a server of its own: no batch is seen whole or not at all."""
+
+    settings = PATIENT
 
     def test_another_process_is_read_while_it_writes(self, reader: Reader, store_url: str) -> None:
         """Nothing is lost or twice; a server may show half of a batch for a moment."""
-        _write_batches(store_url, 12, 500)
+        write_batches(store_url, self.settings, 12, 500)
         assert 6000 == reader.select("stream_interval", EVER, columns=["call_id"], limit=10**5).num_rows
+
+
+class InfluxConformance(InfluxWriting, StoreConformance, QueriesConformance):
+    """The whole contract, and what the server tells of itself."""
+
+    series: int | None = None
+    """What the server tells of the series of a measurement that has three."""
+    keep_seconds: float | None = 36_500 * 86_400.0
+
+    def test_status_tells_ages_series_and_retention(self, writer: Writer, store_url: str) -> None:
+        rows = [minute(SESSION_MINUTE, trunk=trunk, time_ns=NOW + i * MINUTE_NS) for i, trunk in enumerate("abca")]
+        writer.write("session_minute", batch("session_minute", rows))
+        writer.flush()
+        found = surgecast("store", "status", "--store", store_url, "--json").json
+        ages = {"oldest": iso_time(NOW), "newest": iso_time(NOW + 3 * MINUTE_NS)}
+        told = {"measurement": "session_minute", "policy": "minutes", "series": self.series}
+        assert [told | ages] == found["measurements"]
+        assert {(policy.value, self.keep_seconds) for policy in Policy} == {
+            (policy["policy"], policy["keep_seconds"]) for policy in found["policies"]
+        }
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +97,21 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
 
 
 class TestInflux1(InfluxConformance):
+    series = 3
+
     @pytest.fixture
     def store_url(self, first: InfluxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.chdir(tmp_path)  # where the spool lies
         url = f"influx://127.0.0.1:{first.port}/conformance{next(_NUMBERS)}"
         init(StorageSettings.model_validate({"url": url, "retention": FOREVER}))
         return url
+
+    def test_status_tells_sizes_and_what_goes_next(self, writer: Writer, store_url: str) -> None:
+        writer.write("session_minute", batch("session_minute", [minute(SESSION_MINUTE)]))
+        writer.flush()
+        policies = surgecast("store", "status", "--store", store_url, "--json").json["policies"]
+        assert ["minutes"] == [policy["policy"] for policy in policies if policy["bytes"] > 0]
+        assert ["minutes"] == [policy["policy"] for policy in policies if policy["next_at"]]
 
 
 class TestInflux2(InfluxConformance):
@@ -86,7 +123,7 @@ class TestInflux2(InfluxConformance):
         return url
 
 
-class TestPlayed18(WritingConformance):
+class TestPlayed18(InfluxWriting):
     """A 1.8, played by a double over a real 1.6: it is read as that is, and written to as 2.x is."""
 
     @pytest.fixture
@@ -99,6 +136,8 @@ class TestPlayed18(WritingConformance):
 
 class TestPlayed3(InfluxConformance):
     """A 3.x, played by a double over a real 1.6: each question goes to another place and is answered otherwise."""
+
+    keep_seconds = None
 
     @pytest.fixture
     def store_url(self, played_3: VersionDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -120,7 +159,12 @@ def test_a_3_makes_databases_itself(played_3: VersionDouble, tmp_path: Path) -> 
 def test_long_sums_are_read_of_hours_and_days(first: InfluxServer, tmp_path: Path) -> None:
     url = f"influx://127.0.0.1:{first.port}/rolled"
     settings = StorageSettings.model_validate(
-        {"url": url, "retention": FOREVER, "influx": {"read_rows": 1000}, "spool": {"directory": str(tmp_path)}}
+        {
+            "url": url,
+            "retention": FOREVER,
+            "influx": {"read_rows": 1000} | PATIENCE,
+            "spool": {"directory": str(tmp_path)},
+        }
     )
     init(settings)
     store = InfluxStore(url, settings)

@@ -9,7 +9,7 @@ from storage.actions import actions
 from storage.schema import ActionKind
 from storage.seam import Scope, Store
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 SAMPLE = sample
 
 

@@ -9,7 +9,7 @@ import pytest
 import sample_hour
 from chrome import Visit
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 playwright = pytest.importorskip("playwright.sync_api", reason=chrome.WANTED)
 
 

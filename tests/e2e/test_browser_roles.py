@@ -24,10 +24,12 @@ from dashboards.access.passwords import hash_password
 from dashboards.access.roles import CONFINED, Role
 from dashboards.access.settings import UserSettings
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 PASSWORD = "correct horse battery"
 OWN, FOREIGN = "acme", "globex"
+REFRESH_SECONDS = 6.0
+"""Nothing changes in this store; an answer that a busy machine gives after the next was asked for is lost."""
 PAGES = {area: area.value.href for area in Area if area.value.href}
 DEEPER = {
     Area.CALL: f"/call/{quote(sample_hour.TRACED_CALL, safe='')}",
@@ -42,6 +44,13 @@ PANELS = """() => [...document.querySelectorAll("[id$='-note']")]
   .map((id) => [id, document.getElementById(`${id}-block`).innerText.trim(),
     document.getElementById(`${id}-note`).innerText])"""
 """Of every panel in view: its name, what covers it, and its note."""
+CHARTS = """() => [...document.querySelectorAll(".chart[id$='-chart']")]
+  .filter((chart) => chart.checkVisibility())
+  .map((chart) => chart.id.replace(/-chart$/, ""))
+  .filter((id) => !document.getElementById(`${id}-block`)?.innerText.trim())
+  .map((id) => [id, document.getElementById(`${id}-as-table`) !== null,
+    document.getElementById(`${id}-chart`).getAttribute("aria-label")])"""
+"""Of every chart in view: its name, whether it turns into a table, and what it says in words."""
 NAMED = "(each) => each.id || `${each.tagName} ${[...document.querySelectorAll('*')].indexOf(each)}`"
 CONTROLS = f"""() => [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea")]
   .filter((each) => each.checkVisibility() && each.tabIndex >= 0 && !each.disabled)
@@ -71,7 +80,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     with (
         chrome.filled(tmp_path_factory.mktemp("roles"), sample_hour, sample_scaling, sample_incidents) as store,
-        chrome.served(store, lambda: sample_hour.NOW_NS, users=users) as address,
+        chrome.served(store, lambda: sample_hour.NOW_NS, users=users, refresh_seconds=REFRESH_SECONDS) as address,
     ):
         yield address.rstrip("/")
 
@@ -94,23 +103,6 @@ def sign_in(visit: Visit, url: str, role: Role) -> Any:
     return page
 
 
-def go(page: Any, path: str) -> None:
-    """Go to an address without loading everything anew, and wait until its page stands in place of the last."""
-    page.evaluate(
-        "path => { const last = document.querySelector('#page > *'); if (last) last.dataset.last = 'yes';"
-        " window.dash_clientside.set_props('url', {pathname: path, search: ''}); }",
-        path,
-    )
-    page.wait_for_selector("#page > *:not([data-last])")
-
-
-def settle(page: Any) -> None:
-    """Wait until nothing is loading any more."""
-    page.wait_for_function(
-        "() => ![...document.querySelectorAll('.state-loading')].some((each) => each.checkVisibility())"
-    )
-
-
 def look(visit: Visit, name: str) -> list[str]:
     """Return what is wrong with the page as it stands, at both widths.
 
@@ -129,6 +121,9 @@ def look(visit: Visit, name: str) -> list[str]:
             wrong.append(f"{name}: panel {id_} says {covered!r}")
         if not covered and "n = " not in note and id_ not in UNCOUNTED:
             wrong.append(f"{name}: panel {id_} has no n but {note!r}")
+    for id_, has_table, words in page.evaluate(CHARTS):
+        if not has_table or len(words or "") < 20:
+            wrong.append(f"{name}: chart {id_}, table {has_table}, in words {words!r}")
     return wrong
 
 
@@ -137,9 +132,9 @@ def test_everybody_walks_through_all_of_it(visit: Visit, url: str, role: Role) -
     page, wrong = sign_in(visit, url, role), []
     for area, path in (*PAGES.items(), *DEEPER.items()):
         name = path.strip("/").split("/")[0] + ("-one" if path.count("/") > 1 else "")
-        go(page, path)
+        visit.go(path)
         if role in area.value.roles:
-            settle(page)
+            visit.settle()
             wrong += look(visit, f"{role.value}-{name}")
         else:
             page.wait_for_selector("#page h1:has-text('Not allowed')")
@@ -152,7 +147,7 @@ def test_everybody_walks_through_all_of_it(visit: Visit, url: str, role: Role) -
 def test_controls_lead_further(visit: Visit, url: str, role: Role) -> None:
     """Range, filter and table of the live page; a call; an incident; a tenant and its report as a file."""
     page = sign_in(visit, url, role)
-    go(page, "/live")
+    visit.go("/live")
     page.click("label:has-text('15m')")
     page.wait_for_url("**/live?range=15m")
     page.click("#filter-trunk")
@@ -179,7 +174,7 @@ def test_controls_lead_further(visit: Visit, url: str, role: Role) -> None:
 @pytest.mark.parametrize("role", [Role.CLIENT_SUCCESS, Role.TENANT_VIEWER])
 def test_another_tenants_things_are_not_there(visit: Visit, url: str, role: Role) -> None:
     page = sign_in(visit, url, role)
-    go(page, f"/tenant/{FOREIGN}")
+    visit.go(f"/tenant/{FOREIGN}")
     page.wait_for_selector("#page h1:has-text('Not found')")
     assert FOREIGN not in page.locator("#page").inner_text().replace(f"There is no tenant {FOREIGN}.", "")
     asked = page.request.get(f"{url}/export/report?tenant={FOREIGN}&period=last-7d&format=csv")
@@ -203,8 +198,8 @@ def test_the_executive_page_prints_on_one_sheet(visit: Visit, url: str) -> None:
 def test_the_keyboard_reaches_every_control(visit: Visit, url: str) -> None:
     """The first stop leads past the navigation; each stop is seen to have the focus, and none is a trap."""
     page = sign_in(visit, url, Role.OPERATOR)
-    go(page, "/scaling")
-    settle(page)
+    visit.go("/scaling")
+    visit.settle()
     page.evaluate("document.activeElement.blur()")
     wanted = page.evaluate(CONTROLS)
     reached: list[str] = []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from cli_runner import surgecast
-from influx_servers import ORG, TOKEN, InfluxServer, influxd2, influxd2_path, set_up
+from influx_servers import ORG, PATIENCE, TOKEN, InfluxServer, influxd2, influxd2_path, set_up
 
 from storage.influx.admin import init
 from storage.influx.store import InfluxStore
@@ -34,7 +34,7 @@ def settings_of(server: InfluxServer, spool: Path, database: str, **influx: obje
         {
             "url": f"influx://127.0.0.1:{server.port}/{database}",
             "retention": {name: {"age": "36500d"} for name in MEASUREMENTS},
-            "influx": influx,
+            "influx": PATIENCE | influx,
             "spool": {"directory": str(spool)},
         }
     )

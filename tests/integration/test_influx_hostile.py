@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from influx_servers import InfluxServer, influxd1
+from influx_servers import PATIENCE, InfluxServer, influxd1
 
 from storage.influx.admin import init
 from storage.influx.store import InfluxStore
@@ -48,7 +48,7 @@ def store(
             "url": f"influx://127.0.0.1:{server.port}/surgecast",
             "retention": {name: {"age": "36500d"} for name in MEASUREMENTS},
             "spool": {"directory": str(Path(root) / "spool")},
-            "influx": {"tenant_classes": {"apart": ["victim"]}},
+            "influx": {"tenant_classes": {"apart": ["victim"]}} | PATIENCE,
         }
     )
     init(settings_)

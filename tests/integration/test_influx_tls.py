@@ -12,7 +12,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from influx_servers import ORG, TOKEN, Certificate, InfluxServer, influxd1, influxd2, influxd2_path, set_up
+from influx_servers import (
+    ORG,
+    PATIENCE,
+    TOKEN,
+    Certificate,
+    InfluxServer,
+    influxd1,
+    influxd2,
+    influxd2_path,
+    set_up,
+)
 
 from storage.influx.admin import init
 from storage.influx.store import InfluxStore
@@ -85,7 +95,7 @@ def settings_of(url: str, spool: Path, **influx: object) -> StorageSettings:
         {
             "url": url,
             "retention": {name: {"age": "36500d"} for name in MEASUREMENTS},
-            "influx": {"backoff": 0.05, "backoff_max": 0.2} | influx,
+            "influx": {"backoff": 0.05, "backoff_max": 0.2} | PATIENCE | influx,
             "spool": {"directory": str(spool)},
         }
     )

@@ -30,8 +30,8 @@ def test_a_full_queue_makes_the_source_wait_for_the_consumer() -> None:
     queue.put(batch([], 0))
     source = threading.Thread(target=queue.put, args=(batch([], 1),))
     source.start()
-    taken = len(queue.take(5)) + len(queue.take(5))
-    source.join(5)
+    taken = len(queue.take(60)) + len(queue.take(60))
+    source.join(60)
     assert 2 == taken
 
 

@@ -92,9 +92,9 @@ def test_it_serves_until_it_is_closed(sample_store: Store) -> None:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        with urllib.request.urlopen(f"{server.url}healthz", timeout=10) as answer:
+        with urllib.request.urlopen(f"{server.url}healthz", timeout=60) as answer:
             assert 200 == answer.status
     finally:
         server.close()
-        thread.join(timeout=10)
+        thread.join(timeout=60)
     assert not thread.is_alive()

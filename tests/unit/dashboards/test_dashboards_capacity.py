@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from zoneinfo import ZoneInfo
 
 from load_support import DAY_S, MONDAY_S, load_batch, watched_batch, write
 
-from dashboards.capacity_views import Subject
+from dashboards.capacity_views import Span, Subject
+from dashboards.figures.capacity import outlook_chart
+from dashboards.figures.chart import Frame
 from dashboards.pages.capacity import tick
 from dashboards.queries.capacity import capacity_view
 from dashboards.services import Services
@@ -97,6 +100,15 @@ def test_events_and_gaps_are_spans(store: Store) -> None:
     assert [3600] == [(span.end_ns - span.start_ns) // 10**9 for span in outlook.gaps]
 
 
+@pytest.mark.parametrize(("hours", "words"), [(1, []), (6, ["not measured"])])
+def test_a_gap_with_room_for_words_says_what_it_is(store: Store, hours: int, words: list[str]) -> None:
+    outlook = view(store).outlook
+    start_ns = outlook.actual_ns[0]
+    drawn = replace(outlook, gaps=(Span(start_ns, start_ns + hours * 3600 * 10**9, "not measured"),))
+    notes = outlook_chart(drawn, Frame(ZoneInfo("UTC"), "")).figure["layout"]["annotations"]
+    assert words == [note["text"] for note in notes if note["y"] == 0.5]
+
+
 def test_an_event_is_shown_on_the_pools_of_its_tenant(store: Store) -> None:
     shown = {pool: len(view(store, f"?of=pool:{pool}").outlook.events) for pool in ("media-eu", "media-us")}
     assert {"media-eu": 1, "media-us": 0} == shown
@@ -143,7 +155,7 @@ def test_an_empty_store_says_why(empty_store: Store) -> None:
 
 def test_an_old_forecast_is_stale(store: Store) -> None:
     later = capacity_view(store, ENGINEER, Subject.from_search(ACME), NOW_NS + 4 * 3600 * 10**9)
-    assert (PanelState.STALE, "the newest forecast is 4 h 0 min old") == (
+    assert (PanelState.STALE, "the newest forecast is 4 h old") == (
         later.outlook.status.state, later.outlook.status.reason,
     )  # fmt: skip
 

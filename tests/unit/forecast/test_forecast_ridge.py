@@ -78,5 +78,6 @@ def test_what_goes_on_is_bit_for_bit_what_learned_without_a_break() -> None:
 
 def test_weeks_before_the_history_are_forgotten() -> None:
     later = Ridges(1, 3)
-    later.resume(taught(rows(), days=range(30)).learned(), MONDAY + 15)
+    later.resume(taught(rows(), days=range(29)).learned(), MONDAY + 15)
+    taught(rows(), days=range(29, 30), given=later)
     np.testing.assert_allclose(taught(rows(), days=range(14, 30)).coefficients(), later.coefficients(), rtol=1e-12)

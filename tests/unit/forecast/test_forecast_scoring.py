@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from forecast import scoring as scoring_module
 from forecast.accuracy import LEVELS, Score
 from forecast.horizons import Horizon, lead_class
 from forecast.issue import Issue, Outcome
@@ -79,7 +80,8 @@ class Store:
         self.questions += 1
         times = self.issued["time"].cast(pa.int64())
         held = pc.and_(pc.greater_equal(times, window.since_ns), pc.less(times, window.until_ns))
-        held = pc.and_(held, pc.is_in(self.issued["target"], pa.array(where["target"])))
+        if "target" in where:
+            held = pc.and_(held, pc.is_in(self.issued["target"], pa.array(where["target"])))
         return self.issued.filter(held).select(columns)
 
     def latest(self, *_, **__) -> pa.Table:
@@ -180,3 +182,12 @@ def test_a_day_that_is_over_counts_once(book: Book, issued: pa.Table) -> None:
     for (_, _, lead, _), sums in slot_by_slot(book, store.issued).items():
         expected[lead] = expected.get(lead, 0.0) + sums[0]
     assert expected == whole
+
+
+def test_where_there_are_too_many_for_one_question_they_come_in_turn(
+    book: Book, issued: pa.Table, monkeypatch
+) -> None:
+    monkeypatch.setattr(scoring_module, "_ROWS_AT_ONCE", 100)
+    store = Store(issued)
+    walk(scoring(store), book, (1, 24))
+    assert {name: pytest.approx(sums) for name, sums in slot_by_slot(book, issued).items()} == store.sums()

@@ -79,7 +79,7 @@ def ng() -> Iterator[Callable[[Callable[[bytes], list[bytes]]], int]]:
     def start(answers: Callable[[bytes], list[bytes]]) -> int:
         server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         server.bind((HERE, 0))
-        server.settimeout(5)
+        server.settimeout(60)
         opened.append(server)
 
         def serve() -> None:

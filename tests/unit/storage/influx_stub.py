@@ -36,7 +36,7 @@ class StubServer:
 
     def wait_for_lines(self, count: int) -> list[str]:
         """Return the lines taken once there are so many, or after a while whatever there are."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         with self.changed:
             while sum(len(lines.splitlines()) for _, _, lines in self.taken) < count:
                 if not self.changed.wait(max(deadline - time.monotonic(), 0)):

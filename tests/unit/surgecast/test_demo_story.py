@@ -17,6 +17,7 @@ from surgecast.demo_story import Story
 S = 1_000_000_000
 BEGAN_NS = 1_795_428_000 * S
 CAMPAIGN_NS = BEGAN_NS + 180 * S
+RECOVERY_NS = BEGAN_NS + 240 * S
 
 
 def decision(at_s: int, current: int, final: int, source: str, reactive: int) -> dict[str, object]:
@@ -53,7 +54,15 @@ def told(
     lines: list[str] = []
     reader = store.reader(Scope.everything("test"))
     story = Story(
-        reader, "http://here", "media-eu", "transit-x", "atlas-wholesale", BEGAN_NS, CAMPAIGN_NS, lines.append
+        reader,
+        "http://here",
+        "media-eu",
+        "transit-x",
+        "atlas-wholesale",
+        BEGAN_NS,
+        CAMPAIGN_NS,
+        RECOVERY_NS,
+        lines.append,
     )
     for _ in range(2):
         story.turn(BEGAN_NS + at_s * S)
@@ -95,7 +104,7 @@ def told(
         ),
         pytest.param(
             {"alert_event": [alert(120, "firing"), alert(150, "resolved")]},
-            ["incident: answer ratio", "answers again"],
+            ["incident: answer ratio", "the incident of trunk transit-x is over"],
             id="an incident that is over",
         ),
     ],

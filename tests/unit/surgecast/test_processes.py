@@ -15,7 +15,7 @@ from surgecast.processes import Role, Supervisor, run_role, supervise
 from surgecast.simulator.demo_network import DEMO_NETWORK
 
 HERE = __name__
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 
 def mark_and_wait(folder: Path, stop: threading.Event) -> None:

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 
 import pytest
+from ports import free_port
 
 from collectors.facts import Payload, ReceptionReport
 from collectors.wire.rtcp_json import parse_rtcp_json
@@ -177,31 +178,37 @@ def call(run):
     return max((rtp for _, rtp in run.ended), key=lambda rtp: rtp.packets)
 
 
-def test_what_is_sent_arrives_at_a_plain_socket(run, call):
+@pytest.fixture
+def packets(run, call):
+    """The packets of a call, between addresses that no other process of the machine has."""
+    src, dst = (end._replace(port=free_port(socket.SOCK_DGRAM, end.ip)) for end in (call.src, call.dst))
+    return [RtpPacket(due_ns, src, dst, data) for due_ns, data in run.sent[call.src, call.dst]]
+
+
+def test_what_is_sent_arrives_at_a_plain_socket(packets, call):
     sender, found = RtpSender(), []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as received:
-        received.bind(call.dst)
-        received.settimeout(5)
-        for due_ns, data in run.sent[call.src, call.dst]:
-            sender.send([RtpPacket(due_ns, call.src, call.dst, data)])
+        received.bind(packets[0].dst)
+        received.settimeout(60)
+        for packet in packets:
+            sender.send([packet])
             found.append(received.recvfrom(2000))
     sender.close()
-    assert found == [(data, call.src) for _, data in run.sent[call.src, call.dst]]
+    assert found == [(packet.data, packet.src) for packet in packets]
     assert (sender.stats.datagrams, sender.stats.octets, sender.stats.refused) == (call.packets, call.octets, 0)
 
 
-def test_who_sends_receives_too_so_that_nothing_is_refused(run, call):
+def test_who_sends_receives_too_so_that_nothing_is_refused(packets):
     sender = RtpSender()
-    packets = [RtpPacket(due_ns, call.src, call.dst, data) for due_ns, data in run.sent[call.src, call.dst]]
     sender.send(packets)
     sender.close()
     assert (sender.stats.datagrams, sender.stats.refused) == (len(packets), 0)
 
 
-def test_a_taken_source_address_is_counted_and_borne(run, call):
+def test_a_taken_source_address_is_counted_and_borne(packets):
     sender = RtpSender()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(call.src)
-        sender.send([RtpPacket(START, call.src, call.dst, b"x")] * 3)
+        taken.bind(packets[0].src)
+        sender.send(packets[:3])
     sender.close()
     assert (sender.stats.datagrams, sender.stats.refused) == (0, 3)
