@@ -10,6 +10,7 @@ each has been given back, and closes then.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from threading import Condition
 
 import duckdb
@@ -26,6 +27,7 @@ _CURSORS_A_DATABASE = 2_048
 
 def connect(settings: StorageSettings) -> "duckdb.DuckDBPyConnection":
     """Open a database in memory for the questions of this process; raises duckdb.Error."""
+    import_module("pyarrow.dataset")  # DuckDB would, in the first question, and it takes a tenth of a second
     return duckdb.connect(
         ":memory:",
         config={

@@ -351,8 +351,6 @@ class Database:
         connection = connect(self._settings)
         connection.execute("SET GLOBAL preserve_insertion_order = false")
         connection.execute("SET GLOBAL parquet_metadata_cache = true")  # segments never change
-        # The first registration of a process imports pyarrow.dataset, a tenth of a second: not in the first query.
-        connection.register(REPEATS, NO_REPEATS.table()).unregister(REPEATS)
         return connection
 
     def _explained(self, measurement: Measurement, paths: Sequence[Path]) -> bool:
