@@ -313,6 +313,11 @@ def test_a_ring_stops_under_load(namespace: Namespace) -> None:
         thread.join()
 
 
+def dropped(stats: SourceStats) -> int:
+    """Return what the ring had no room for, or on a busy machine the backlog of a CPU before it."""
+    return stats.ring_drops + stats.softnet_drops
+
+
 def test_frames_that_found_the_ring_full_are_counted(namespace: Namespace) -> None:
     capture = Capture("far")  # nobody reads it yet
     with Sender() as sender:
@@ -320,7 +325,7 @@ def test_frames_that_found_the_ring_full_are_counted(namespace: Namespace) -> No
             sender.send_frame(frame(seq, 1, b"\x80\xc8" + bytes(1400)))
     with capture:
         capture.until(lambda: capture.stats().ring_drops > 0)
-        capture.until(lambda: len(capture.rows) + capture.stats().ring_drops >= 9000)
+        capture.until(lambda: len(capture.rows) + dropped(capture.stats()) >= 9000)
     assert capture.stats().ring_freezes > 0
 
 
