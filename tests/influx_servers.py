@@ -11,6 +11,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from ports import free_port
 
 _START_SECONDS = 60.0
@@ -42,9 +43,12 @@ bind-address = "127.0.0.1:{rpc}"
 """
 
 
-def influxd2_path() -> str | None:
-    """Return where an InfluxDB 2 is: `$SURGECAST_INFLUXD2`, or `influxd2` on the path."""
-    return os.environ.get("SURGECAST_INFLUXD2") or shutil.which("influxd2")
+def require_influxd2() -> str:
+    """Return where an InfluxDB 2 is (`$SURGECAST_INFLUXD2`, or `influxd2` on the path), or skip the test."""
+    program = os.environ.get("SURGECAST_INFLUXD2") or shutil.which("influxd2")
+    if program is None:
+        pytest.skip("missing: InfluxDB 2 (scripts/build-influxdb2.sh makes one; name it in SURGECAST_INFLUXD2)")
+    return program
 
 
 @dataclass(frozen=True)

@@ -120,15 +120,16 @@ def _shapes(view: Outlook, frame: Frame) -> list[Json]:
 
 
 def _annotations(view: Outlook, frame: Frame) -> list[Json]:
-    def note(at_ns: int, text: str, colour: str, anchor: str = "left") -> Json:
+    def note(at_ns: int, text: str, colour: str, anchor: str = "left", side: str = "bottom") -> Json:
         return {
             "x": axis_time(at_ns, frame.zone), "y": 1, "xref": "x", "yref": "paper", "text": text,
-            "showarrow": False, "xanchor": anchor, "yanchor": "bottom", "font": {"size": 11, "color": colour},
+            "showarrow": False, "xanchor": anchor, "yanchor": side, "font": {"size": 11, "color": colour},
         }  # fmt: skip
 
     spans = [*((span, "@warn-text") for span in view.events), *((span, "@text-3") for span in view.masks)]
     named = [note(span.start_ns, _cut(span.name), colour) for span, colour in spans[:_LABELLED_EVENTS]]
-    return [*named, *_gap_note(view, frame), note(view.now_ns, "now", "@text-3", "right")]
+    # Under the edge: an event or a mask may begin about now, and its name stands above.
+    return [*named, *_gap_note(view, frame), note(view.now_ns, "now", "@text-3", "right", "top")]
 
 
 def _gap_note(view: Outlook, frame: Frame) -> list[Json]:

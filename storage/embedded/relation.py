@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from storage.checks import Where, check_tags
 from storage.embedded.catalog import Snapshot, clamp, snapshot
-from storage.embedded.cursors import Cursors
+from storage.embedded.cursors import Cursors, connect
 from storage.embedded.digest_maps import Digests
 from storage.embedded.digests import digest_path
 from storage.embedded.finding import CallFinder
@@ -348,21 +348,9 @@ class Database:
         return repeats
 
     def _connect(self) -> "duckdb.DuckDBPyConnection":
-        connection = duckdb.connect(
-            ":memory:",
-            config={
-                "threads": self._settings.read_threads,
-                "memory_limit": f"{self._settings.read_memory_bytes // 1024**2}MiB",
-                "preserve_insertion_order": False,
-                "temp_directory": "",  # a query that needs more memory than it may use fails, and leaves no files
-                "python_enable_replacements": False,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            },
-        )
+        connection = connect(self._settings)
+        connection.execute("SET GLOBAL preserve_insertion_order = false")
         connection.execute("SET GLOBAL parquet_metadata_cache = true")  # segments never change
-        # The first registration of a process imports pyarrow.dataset, a tenth of a second: not in the first query.
-        connection.register(REPEATS, NO_REPEATS.table()).unregister(REPEATS)
         return connection
 
     def _explained(self, measurement: Measurement, paths: Sequence[Path]) -> bool:

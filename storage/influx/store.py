@@ -2,12 +2,11 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
-import duckdb
-
-from storage.embedded.cursors import Cursors
+from storage.embedded.cursors import Cursors, connect
 from storage.embedded.layout import is_writer_name
 from storage.influx.address import address_of
 from storage.influx.admin import detected
@@ -39,7 +38,7 @@ class InfluxStore:
         self._databases = Databases(self._address.database, settings.influx.tenant_classes)
         self._sender = Sender(self._address, settings.influx)
         self._querier = Querier(self._address, settings.influx)
-        self._cursors = Cursors(lambda: _database(settings))
+        self._cursors = Cursors(partial(connect, settings))
         self._source = Source(self._querier, self._databases, settings.influx, self._cursors)
         self._rolling = Rolling(self._source, self._sender, self._databases, settings)
         self._writers: list[InfluxWriter] = []
@@ -100,17 +99,3 @@ class InfluxStore:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError("the store is closed")
-
-
-def _database(settings: StorageSettings) -> "duckdb.DuckDBPyConnection":
-    return duckdb.connect(
-        ":memory:",
-        config={
-            "threads": settings.read_threads,
-            "memory_limit": f"{settings.read_memory_bytes // 1024**2}MiB",
-            "temp_directory": "",
-            "python_enable_replacements": False,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        },
-    )

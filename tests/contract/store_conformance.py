@@ -214,13 +214,17 @@ class WritingConformance(StoreFixtures):
         process = multiprocessing.get_context("spawn").Process(
             target=write_batches, args=(store_url, self.settings, batches, rows)
         )
-        process.start()
-        counts = [0]
-        while counts[-1] < batches * rows and (process.is_alive() or counts[-1] == 0 or process.exitcode == 0):
+        counts = []
+
+        def look() -> None:
             table = reader.select("stream_interval", EVER, columns=["call_id"], limit=10**6)
             assert len(set(table["call_id"].to_pylist())) == table.num_rows
             counts.append(table.num_rows)
-        process.join()
+
+        process.start()
+        while process.is_alive():
+            look()
+        look()
         assert [count % rows for count in counts] == [0] * len(counts)
         assert counts == sorted(counts)
         assert batches * rows == counts[-1]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_runner import surgecast
 from influx_doubles import VersionDouble, as_user
-from influx_servers import ORG, PATIENCE, TOKEN, InfluxServer, influxd1, influxd2, influxd2_path, set_up
+from influx_servers import ORG, PATIENCE, TOKEN, InfluxServer, influxd1, influxd2, require_influxd2, set_up
 from store_conformance import DAY, DAY_NS, EVER, HOUR_NS, StoreConformance, WritingConformance, write_batches
 from store_oracle import NOW, minute
 from store_queries_conformance import QueriesConformance
@@ -86,10 +86,7 @@ def played_3(first: InfluxServer) -> Iterator[VersionDouble]:
 
 @pytest.fixture(scope="module")
 def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
-    program = influxd2_path()
-    if program is None:
-        pytest.skip("missing: InfluxDB 2 (scripts/build-influxdb2.sh makes one; name it in SURGECAST_INFLUXD2)")
-    server = influxd2(program, tmp_path_factory.mktemp("influxd2"))
+    server = influxd2(require_influxd2(), tmp_path_factory.mktemp("influxd2"))
     server.start()
     set_up(server)
     yield server

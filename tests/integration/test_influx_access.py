@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from cli_runner import surgecast
-from influx_servers import ORG, PATIENCE, TOKEN, InfluxServer, influxd2, influxd2_path, set_up
+from influx_servers import ORG, PATIENCE, TOKEN, InfluxServer, influxd2, require_influxd2, set_up
 
 from storage.influx.admin import init
 from storage.influx.store import InfluxStore
@@ -19,10 +19,7 @@ NOW = 1_790_000_040_000_000_000
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
-    program = influxd2_path()
-    if program is None:
-        pytest.skip("missing: InfluxDB 2 (scripts/build-influxdb2.sh makes one)")
-    found = influxd2(program, tmp_path_factory.mktemp("influxd2"))
+    found = influxd2(require_influxd2(), tmp_path_factory.mktemp("influxd2"))
     found.start()
     set_up(found)
     yield found

@@ -20,7 +20,7 @@ from influx_servers import (
     InfluxServer,
     influxd1,
     influxd2,
-    influxd2_path,
+    require_influxd2,
     set_up,
 )
 
@@ -128,10 +128,7 @@ def started(
         if request.param == "1.x":
             server = influxd1(require_program("influxd"), tmp_path / "server", tls=tls)
         else:
-            program = influxd2_path()
-            if program is None:
-                pytest.skip("missing: InfluxDB 2 (scripts/build-influxdb2.sh makes one)")
-            server = influxd2(program, tmp_path / "server", tls=tls)
+            server = influxd2(require_influxd2(), tmp_path / "server", tls=tls)
         server.start()
         running.append(server)
         if request.param == "1.x":

@@ -58,3 +58,21 @@ def test_what_does_not_give_its_cursor_back_is_not_waited_for_for_ever(monkeypat
         cursors.close()
         assert [(1,)] == cursor.execute("SELECT 1").fetchall()
     assert cursors.closed
+
+
+def test_after_some_questions_another_database_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.embedded.cursors._CURSORS_A_DATABASE", 2)
+    opened = []
+
+    def connect() -> duckdb.DuckDBPyConnection:
+        opened.append(duckdb.connect(":memory:"))
+        return opened[-1]
+
+    cursors = Cursors(connect)
+    with cursors.one() as first:  # goes on in its own
+        for _ in range(4):
+            with cursors.one() as other:
+                assert [(1,)] == other.execute("SELECT 1").fetchall()
+        assert [(1,)] == first.execute("SELECT 1").fetchall()
+    assert 3 == len(opened)
+    cursors.close()

@@ -70,6 +70,20 @@ def test_the_warm_minute_is_whole_and_less_than_two_minutes_old(into_minute_s):
     assert 45 * SECOND <= start - warm_from_ns(start) < 105 * SECOND
 
 
+@pytest.mark.parametrize(
+    ("ended_s_ago", "from_s_ago"),
+    [
+        pytest.param(20, 20, id="just now"),
+        pytest.param(80, 80, id="a while ago"),
+        pytest.param(140, 80, id="too long ago for a collector"),
+        pytest.param(-40, 80, id="not yet"),
+    ],
+)
+def test_a_warm_start_begins_where_history_ends(ended_s_ago, from_s_ago):
+    start = START + 20 * SECOND
+    assert warm_from_ns(start, start - ended_s_ago * SECOND) == start - from_s_ago * SECOND
+
+
 def test_the_wanted_calls_are_up_from_the_first_second():
     engine = Engine(start_ns=START, calls=400, seed=2)
     for _ in engine.sightings(START):

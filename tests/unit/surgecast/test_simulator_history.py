@@ -1,5 +1,7 @@
 """The past that is written fits the schema, agrees with itself, holds its incidents, ends where live begins."""
 
+from itertools import chain, repeat
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -52,6 +54,14 @@ def history(weeks=0.15, seed=1, calls=200, plan=None):
 @pytest.fixture(scope="module")
 def written():
     return history()
+
+
+def test_what_passes_while_it_is_written_is_written_too():
+    """The clock goes on by a minute once the first end was reached, and no further."""
+    kept, ends = Kept(), chain(repeat(UNTIL, 3), repeat(UNTIL + MINUTE_NS))
+    summary = write_history(kept, weeks=0.01, calls=50, seed=1, until_ns=lambda: next(ends))
+    assert pc.max(kept.table("load_minute")["time"]).cast(pa.int64()).as_py() == UNTIL
+    assert summary.until_ns == UNTIL + MINUTE_NS
 
 
 def ints(table, name):
