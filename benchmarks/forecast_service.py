@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
-from forecast.issue import perform
+from forecast.issue import Learning, perform
 from forecast.kept import Shelf
 from forecast.service import Service
 from forecast.service_settings import ForecastServiceSettings
@@ -71,8 +71,8 @@ def fill(writer: Writer, tenants: int, days: int) -> int:
     return table.size
 
 
-def measure(tenants: int, days: int) -> list[tuple[str, float, float, float]]:
-    """Return what each kind of step costs: its name, CPU seconds, those of a fit, peak resident megabytes."""
+def measure(tenants: int, days: int) -> list[tuple[str, float, float, int, float]]:
+    """Return of each kind of step: name, CPU seconds, those of a fit, fits anew, peak resident megabytes."""
     settings = ForecastServiceSettings.model_validate({"workers": 0, "signals": {"tenant": ["arrivals"]}})
     midnight_s = MONDAY_S + days * DAY_S + DELAY_S
     found = []
@@ -104,10 +104,12 @@ def measure(tenants: int, days: int) -> list[tuple[str, float, float, float]]:
             if label == "restart":
                 service = started()
             began, fits, seconds = process_time(), service.stats.fits, service.stats.fit_seconds
+            went_on = service.stats.learned[Learning.WENT_ON]
             service.step(at_s)
             spent = process_time() - began
             fits, seconds = service.stats.fits - fits, service.stats.fit_seconds - seconds
-            found.append((label, spent, seconds / fits if fits else 0.0, _rss_mb()))
+            anew = fits - (service.stats.learned[Learning.WENT_ON] - went_on)
+            found.append((label, spent, seconds / fits if fits else 0.0, anew, _rss_mb()))
         held_mb = sum(values.nbytes for book in service.books for values in book.values.values()) / 1e6
         kept_mb = sum(path.stat().st_size for path in kept.iterdir()) / 1e6
         models = Counter(service.stats.models.values())
@@ -122,10 +124,11 @@ def measure(tenants: int, days: int) -> list[tuple[str, float, float, float]]:
 def report(tenants: int, days: int) -> None:
     """Print what steps cost, apart for the first tenant (what a step costs anyway) and for each further one."""
     alone = measure(1, days)
-    print(f"{'':26}{'CPU s':>8}{'one alone':>11}{'ms a further one':>18}{'ms of it fit':>14}{'peak MB':>9}")
-    for (label, fixed, _, _), (_, spent, fit, peak_mb) in zip(alone, measure(tenants, days), strict=True):
+    columns = "CPU s", "one alone", "ms a further one", "ms of it fit", "fits anew", "peak MB"
+    print(f"{'':26}" + "".join(f"{column:>{len(column) + 2}}" for column in columns))
+    for (label, fixed, *_), (_, spent, fit, anew, peak_mb) in zip(alone, measure(tenants, days), strict=True):
         each = 1000 * (spent - fixed) / max(tenants - 1, 1)
-        print(f"{label:26}{spent:8.1f}{fixed:11.2f}{each:18.2f}{1000 * fit:14.1f}{peak_mb:9.0f}")
+        print(f"{label:26}{spent:7.1f}{fixed:11.2f}{each:18.2f}{1000 * fit:14.1f}{anew:11}{peak_mb:9.0f}")
 
 
 def _rss_mb() -> float:
