@@ -122,16 +122,42 @@
     return path || "/";
   }
 
+  // --- what goes to the server -----------------------------------------------------------------------
+
+  // A page's clock stands while its question is under way: Dash drops an answer once the next question is asked, so
+  // a server slower than the clock would never be heard. In a hidden tab it stands too.
+  const PAGES = ["live", "call", "calls", "capacity", "scaling", "incidents", "incident", "body"];
+  const TICK = /"id":"(\w+)-tick","property":"n_intervals"/;
+  const underWay = new Map(); // page -> questions
+
+  function letTick(page) {
+    if (!document.getElementById(`${page}-page`)) return;
+    window.dash_clientside.set_props(`${page}-tick`, { disabled: document.hidden || underWay.get(page) > 0 });
+  }
+
+  function count(page, step) {
+    if (!page) return;
+    underWay.set(page, (underWay.get(page) || 0) + step);
+    letTick(page);
+  }
+
+  document.addEventListener("visibilitychange", () => PAGES.forEach(letTick));
+
   // A session that has ended leads to the sign-in page, and from there back to this view.
   const ask = window.fetch.bind(window);
-  window.fetch = (...request) =>
-    ask(...request).then((answer) => {
-      if (answer.status === 401) {
-        const view = window.location.pathname + window.location.search;
-        window.location.assign(`/sign-in?next=${encodeURIComponent(view)}`);
-      }
-      return answer;
-    });
+  window.fetch = (...request) => {
+    const [, page] = TICK.exec((request[1] || {}).body) || [];
+    count(page, 1);
+    return ask(...request)
+      .then((answer) => {
+        if (answer.status === 401) {
+          const view = window.location.pathname + window.location.search;
+          window.location.assign(`/sign-in?next=${encodeURIComponent(view)}`);
+        }
+        return answer;
+      })
+      .finally(() => count(page, -1));
+  };
 
   // --- filters live in the address -------------------------------------------------------------------
 
@@ -288,16 +314,6 @@
     if (event.key !== "Enter") return;
     const id = rowOf(event.target);
     if (id) go(callPath(id));
-  });
-
-  // --- a hidden tab asks for nothing ------------------------------------------------------------------
-
-  document.addEventListener("visibilitychange", () => {
-    for (const page of ["live", "call", "calls", "capacity", "scaling", "incidents", "incident", "body"]) {
-      if (document.getElementById(`${page}-page`)) {
-        window.dash_clientside.set_props(`${page}-tick`, { disabled: document.hidden });
-      }
-    }
   });
 
   // --- how long ago the server was heard ---------------------------------------------------------------

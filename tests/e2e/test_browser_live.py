@@ -29,6 +29,14 @@ def visit(browser: Any) -> Iterator[Visit]:
     opened.close()
 
 
+SLOWLY = """const ask = window.fetch.bind(window);
+window.fetch = async (...request) => {
+  const answer = await ask(...request);
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  return answer;
+};"""
+
+
 def text_of(page: Any, selector: str) -> str:
     return str(page.locator(selector).inner_text())
 
@@ -120,6 +128,20 @@ def test_an_empty_installation_guides(visit: Visit, tmp_path: Path) -> None:
         page.wait_for_selector("text=homer = 127.0.0.1:9060")
         page.wait_for_selector("#quality-block .state-empty")
         assert 0 == page.locator(".state-loading").count()
+        visit.close()
+    assert [] == visit.faults
+
+
+def test_a_server_slower_than_its_ticks_is_heard(visit: Visit, tmp_path: Path) -> None:
+    """Dash drops an answer once the next one is asked for."""
+    with (
+        chrome.filled(tmp_path, sample_hour) as store,
+        chrome.served(store, lambda: sample_hour.NOW_NS, refresh_seconds=1.0) as url,
+    ):
+        visit.page.add_init_script(SLOWLY)
+        page = visit.open(url)
+        page.wait_for_selector("#worst-grid .ag-row")
+        page.wait_for_function("() => document.getElementById('as-of').innerText")
         visit.close()
     assert [] == visit.faults
 

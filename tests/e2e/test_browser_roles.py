@@ -28,8 +28,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 PASSWORD = "correct horse battery"
 OWN, FOREIGN = "acme", "globex"
-REFRESH_SECONDS = 6.0
-"""Nothing changes in this store; an answer that a busy machine gives after the next was asked for is lost."""
 PAGES = {area: area.value.href for area in Area if area.value.href}
 DEEPER = {
     Area.CALL: f"/call/{quote(sample_hour.TRACED_CALL, safe='')}",
@@ -80,7 +78,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     with (
         chrome.filled(tmp_path_factory.mktemp("roles"), sample_hour, sample_scaling, sample_incidents) as store,
-        chrome.served(store, lambda: sample_hour.NOW_NS, users=users, refresh_seconds=REFRESH_SECONDS) as address,
+        chrome.served(store, lambda: sample_hour.NOW_NS, users=users) as address,
     ):
         yield address.rstrip("/")
 
