@@ -76,7 +76,7 @@ def message_of(
     side = "more" if incident.excess > 0 else "fewer"
     lines = [
         f"{what} of {incident.scope} {seen}.",
-        f"Since {_time(incident.started_ns)}" + (f" until {_time(incident.ended_ns)}." if over else "."),
+        _since(incident, over),
         f"Impact so far: about {abs(incident.excess):.0f} {side} than {'the limit' if limit else 'expected'}.",
     ]
     if incident.cause and incident.cause != str(incident.scope):
@@ -86,6 +86,13 @@ def message_of(
     lines += [f"{name.capitalize()}: {link}" for name, link in links.items()]
     lines.append(f"Reference: {incident.id}/{'resolved' if over else incident.severity.value}")
     return Message(title, "\n".join(lines), incident)
+
+
+def _since(incident: Incident, over: bool) -> str:
+    onset = _time(incident.onset_ns or incident.started_ns)
+    raised = _time(incident.started_ns)
+    text = f"Since {onset}" + (f" (raised {raised})" if raised != onset else "")
+    return f"{text} until {_time(incident.ended_ns)}." if over else f"{text}."
 
 
 def _shown(value: float) -> str:

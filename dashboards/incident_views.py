@@ -108,7 +108,7 @@ class IncidentRow:
     n: int | None
     impact_calls: float | None
     minutes: float
-    """How long it has been going on."""
+    """How long it has been going on since it was raised."""
     cause: str
     notified: str
     """Whom it was sent to, or `no: ` and why not; empty where the viewer is not told."""

@@ -54,7 +54,9 @@ def fill(store: Store) -> None:
     rows = [
         first,
         last,
-        session(OCTOBER_S - 60, attempts=200, answered=150, no_facility=50, minutes=10.0),  # the period before
+        # The period before, on as many of its days.
+        session(OCTOBER_S - 60, attempts=120, answered=80, no_facility=40, minutes=6.0),
+        session(OCTOBER_S - 2 * 24 * HOUR, attempts=80, answered=70, no_facility=10, minutes=4.0),
         session(END_S, attempts=7, answered=7, minutes=7.0),  # the period after
         session(OCTOBER_S + HOUR, tenant="globex", attempts=999, answered=1, no_facility=998),
         session(OCTOBER_S + HOUR, tenant=EVIL, attempts=40, answered=40),

@@ -9,7 +9,7 @@ from dashboards.components.panel import state_block
 from dashboards.components.tiles import sparkline
 from dashboards.components.wiring import aria
 from dashboards.numbers import UNKNOWN_TEXT, count, date_time
-from dashboards.reports.words import change_text, interval_text, n_text, value_text
+from dashboards.reports.words import compared_figure_text, interval_text, n_text, value_text
 from dashboards.tenant_views import ExecutiveView, Headline
 
 _LEAST_WEEKS = 2
@@ -68,13 +68,10 @@ def _card(headline: Headline) -> html.Section:
         target = f"target: {bound} {_written(headline, headline.target)}"
         tone = {True: "tone-ok", False: "tone-bad", None: ""}[met]
     verdict = {True: "met", False: "missed", None: "not known"}[met] if headline.target is not None else ""
-    change = change_text(figure)
-    if change != UNKNOWN_TEXT:
-        compared = f"{change} to before"
+    if figure.before is None:
+        compared = "nothing to compare with"
     else:
-        compared = (
-            "nothing to compare with" if figure.before is None else f"before: {_written(headline, figure.before)}"
-        )
+        compared = compared_figure_text(figure) or f"before: {_written(headline, figure.before)}"
     interval = f"CI {interval_text(figure)}" if interval_text(figure) else ""
     quiet = " quiet" if figure.few or figure.value is None else ""
     return html.Section(

@@ -72,13 +72,23 @@ def _minutes(one: IncidentRow) -> str:
     return duration(60 * round(one.minutes))
 
 
+def _clock(at_ns: int, began_ns: int, zone: ZoneInfo) -> str:
+    """Return a time, without its day where that is the day it began."""
+    day, _, clock = short_time(at_ns, zone).rpartition(" ")
+    return clock if short_time(began_ns, zone).startswith(f"{day} ") else f"{day} {clock}"
+
+
 def _incident(one: IncidentRow, zone: ZoneInfo) -> html.Tr:
     what: list[Any] = [dcc.Link(f"{one.title} {one.direction} normal", href=incident_href(one.id))]
     if one.children:
         what.append(html.Span(f"+ {count(one.children)} grouped", className="quiet-word grouped"))
     since: list[Any] = [short_time(one.began_ns, zone)]
+    if one.raised_ns > one.began_ns:
+        since.append(
+            html.Span(f"raised {_clock(one.raised_ns, one.began_ns, zone)}", className="quiet-word below")
+        )
     if one.ended_ns is not None:
-        since.append(html.Span(f"until {short_time(one.ended_ns, zone)}", className="quiet-word below"))
+        since.append(html.Span(f"until {_clock(one.ended_ns, one.began_ns, zone)}", className="quiet-word below"))
     impact = [_calls(one), html.Span(_minutes(one), className="quiet-word below")]
     cells: tuple[Any, ...] = (
         severity_badge(one.severity), state_word(one.state), what, one.where, since,
@@ -185,7 +195,8 @@ def incident_head(view: IncidentView, zone: ZoneInfo) -> list[Any]:
     one = view.one
     facts: list[tuple[str, Any]] = [
         ("Where", one.where),
-        ("Onset", date_time(one.began_ns, zone)),
+        ("Since", date_time(one.began_ns, zone)),
+        ("Raised", date_time(one.raised_ns, zone)),
         ("Ended" if one.ended_ns is not None else "Lasts", _end(one, zone)),
         ("Observed", amount(one.observed, one.quantity)),
         ("Expected", [amount(one.expected, one.quantity), _band(one)]),
@@ -217,7 +228,9 @@ def incident_head(view: IncidentView, zone: ZoneInfo) -> list[Any]:
 
 def _end(one: IncidentRow, zone: ZoneInfo) -> str:
     lasted = duration(60 * one.minutes)
-    return lasted if one.ended_ns is None else f"{date_time(one.ended_ns, zone)}, after {lasted}"
+    if one.ended_ns is None:
+        return f"{lasted} since it was raised"
+    return f"{date_time(one.ended_ns, zone)}, {lasted} after it was raised"
 
 
 def _runbook(one: IncidentRow) -> Any:

@@ -77,10 +77,9 @@ def _head(report: Report, chosen: str) -> html.Div:
 
 
 def _tile(figure: Figure) -> html.Div:
-    change = words.change_text(figure)
     detail = f"n = {words.n_text(figure)}"
-    if change != UNKNOWN_TEXT:
-        detail += f" · {change} to before"
+    if figure.change is not None:  # why it is not told stands once, in the head
+        detail += f" · {words.compared_figure_text(figure)}"
     hint = figure.reason or figure.definition
     return tile(figure.name, words.value_text(figure), detail, hint=hint, quiet=figure.few or figure.value is None)
 

@@ -8,9 +8,9 @@ from dash import dcc, html
 from dashboards.components.panel import state_block
 from dashboards.components.tiles import sparkline
 from dashboards.components.wiring import aria
-from dashboards.numbers import UNKNOWN_TEXT, count, date_time
+from dashboards.numbers import count, date_time
 from dashboards.reports.model import Figure
-from dashboards.reports.words import change_text, interval_text, n_text, value_text
+from dashboards.reports.words import compared_figure_text, interval_text, n_text, value_text
 from dashboards.tenant_views import TenantRow, TenantsView
 
 DEFAULT_SORT = "-attempts"
@@ -105,8 +105,7 @@ def _row(row: TenantRow) -> html.Tr:
 
 
 def _cell(figure: Figure, *, changed: bool) -> html.Td:
-    change = change_text(figure)
-    below = (f"{change} to before" if change != UNKNOWN_TEXT else "") if changed else n_text(figure)
+    below = compared_figure_text(figure) if changed else n_text(figure)
     hint = figure.reason or f"{figure.definition}. {interval_text(figure)}"
     quiet = "quiet-word" if figure.few or figure.value is None else ""
     return html.Td(

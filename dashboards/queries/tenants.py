@@ -2,13 +2,13 @@
 
 from collections import Counter
 from dataclasses import fields
-from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
 
 from dashboards.numbers import SECOND_NS
 from dashboards.reports.build import incidents_of, mos_by_scale
+from dashboards.reports.comparison import Measured, why_not_compared
 from dashboards.reports.measures import Totals, figures_of
 from dashboards.tenant_views import TenantRow, TenantsView
 from dashboards.views import READY, PanelState, Status
@@ -18,12 +18,13 @@ from telephony.kpis import SessionCounts
 from telephony.model import Outcome
 
 from .sip import counts_of
-from .tables import floats, histograms, strings, summed, times_ns
+from .tables import Ints, floats, histograms, strings, summed, times_ns
 
 DAYS = 7
 SHOWN = 200
 _STEP_SECONDS = 6 * 3600
-_DAYS_NS = round(timedelta(days=DAYS).total_seconds()) * SECOND_NS
+_DAY_NS = 86_400 * SECOND_NS
+_DAYS_NS = DAYS * _DAY_NS
 COUNTS = tuple(dict.fromkeys([f.name for f in fields(SessionCounts)] + [outcome.value for outcome in Outcome]))
 QUALITY = ("degraded_seconds", "r_histogram", "mos_histogram")
 
@@ -51,12 +52,11 @@ def tenants_view(store: Store, scope: Scope, now_ns: int) -> TenantsView:
         return TenantsView(Status(PanelState.EMPTY, why), window.since_ns, window.until_ns)
     allowed = {"tenant": tuple(names)}
     now = _totals(reader, window, sessions, allowed)
-    earlier = _totals(
-        reader,
-        before,
-        reader.sums("session_minute", before, step_seconds=0, by=("tenant",), where=allowed, fields=COUNTS),
-        allowed,
+    sessions_before = reader.sums(
+        "session_minute", before, step_seconds=_STEP_SECONDS, by=("tenant",), where=allowed, fields=COUNTS
     )
+    earlier = _totals(reader, before, sessions_before, allowed)
+    times, times_before = _times(sessions), _times(sessions_before)
     steps = (window.until_ns - since_ns - 1) // step_ns + 1
     incidents = Counter(incident.tenant for incident in incidents_of(reader, window, now_ns, allowed))
     rows = []
@@ -64,16 +64,31 @@ def tenants_view(store: Store, scope: Scope, now_ns: int) -> TenantsView:
         mine = sessions.filter(pa.array([tenant == name for tenant in strings(sessions, "tenant")]))
         at = (times_ns(mine) - since_ns) // step_ns
         attempts = np.nan_to_num(floats(mine, "attempts")).astype(np.int64)
-        figures = figures_of(now[name], earlier.get(name, Totals()))
+        mine_before = times_before.get(name, np.zeros(0, np.int64))
+        why = why_not_compared(_measured(times[name], window), _measured(mine_before, before))
+        figures = figures_of(now[name], earlier.get(name, Totals()), why)
+        first = 0 if mine_before.size else int(at.min())  # before its first data it was not measured
+        trend = summed(attempts, at, steps)
         rows.append(
             TenantRow(
                 name=name,
                 figures={figure.key: figure for figure in figures},
                 incidents=incidents[name],
-                trend=tuple(float(n) for n in summed(attempts, at, steps)),
+                trend=tuple(float(n) if i >= first else None for i, n in enumerate(trend)),
             )
         )
     return TenantsView(READY, window.since_ns, now_ns, tuple(rows), cut=len(names) >= SHOWN)
+
+
+def _times(sessions: pa.Table) -> dict[str, Ints]:
+    """Return the times of the rows of each tenant."""
+    names, times = np.array(strings(sessions, "tenant"), dtype=object), times_ns(sessions)
+    return {name: times[names == name] for name in set(names.tolist())}
+
+
+def _measured(times: Ints, window: Window) -> Measured:
+    starts = range(window.since_ns, window.until_ns, _DAY_NS)
+    return Measured.of(times, [*starts, window.until_ns])
 
 
 def _totals(

@@ -50,7 +50,13 @@ def report_csv(report: Report) -> str:
         _line(
             section="report", key="before_since", name="Compared from", start=_time(report.before_since_ns, zone)
         ),
-        _line(section="report", key="before_until", name="Compared to", start=_time(report.before_until_ns, zone)),
+        _line(
+            section="report",
+            key="before_until",
+            name="Compared to",
+            start=_time(report.before_until_ns, zone),
+            note=f"no comparison: {report.incomparable}" if report.incomparable else "",
+        ),
         *(_figure(figure) for figure in report.figures),
     ]
     for day in (day for day in report.days if day.stored):

@@ -6,8 +6,9 @@ The reader's scope decides what can be seen; a tenant outside of it is not found
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from hashlib import blake2b
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,7 @@ from telephony.histogram import JITTER_MS, MOS, PDD_MS, R_FACTOR
 from telephony.kpis import RegistrationCounts
 from telephony.model import Scale
 
+from .comparison import Measured, why_not_compared
 from .measures import VERSION, Totals, figures_of
 from .model import BadCall, Day, Incident, Report
 from .period import LATE_NS, MINUTE_NS, SECOND_NS, Period
@@ -60,9 +62,12 @@ def build_report(
         raise OutOfScope(f"tenant {tenant[:60]!r} not found")
     window, before = period.elapsed(now_ns), period.compared_with(now_ns)
     where: Where = {"tenant": (tenant,)}
-    days, totals = _days_and_totals(reader, period, window, where)
-    earlier = totals_of(reader, before, where)
-    figures = figures_of(totals, earlier)
+    sums, sums_before = (
+        _Sums.read(*of, where) for of in ((reader, period, window), (reader, period.previous(), before))
+    )
+    totals, earlier = _totals(reader, window, where, sums), _totals(reader, before, where, sums_before)
+    incomparable = why_not_compared(sums.measured, sums_before.measured)
+    figures, days = figures_of(totals, earlier, incomparable), _days(sums)
     empty = _why_empty(reader, tenant, period, now_ns, known) if totals.nothing else ""
     # Of what began in the minute that runs no figure tells yet, but who looks because of it has to find it.
     touched = Window(window.since_ns, now_ns + 1) if period.runs(now_ns) else window
@@ -84,6 +89,7 @@ def build_report(
         until_ns=window.until_ns,
         before_since_ns=before.since_ns,
         before_until_ns=before.until_ns,
+        incomparable=incomparable,
         runs=period.runs(now_ns),
         by_hour=period.by_hour,
         provisional=provisional,
@@ -95,28 +101,42 @@ def build_report(
     )
 
 
-def totals_of(reader: Reader, window: Window, where: Where) -> Totals:
-    """Return what a window adds up to, over all tenants of the scope that `where` allows."""
-    if window.until_ns <= window.since_ns:
-        return Totals()
-    sessions = reader.sums("session_minute", window, step_seconds=0, where=where)
-    quality = reader.sums("quality_minute", window, step_seconds=0, by=("codec",), where=where)
-    return _totals(reader, window, where, sessions, quality)
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """What a span adds up to, in steps of which every start of a part of its period is one."""
+
+    starts_ns: list[int]
+    """The parts that have begun."""
+    measured: Measured
+    sessions: pa.Table
+    quality: pa.Table
+
+    @classmethod
+    def read(cls, reader: Reader, period: Period, window: Window, where: Where) -> Self:
+        """Ask for the part of a period that is in a window. Raises StoreError."""
+        parts = period.parts_ns()
+        starts = [at for at in parts[:-1] if at < window.until_ns]
+        step = next(s for s in _STEPS_SECONDS if all(at % (s * SECOND_NS) == 0 for at in parts))
+        sessions = reader.sums("session_minute", window, step_seconds=step, where=where)
+        quality = reader.sums("quality_minute", window, step_seconds=step, by=("codec",), where=where)
+        times = np.concatenate([times_ns(sessions), times_ns(quality)])
+        measured = Measured.of(times, [*starts, window.until_ns], "hour" if period.by_hour else "day")
+        return cls(starts, measured, sessions, quality)
 
 
-def _totals(reader: Reader, window: Window, where: Where, sessions: pa.Table, quality: pa.Table) -> Totals:
+def _totals(reader: Reader, window: Window, where: Where, sums: _Sums) -> Totals:
     registers = reader.sums("registration_minute", window, step_seconds=0, where=where)
     load = reader.load(window, step_seconds=0, where=where)
     watched = total(load, "minutes")
     return Totals(
-        counts=counts_of(sessions),
-        pdd_ms=_merged(sessions, "pdd_ms_histogram", PDD_MS.count),
-        r=_merged(quality, "r_histogram", R_FACTOR.count),
-        mos=mos_by_scale(quality),
-        jitter_ms=_merged(quality, "jitter_histogram", JITTER_MS.count),
-        degraded_seconds=float(np.nansum(floats(quality, "degraded_seconds"))),
-        expected=total(quality, "expected"),
-        lost=total(quality, "lost"),
+        counts=counts_of(sums.sessions),
+        pdd_ms=_merged(sums.sessions, "pdd_ms_histogram", PDD_MS.count),
+        r=_merged(sums.quality, "r_histogram", R_FACTOR.count),
+        mos=mos_by_scale(sums.quality),
+        jitter_ms=_merged(sums.quality, "jitter_histogram", JITTER_MS.count),
+        degraded_seconds=float(np.nansum(floats(sums.quality, "degraded_seconds"))),
+        expected=total(sums.quality, "expected"),
+        lost=total(sums.quality, "lost"),
         registrations=RegistrationCounts(**{f.name: total(registers, f.name) for f in fields(RegistrationCounts)}),
         peak=_only(load, "concurrent_max") if watched else None,
         erlangs=_only(load, "erlangs") if watched else None,
@@ -124,22 +144,14 @@ def _totals(reader: Reader, window: Window, where: Where, sessions: pa.Table, qu
     )
 
 
-def _days_and_totals(
-    reader: Reader, period: Period, window: Window, where: Where
-) -> tuple[tuple[Day, ...], Totals]:
-    parts = period.parts_ns()
-    starts = [at for at in parts[:-1] if at < window.until_ns]
-    if not starts:
-        return (), Totals()
-    step = next(s for s in _STEPS_SECONDS if all(at % (s * SECOND_NS) == 0 for at in parts))
-    sessions = reader.sums("session_minute", window, step_seconds=step, where=where)
-    quality = reader.sums("quality_minute", window, step_seconds=step, by=("codec",), where=where)
+def _days(sums: _Sums) -> tuple[Day, ...]:
+    starts, sessions, quality = sums.starts_ns, sums.sessions, sums.quality
     at_session = np.searchsorted(starts, times_ns(sessions), side="right") - 1
     at_quality = np.searchsorted(starts, times_ns(quality), side="right") - 1
     r = summed(histograms(quality, "r_histogram", R_FACTOR.count), at_quality, len(starts)).tolist()
     degraded = np.zeros(len(starts))
     np.add.at(degraded, at_quality, np.nan_to_num(floats(quality, "degraded_seconds")))
-    days = tuple(
+    return tuple(
         Day(
             start_ns=start,
             counts=counts_of(sessions.filter(pa.array(at_session == i))),
@@ -149,7 +161,6 @@ def _days_and_totals(
         )
         for i, start in enumerate(starts)
     )
-    return days, _totals(reader, window, where, sessions, quality)
 
 
 def _merged(table: pa.Table, column: str, buckets: int) -> list[int]:

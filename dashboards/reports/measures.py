@@ -30,7 +30,7 @@ from telephony.model import Scale
 
 from .model import Figure, Unit
 
-VERSION = 1
+VERSION = 2
 _NO_ATTEMPT = "No session attempt came to an end."
 _NO_ANSWER = "No call was answered."
 _NO_RATED = "No stream was rated: nobody reported on media."
@@ -68,14 +68,21 @@ class Totals:
         return Ratio(self.degraded_seconds, float(sum(self.r)), formula)
 
 
-def figures_of(totals: Totals, before: Totals) -> tuple[Figure, ...]:
-    """Return all figures of a period beside those of the one before, where anything is stored of that."""
+def figures_of(totals: Totals, before: Totals, incomparable: str = "") -> tuple[Figure, ...]:
+    """Return all figures of a period beside those of the one before, where anything is stored of that.
+
+    `incomparable` says why no change may be told (`comparison.why_not_compared`).
+    """
     earlier = {} if before.nothing else {figure.key: figure for figure in _figures(before)}
     found = []
     for figure in _figures(totals):
         other = earlier.get(figure.key)
-        found.append(figure if other is None else replace(figure, before=other.value, before_n=other.n))
+        found.append(figure if other is None else _beside(figure, other, incomparable))
     return tuple(found)
+
+
+def _beside(figure: Figure, before: Figure, incomparable: str) -> Figure:
+    return replace(figure, before=before.value, before_n=before.n, incomparable=incomparable)
 
 
 def _figures(totals: Totals) -> list[Figure]:

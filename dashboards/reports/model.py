@@ -43,6 +43,8 @@ class Figure:
     before: float | None = None
     """The value in the period that this one is compared with."""
     before_n: float = 0.0
+    incomparable: str = ""
+    """Why no change is told though both values are known: the periods were not measured alike."""
 
     @property
     def few(self) -> bool:
@@ -57,7 +59,7 @@ class Figure:
     @property
     def change(self) -> float | None:
         """Relative change of what is counted, difference of everything else; None where it would mislead."""
-        if self.value is None or self.before is None:
+        if self.incomparable or self.value is None or self.before is None:
             return None
         if self.sampled and (self.n < ENOUGH or self.before_n < ENOUGH):
             return None
@@ -142,6 +144,8 @@ class Report:
     """End of the period, or when it was made where that is earlier."""
     before_since_ns: int
     before_until_ns: int
+    incomparable: str
+    """Why the figures are not compared with those of the period before; empty where they are."""
     runs: bool
     """The period has not ended: this is how it goes so far."""
     by_hour: bool

@@ -34,7 +34,7 @@ _WRITERS: dict[Unit, Callable[[float | None], str]] = {
     Unit.SECONDS: duration,
     Unit.MILLISECONDS: milliseconds,
     Unit.MINUTES: lambda value: UNKNOWN_TEXT if value is None else f"{_counted(value)} min",
-    Unit.ERLANGS: lambda value: significant(value, "E"),
+    Unit.ERLANGS: lambda value: significant(value, "erl"),
     Unit.R: lambda value: _fixed(value, 1),
     Unit.MOS: lambda value: _fixed(value, 2),
 }
@@ -91,6 +91,17 @@ def change_text(figure: Figure) -> str:
     return f"{change * 100:+.2f} pp" if figure.unit is Unit.RATIO else f"{change:+.2f}"
 
 
+def compared_figure_text(figure: Figure) -> str:
+    """Return how a figure changed, or why that is not told; empty where there is nothing to compare.
+
+    >>> compared_figure_text(Figure("a", "A", 110, Unit.COUNT, 110, "", "", before=100, before_n=100))
+    '+10.0 % to before'
+    """
+    if figure.change is not None:
+        return f"{change_text(figure)} to before"
+    return f"no comparison: {figure.incomparable}" if figure.incomparable and figure.before is not None else ""
+
+
 def so_far_text(report: Report) -> str:
     """Return until when a period that runs is told; nothing of one that has ended."""
     if not report.runs:
@@ -102,7 +113,8 @@ def so_far_text(report: Report) -> str:
 def compared_text(report: Report) -> str:
     """Return what the figures are compared with."""
     zone = ZoneInfo(report.zone)
-    return f"Compared with {date_time(report.before_since_ns, zone)} to {date_time(report.before_until_ns, zone)}"
+    ends = f"{date_time(report.before_since_ns, zone)} to {date_time(report.before_until_ns, zone)}"
+    return f"Not compared with {ends}: {report.incomparable}" if report.incomparable else f"Compared with {ends}"
 
 
 def part_text(report: Report) -> str:

@@ -50,7 +50,7 @@ FIGURES = {
     "Conversation minutes": ("1,375 min", "550", 1375),
     "ACD, average call duration": ("2 min 30 s", "550", 150),
     "Peak calls in progress": ("36", "3", 36),
-    "Carried traffic": ("20.0 E", "3", 20),
+    "Carried traffic": ("20.0 erl", "3", 20),
     "Degraded stream time": ("9.09 %", "100 / 1,100", 100 / 1100),
     "Packet loss": ("1.23 %", "246 / 20,000", 246 / 20_000),
     "REGISTER attempts": ("80", "80", 80),
