@@ -60,10 +60,12 @@ def message_of(
     *,
     limit: bool = False,
     tenants: Sequence[str] = (),
+    slot_s: float = 0,
 ) -> Message:
     """Return the text of an incident: what, where, since when, observed, expected, n, impact, cause, links.
 
-    A `limit` was set by somebody, nothing was learned; `tenants` feel it too. The reference is the same when a
+    A `limit` was set by somebody, nothing was learned; `tenants` feel it too; a slot of `slot_s` seconds had ended
+    when it was raised. The reference is the same when a
     message is sent again.
     """
     over = incident.state is State.RESOLVED
@@ -76,7 +78,7 @@ def message_of(
     side = "more" if incident.excess > 0 else "fewer"
     lines = [
         f"{what} of {incident.scope} {seen}.",
-        _since(incident, over),
+        _since(incident, over, slot_s),
         f"Impact so far: about {abs(incident.excess):.0f} {side} than {'the limit' if limit else 'expected'}.",
     ]
     if incident.cause and incident.cause != str(incident.scope):
@@ -88,9 +90,9 @@ def message_of(
     return Message(title, "\n".join(lines), incident)
 
 
-def _since(incident: Incident, over: bool) -> str:
+def _since(incident: Incident, over: bool, slot_s: float) -> str:
     onset = _time(incident.onset_ns or incident.started_ns)
-    raised = _time(incident.started_ns)
+    raised = _time(incident.started_ns + round(slot_s * _SECOND_NS))
     text = f"Since {onset}" + (f" (raised {raised})" if raised != onset else "")
     return f"{text} until {_time(incident.ended_ns)}." if over else f"{text}."
 

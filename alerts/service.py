@@ -518,7 +518,9 @@ class Service:
             for part in self.incidents()
             if part.scope.kind == "tenant" and self._part_of(part, one)
         )
-        return message_of(one, title, self._links(one), limit=limit is not None, tenants=tenants)
+        return message_of(
+            one, title, self._links(one), limit=limit is not None, tenants=tenants, slot_s=self.settings.slot
+        )
 
     def _part_of(self, part: Incident, whole: Incident) -> bool:
         """Tell whether an incident is explained by another one, at whatever remove."""

@@ -95,6 +95,7 @@ class IncidentRow:
     began_ns: int
     """First slot of the pool that raised it; where unknown, `raised_ns`."""
     raised_ns: int
+    """Start of the slot at whose end it was raised."""
     ended_ns: int | None
     changed_ns: int
     """When the alert role last wrote of it."""
@@ -108,7 +109,7 @@ class IncidentRow:
     n: int | None
     impact_calls: float | None
     minutes: float
-    """How long it has been going on since it was raised."""
+    """How long it has been going on since `raised_ns`."""
     cause: str
     notified: str
     """Whom it was sent to, or `no: ` and why not; empty where the viewer is not told."""

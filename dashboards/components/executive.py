@@ -68,10 +68,7 @@ def _card(headline: Headline) -> html.Section:
         target = f"target: {bound} {_written(headline, headline.target)}"
         tone = {True: "tone-ok", False: "tone-bad", None: ""}[met]
     verdict = {True: "met", False: "missed", None: "not known"}[met] if headline.target is not None else ""
-    if figure.before is None:
-        compared = "nothing to compare with"
-    else:
-        compared = compared_figure_text(figure) or f"before: {_written(headline, figure.before)}"
+    compared = compared_figure_text(figure) or f"before: {_written(headline, figure.before)}"
     interval = f"CI {interval_text(figure)}" if interval_text(figure) else ""
     quiet = " quiet" if figure.few or figure.value is None else ""
     return html.Section(

@@ -10,7 +10,7 @@ from dash import dcc, html
 
 from dashboards.figures.evidence import amount
 from dashboards.incident_views import Change, IncidentRow, IncidentView, Quantity, Told
-from dashboards.numbers import UNKNOWN_TEXT, count, date_time, duration, percent, short_time, significant
+from dashboards.numbers import SECOND_NS, UNKNOWN_TEXT, count, date_time, duration, percent, short_time, significant
 from dashboards.views import OpenIncidents, PanelState
 
 from .wiring import aria
@@ -78,15 +78,16 @@ def _clock(at_ns: int, began_ns: int, zone: ZoneInfo) -> str:
     return clock if short_time(began_ns, zone).startswith(f"{day} ") else f"{day} {clock}"
 
 
+def _raised_ns(one: IncidentRow) -> int:
+    return one.raised_ns + one.slot_seconds * SECOND_NS
+
+
 def _incident(one: IncidentRow, zone: ZoneInfo) -> html.Tr:
     what: list[Any] = [dcc.Link(f"{one.title} {one.direction} normal", href=incident_href(one.id))]
     if one.children:
         what.append(html.Span(f"+ {count(one.children)} grouped", className="quiet-word grouped"))
-    since: list[Any] = [short_time(one.began_ns, zone)]
-    if one.raised_ns > one.began_ns:
-        since.append(
-            html.Span(f"raised {_clock(one.raised_ns, one.began_ns, zone)}", className="quiet-word below")
-        )
+    raised = f"raised {_clock(_raised_ns(one), one.began_ns, zone)}"
+    since: list[Any] = [short_time(one.began_ns, zone), html.Span(raised, className="quiet-word below")]
     if one.ended_ns is not None:
         since.append(html.Span(f"until {_clock(one.ended_ns, one.began_ns, zone)}", className="quiet-word below"))
     impact = [_calls(one), html.Span(_minutes(one), className="quiet-word below")]
@@ -196,7 +197,7 @@ def incident_head(view: IncidentView, zone: ZoneInfo) -> list[Any]:
     facts: list[tuple[str, Any]] = [
         ("Where", one.where),
         ("Since", date_time(one.began_ns, zone)),
-        ("Raised", date_time(one.raised_ns, zone)),
+        ("Raised", date_time(_raised_ns(one), zone)),
         ("Ended" if one.ended_ns is not None else "Lasts", _end(one, zone)),
         ("Observed", amount(one.observed, one.quantity)),
         ("Expected", [amount(one.expected, one.quantity), _band(one)]),
@@ -227,10 +228,8 @@ def incident_head(view: IncidentView, zone: ZoneInfo) -> list[Any]:
 
 
 def _end(one: IncidentRow, zone: ZoneInfo) -> str:
-    lasted = duration(60 * one.minutes)
-    if one.ended_ns is None:
-        return f"{lasted} since it was raised"
-    return f"{date_time(one.ended_ns, zone)}, {lasted} after it was raised"
+    lasted = duration(60 * one.minutes + (one.raised_ns - one.began_ns) / SECOND_NS)
+    return lasted if one.ended_ns is None else f"{date_time(one.ended_ns, zone)}, after {lasted}"
 
 
 def _runbook(one: IncidentRow) -> Any:

@@ -105,11 +105,13 @@ def _row(row: TenantRow) -> html.Tr:
 
 
 def _cell(figure: Figure, *, changed: bool) -> html.Td:
-    below = compared_figure_text(figure) if changed else n_text(figure)
+    below = html.Div(
+        compared_figure_text(figure) if changed else n_text(figure), className="below wrap" if changed else "below"
+    )
     hint = figure.reason or f"{figure.definition}. {interval_text(figure)}"
     quiet = "quiet-word" if figure.few or figure.value is None else ""
     return html.Td(
-        [html.Div(value_text(figure), className=quiet), html.Div(below, className="below")],
+        [html.Div(value_text(figure), className=quiet), below],
         className="num",
         title=hint,
     )

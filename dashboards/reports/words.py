@@ -92,14 +92,16 @@ def change_text(figure: Figure) -> str:
 
 
 def compared_figure_text(figure: Figure) -> str:
-    """Return how a figure changed, or why that is not told; empty where there is nothing to compare.
+    """Return how a figure changed, or why that is not told; empty where either side has too few.
 
     >>> compared_figure_text(Figure("a", "A", 110, Unit.COUNT, 110, "", "", before=100, before_n=100))
     '+10.0 % to before'
     """
     if figure.change is not None:
         return f"{change_text(figure)} to before"
-    return f"no comparison: {figure.incomparable}" if figure.incomparable and figure.before is not None else ""
+    if figure.before is None:
+        return "nothing to compare with"
+    return f"no comparison: {figure.incomparable}" if figure.incomparable else ""
 
 
 def so_far_text(report: Report) -> str:

@@ -50,8 +50,8 @@ def test_message_says_what_people_need() -> None:
 
 def test_message_tells_the_onset_and_when_it_was_raised() -> None:
     told = replace(ONE, onset_ns=ONE.started_ns - 600 * 10**9, state=State.RESOLVED, ended_ns=ONE.started_ns)
-    line = message_of(told, "ASR", {}).body.splitlines()[1]
-    assert "Since 2023-11-14 22:03 UTC (raised 2023-11-14 22:13 UTC) until 2023-11-14 22:13 UTC." == line
+    line = message_of(told, "ASR", {}, slot_s=300).body.splitlines()[1]
+    assert "Since 2023-11-14 22:03 UTC (raised 2023-11-14 22:18 UTC) until 2023-11-14 22:13 UTC." == line
 
 
 def test_message_of_a_limit_names_the_limit() -> None:

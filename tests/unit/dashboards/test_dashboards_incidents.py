@@ -1,14 +1,18 @@
 """The incident pages: what is listed to whom, the evidence, and what people may tell."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import sample_incidents as sample
 from flask import Flask, request
+from plotly.utils import PlotlyJSONEncoder
 from sample_hour import NOW_NS
 
+from dashboards.components.incidents import incident_head, incidents_table
 from dashboards.incident_views import IncidentRow, Quantity, Sought
 from dashboards.pages import incident, incident_controls, incidents
 from dashboards.queries.incidents import incident_view, incidents_view, newest_rows, open_incidents
@@ -124,6 +128,22 @@ def test_an_incident_has_what_it_explains_and_its_history(store: Store) -> None:
     assert {sample.PART, sample.OF_TENANT} == {child.id for child in view.children}
     assert ["warning", "critical"] == [change.severity for change in view.history]
     assert sample.RUNBOOK == view.one.runbook
+
+
+def test_an_incident_tells_since_when_and_when_it_was_raised(store: Store) -> None:
+    """It broke at 15:30 and was raised at the end of the slot that began at 15:35."""
+    view, zone = incident_view(store, ENGINEER, sample.CAUSE, NOW_NS), ZoneInfo("Europe/Berlin")
+    head = json.dumps(incident_head(view, zone), cls=PlotlyJSONEncoder)
+    listed = json.dumps(incidents_table([view.one], zone, "Incidents"), cls=PlotlyJSONEncoder)
+    assert [True] * 4 == [
+        text in shown
+        for text, shown in (
+            ("2026-09-21 15:30:00 CEST", head),
+            ("2026-09-21 15:40:00 CEST", head),
+            ('"21 Sep 15:30"', listed),
+            ('"raised 15:40"', listed),
+        )
+    ]
 
 
 def test_one_that_is_grouped_leads_to_its_cause(store: Store) -> None:
