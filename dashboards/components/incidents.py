@@ -10,7 +10,16 @@ from dash import dcc, html
 
 from dashboards.figures.evidence import amount
 from dashboards.incident_views import Change, IncidentRow, IncidentView, Quantity, Told
-from dashboards.numbers import SECOND_NS, UNKNOWN_TEXT, count, date_time, duration, percent, short_time, significant
+from dashboards.numbers import (
+    SECOND_NS,
+    UNKNOWN_TEXT,
+    count,
+    date_time,
+    duration,
+    percent,
+    short_time,
+    significant,
+)
 from dashboards.views import OpenIncidents, PanelState
 
 from .wiring import aria
