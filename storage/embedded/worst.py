@@ -56,8 +56,8 @@ _FIRST_DEPTH = HEAD_CALLS
 """Calls to look at of each digest."""
 _LOOK_FURTHER = 16
 _LAST_LOOK = 1_000_000
-_FEW_TIED = 2
-"""Times as many calls as are wanted may as well be aggregated at once."""
+_FEW_TIED = 8
+"""Times as many calls as are wanted are aggregated sooner than their losses are summed first."""
 _ALL = 1 << 31
 _LOSS = "CAST(sum(lost) AS DOUBLE) / nullif(sum(expected), 0)"
 _WORST_FIRST = "r_min ASC NULLS LAST, loss_ratio DESC NULLS LAST, call_id"

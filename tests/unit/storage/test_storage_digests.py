@@ -94,25 +94,25 @@ def test_digests_answer_as_intervals_do(
 
 _TIED = [
     {
-        "time": NOW + i // 8 * INTERVAL_NS + i,
-        "tenant": ("acme", "globex")[i % 24 == 5],  # of one Call-ID, which two tenants have
+        "time": NOW + i // 12 * INTERVAL_NS + i,
+        "tenant": ("acme", "globex")[i % 36 == 17],  # of one Call-ID, which two tenants have
         "trunk": f"t{i % 2}",
         "region": "eu",
         "node": "x",
         "direction": "to_callee",
         "observer": "rtp",
         "codec": "PCMA",
-        "call_id": f"c{i % 8}",
-        "shard": shard_of(f"c{i % 8}"),
+        "call_id": f"c{i % 12}",
+        "shard": shard_of(f"c{i % 12}"),
         # All calls have the same lowest R; that of the two tenants' has it with one of them only.
-        "r_factor": 90.0 if i % 24 == 5 else 10.0 + i % 3,
+        "r_factor": 90.0 if i % 36 == 17 else 10.0 + i // 12 % 3,
         "mos": 3.0,
         "mos_scale": "nb",
-        "lost": 400 if i % 24 == 5 else i * 7 % 31,
+        "lost": 400 if i % 36 == 17 else i * 7 % 31,
         "expected": 500,
         "verdict": "",
     }
-    for i in range(48)
+    for i in range(72)
 ]
 
 
