@@ -22,6 +22,7 @@ import os
 import struct
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from itertools import groupby
 from pathlib import Path
 from zlib import crc32
 
@@ -83,10 +84,17 @@ class CallIndex:
         """Return the names of the segments that may have each Call-ID; raises as `__init__`."""
         found: dict[int, list[str]] = {}
         with self.path.open("rb", buffering=0) as file:
-            for crc in crcs:
-                entries = self._bucket(file.fileno(), crc >> self._shift)
-                numbers = entries["segment"][entries["crc"] == crc]
-                found[crc] = [self.names[number] for number in numbers.tolist()]
+            by_bucket = groupby(sorted(set(crcs)), lambda crc: crc >> self._shift)
+            wanted = [(bucket, list(own)) for bucket, own in by_bucket]
+            for bucket, _ in wanted if len(wanted) > 1 else []:  # of all before the first is waited for
+                at, size = self._place(bucket)
+                if size > 0:  # none would be all of the file
+                    os.posix_fadvise(file.fileno(), at, size, os.POSIX_FADV_WILLNEED)
+            for bucket, own in wanted:
+                entries = self._bucket(file.fileno(), bucket)
+                for crc in own:
+                    numbers = entries["segment"][entries["crc"] == crc]
+                    found[crc] = [self.names[number] for number in numbers.tolist()]
         return found
 
     def packed(self, kept: Sequence[str], first: int) -> UInt64s:
@@ -100,10 +108,14 @@ class CallIndex:
         kept_here: UInt64s = packed(entries["crc"].astype(np.uint64), numbers)[numbers < MOST_SEGMENTS]
         return kept_here
 
+    def _place(self, bucket: int) -> tuple[int, int]:
+        """Return where a bucket begins, and its bytes."""
+        start, end = int(self._starts[bucket]), int(self._starts[bucket + 1])
+        return self._entries_at + start * _ENTRY.itemsize, (end - start) * _ENTRY.itemsize
+
     def _bucket(self, descriptor: int, bucket: int) -> "npt.NDArray[np.void]":
-        start, end = self._starts[bucket], self._starts[bucket + 1]
-        size = int(end - start) * _ENTRY.itemsize
-        data = os.pread(descriptor, size, int(self._entries_at + start * _ENTRY.itemsize)) if size > 0 else b""
+        at, size = self._place(bucket)
+        data = os.pread(descriptor, size, at) if size > 0 else b""
         if len(data) != size or crc32(data) != self._checks[bucket]:
             raise IndexDamaged(f"bucket {bucket} does not match its checksum")
         return np.frombuffer(data, _ENTRY)

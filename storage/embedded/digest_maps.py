@@ -2,13 +2,15 @@
 
 A page that is not in memory would be fetched with megabytes around it, and one after another. So a map is told to
 fetch nothing around, and what most questions need (the head, the checksums of calls, the directory) is asked of
-the disk when the file is opened: of many digests at once.
+the disk when the file is opened: of many digests at once. So are the pages of calls that lie deep, once it is
+known where.
 """
 
 import mmap
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +24,17 @@ _BEGINNING_BYTES = 192 * 1024
 """With the head, of some 130 bytes a call."""
 _END_BYTES = 256 * 1024
 """With the directory of the file and, of a full segment, the checksums of its calls: the last column."""
+_GAP_PAGES = 4
+"""Pages that are read though nobody needs them, rather than asking the disk once more."""
 _LOW_BITS = 0xFFFF
+
+
+class Found(NamedTuple):
+    """Rows of a part of a digest."""
+
+    batch: pa.RecordBatch
+    places: Int64s
+    """In order."""
 
 
 class MappedDigest:
@@ -35,6 +47,7 @@ class MappedDigest:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except ValueError as error:
                 raise pa.ArrowInvalid("it is empty") from error
+        self._address = pa.py_buffer(self._map).address
         self._table: pa.Table | None = None
         self._looked_through = 0
         end = max(len(self._map) - _END_BYTES, 0) // mmap.PAGESIZE * mmap.PAGESIZE
@@ -72,16 +85,61 @@ class MappedDigest:
             self._looked_through = rows.num_rows
         return rows
 
-    def calls(self, wanted: "_Wanted") -> list[pa.RecordBatch]:
-        """Return rows of these calls, and of others with their checksums; raises as `table`."""
-        found, first = [], 0
-        for batch in self.table().to_batches():  # taking of a table would copy all of its columns first
-            places = wanted.places_in(batch[CRC].to_numpy())
-            if len(places):
-                self.head(first + int(places[-1]) + 1)
-                found.append(batch.take(pa.array(places)))
-            first += batch.num_rows
-        return found
+    def find(self, wanted: "_Wanted") -> list[Found]:
+        """Return where rows of these calls are, and of others with their checksums; raises as `table`."""
+        # Taking of a table would copy all of its columns first.
+        found = [Found(batch, wanted.places_in(batch[CRC].to_numpy())) for batch in self.table().to_batches()]
+        return [part for part in found if len(part.places)]
+
+    def fetch(self, found: Found, columns: Sequence[str]) -> None:
+        """Have the disk begin with these columns of rows, but for the texts of Call-IDs."""
+        addresses, bits = [], []
+        for column in found.batch.select(columns).columns:
+            indices = column.indices if pa.types.is_dictionary(column.type) else column
+            valid, values, *_ = indices.buffers()
+            if valid is not None:
+                addresses.append(valid.address)
+                bits.append(1)
+            addresses.append(values.address)
+            bits.append(32 if pa.types.is_string(column.type) else indices.type.bit_width)
+        offsets = np.array(bits)[:, None] * found.places // 8
+        self._fetch(np.sort((np.array(addresses)[:, None] + offsets).ravel()))
+
+    def fetch_texts(self, found: Found) -> None:
+        """Have the disk begin with the Call-IDs of rows; raises as `table`."""
+        address, starts, ends = self._texts(found)
+        self._fetch(address + np.unique(np.concatenate([starts, np.maximum(ends - 1, starts)])))
+
+    def rows(self, found: Found, columns: Sequence[str]) -> pa.RecordBatch:
+        """Return these columns of rows, looked through; raises as `table`."""
+        self._texts(found)
+        rows = found.batch.select(columns).take(pa.array(found.places))
+        try:
+            rows.validate(full=True)
+        except pa.ArrowException:
+            self._table = None
+            raise
+        return rows
+
+    def _texts(self, found: Found) -> tuple[int, Int64s, Int64s]:
+        """Return where the Call-IDs of rows lie: address, starts, ends; raises as `table`."""
+        column = found.batch["call_id"]
+        _, offsets, texts = column.buffers()
+        bounds = np.frombuffer(offsets, "<i4", len(column) + 1, 4 * column.offset)
+        starts, ends = bounds[found.places].astype(np.int64), bounds[found.places + 1].astype(np.int64)
+        size = 0 if texts is None else texts.size
+        if ((starts < 0) | (ends < starts) | (ends > size)).any():
+            self._table = None
+            raise pa.ArrowInvalid("a Call-ID lies beyond it")
+        return 0 if texts is None else texts.address, starts, ends
+
+    def _fetch(self, addresses: Int64s) -> None:
+        """Have the disk begin with the pages at these addresses, which are in order."""
+        pages = (addresses - self._address) // mmap.PAGESIZE
+        breaks = np.flatnonzero(np.diff(pages) > _GAP_PAGES)
+        firsts, lasts = pages[np.append(0, breaks + 1)], pages[np.append(breaks, len(pages) - 1)]
+        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
+            self._map.madvise(mmap.MADV_WILLNEED, first * mmap.PAGESIZE, (last - first + 1) * mmap.PAGESIZE)
 
     def held(self, wanted: "_Wanted") -> set[int]:
         """Return the checksums that it has among those wanted; raises as `table`."""
@@ -126,12 +184,19 @@ class Digests:
                 rest.append(r_min)
         return _told(pa.concat_tables(tables)), min(rest, default=None)
 
-    def calls(self, segments: Sequence[Path], call_ids: Sequence[str]) -> pa.Table:
-        """Return the rows of some calls."""
+    def calls(
+        self, segments: Sequence[Path], call_ids: Sequence[str], columns: Sequence[str] = SCHEMA.names
+    ) -> pa.Table:
+        """Return the rows of some calls, in these columns of a digest; `call_id` is one of them."""
         wanted = _Wanted(call_ids)
-        found = [batch for digest in [self._of(segment) for segment in segments] for batch in digest.calls(wanted)]
-        table = pa.Table.from_batches(found, STORED)
-        return _told(table.filter(pc.is_in(table["call_id"], pa.array(call_ids, pa.string()))))
+        found = [(digest, part) for digest in [self._of(s) for s in segments] for part in digest.find(wanted)]
+        for digest, part in found:
+            digest.fetch(part, columns)
+        for digest, part in found:
+            digest.fetch_texts(part)
+        schema = pa.schema([STORED.field(name) for name in columns])
+        table = pa.Table.from_batches([digest.rows(part, columns) for digest, part in found], schema)
+        return _told(table.filter(pc.is_in(table["call_id"], pa.array(call_ids, pa.string()))), columns)
 
     def held(self, segment: Path, call_ids: Sequence[str]) -> list[str]:
         """Return those of the calls that a segment may have rows of."""
@@ -154,5 +219,5 @@ class Digests:
         return digest
 
 
-def _told(stored: pa.Table) -> pa.Table:
-    return stored.select(SCHEMA.names).cast(SCHEMA)
+def _told(stored: pa.Table, columns: Sequence[str] = SCHEMA.names) -> pa.Table:
+    return stored.select(columns).cast(pa.schema([SCHEMA.field(name) for name in columns]))

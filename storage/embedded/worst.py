@@ -2,8 +2,9 @@
 
 Aggregating every column of millions of intervals costs many times more than finding which calls are the worst.
 So the first pass sorts nothing but R and takes the calls of the lowest ones, a second aggregates only theirs,
-and a third looks up how those ended. Both read the digests of segments where they may stand for them (see
-`digests`).
+and a third looks up how those ended. Where many calls tie for the lowest R (R has a floor and a ceiling), one more
+pass sums their losses before, so that all else is read of those that are returned only. All read the digests of
+segments where they may stand for them (see `digests`).
 """
 
 # ruff: noqa: S608 - SQL text holds names of the schema only; every value is a bound parameter
@@ -55,6 +56,8 @@ _FIRST_DEPTH = HEAD_CALLS
 """Calls to look at of each digest."""
 _LOOK_FURTHER = 16
 _LAST_LOOK = 1_000_000
+_FEW_TIED = 8
+"""Times as many calls as are wanted are aggregated sooner than their losses are summed first."""
 _ALL = 1 << 31
 _LOSS = "CAST(sum(lost) AS DOUBLE) / nullif(sum(expected), 0)"
 _WORST_FIRST = "r_min ASC NULLS LAST, loss_ratio DESC NULLS LAST, call_id"
@@ -69,7 +72,9 @@ def worst_calls(database: RowSource, scope: Scope, window: Window, limit: int, w
 
     def question(rows: ScopedRows) -> pa.Table:
         parts = _parts(rows, set(where or ()))
-        return _aggregates(parts, _lowest(parts, limit) or _candidates(parts, limit), limit)
+        lowest = _lowest(parts, limit)
+        call_ids = _worst_of(parts, lowest, limit) if lowest else _candidates(parts, limit)
+        return _aggregates(parts, call_ids, limit)
 
     table = database.ask(scope, STREAM_INTERVAL, window, where, question)
     call_ids = table["call_id"].to_pylist()
@@ -96,6 +101,8 @@ class _Parts(NamedTuple):
 
     rows: ScopedRows
     digested: list[Path]
+    asked: set[str]
+    """Tags that the question is restricted to."""
 
     def sql(
         self,
@@ -127,10 +134,10 @@ def _parts(rows: ScopedRows, asked: set[str]) -> _Parts:
         and asked <= set(TAGS)
     ]
     rest = [s for s in files.segments if s not in digested]
-    return _Parts(replace(rows, files=replace(files, segments=rest)), [s.path for s in digested])
+    return _Parts(replace(rows, files=replace(files, segments=rest)), [s.path for s in digested], asked)
 
 
-def _lowest(parts: _Parts, limit: int) -> list[str]:
+def _lowest(parts: _Parts, limit: int) -> dict[str, float]:
     """Return the calls of the lowest R, so many and all that tie with the last; none if there are fewer."""
     parameters = parts.rows.parameters
     wanted, depth = _FIRST_LOOK * limit, max(_FIRST_DEPTH, limit)
@@ -147,21 +154,46 @@ def _lowest(parts: _Parts, limit: int) -> list[str]:
             f"ORDER BY r_min LIMIT {parameters.bind(wanted)}"
         )
         seen_to = math.inf if left_out is None else left_out
-        lowest: dict[str, None] = {}
+        lowest: dict[str, float] = {}
         last = -math.inf
         for call_id, r_min in zip(found["call_id"].to_pylist(), found["r_min"].to_pylist(), strict=True):
             if r_min >= seen_to or (len(lowest) >= limit and r_min > last):
                 break
-            lowest[call_id], last = None, r_min
+            last = r_min
+            lowest.setdefault(call_id, r_min)
         else:
             if found.num_rows < wanted and left_out is None:  # these are all that have an R
-                return list(lowest) if len(lowest) >= limit else []
+                return lowest if len(lowest) >= limit else {}
             r_min = math.inf if found.num_rows < wanted else last
         if len(lowest) >= limit and r_min > last:
-            return list(lowest)
+            return lowest
         wanted *= _LOOK_FURTHER
         depth *= _LOOK_FURTHER
-    return []
+    return {}
+
+
+def _worst_of(parts: _Parts, lowest: dict[str, float], limit: int) -> list[str]:
+    """Return calls that hold the worst so many, without most of those that tie with the last of them."""
+    last = max(lowest.values())
+    tied = [call_id for call_id, r_min in lowest.items() if r_min == last]
+    if not parts.digested or len(tied) <= _FEW_TIED * limit:
+        return list(lowest)
+    columns = ["call_id", "tenant", "lost", "expected"]
+    parameters = parts.rows.parameters
+    both = parts.sql(
+        parts.rows.digests.calls(parts.digested, tied, [*columns, *sorted(parts.asked.difference(columns))]),
+        columns,
+        ", ".join(columns),
+        [*columns, "shard"],
+        _among(parameters, parts.rows.calls_among(tied)),
+    )
+    # A Call-ID that several tenants have is several calls, and which of them has the R is not known here.
+    kept = parts.rows.fetch(
+        f"SELECT call_id, {_LOSS} AS loss_ratio, min(tenant) <> max(tenant) AS several FROM ({both}) "
+        "GROUP BY call_id QUALIFY several OR row_number() OVER (ORDER BY several, loss_ratio DESC NULLS LAST, "
+        f"call_id) <= {parameters.bind(limit)}"
+    )
+    return [*(call_id for call_id, r_min in lowest.items() if r_min != last), *kept["call_id"].to_pylist()]
 
 
 def _candidates(parts: _Parts, limit: int) -> list[str]:

@@ -12,7 +12,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from storage_support import DAY_NS, ENGINEER, EVER, NOW, interval, sealing, segments, write_intervals
 
-from storage.embedded.digests import SCHEMA, digest, digest_path
+from storage.embedded.digest_maps import Digests, MappedDigest
+from storage.embedded.digests import HEAD_CALLS, SCHEMA, digest, digest_path
 from storage.embedded.points import stored_schema
 from storage.embedded.segments import in_order, read_segment
 from storage.embedded.store import EmbeddedStore
@@ -91,6 +92,37 @@ def test_digests_answer_as_intervals_do(
     assert from_rows == from_digests
 
 
+_TIED = [
+    {
+        "time": NOW + i // 12 * INTERVAL_NS + i,
+        "tenant": ("acme", "globex")[i % 36 == 17],  # of one Call-ID, which two tenants have
+        "trunk": f"t{i % 2}",
+        "region": "eu",
+        "node": "x",
+        "direction": "to_callee",
+        "observer": "rtp",
+        "codec": "PCMA",
+        "call_id": f"c{i % 12}",
+        "shard": shard_of(f"c{i % 12}"),
+        # All calls have the same lowest R; that of the two tenants' has it with one of them only.
+        "r_factor": 90.0 if i % 36 == 17 else 10.0 + i // 12 % 3,
+        "mos": 3.0,
+        "mos_scale": "nb",
+        "lost": 400 if i % 36 == 17 else i * 7 % 31,
+        "expected": 500,
+        "verdict": "",
+    }
+    for i in range(72)
+]
+
+
+def test_calls_that_tie_are_ranked_by_all_of_their_losses(tmp_path: Path) -> None:
+    windows = [Window(NOW + 3 * INTERVAL_NS, NOW + DAY_NS)]  # begins inside a segment
+    from_rows = _answers(tmp_path / "rows", _TIED, StorageSettings(), windows)
+    from_digests = _answers(tmp_path / "digests", _TIED, sealing(1), windows)
+    assert from_rows == from_digests
+
+
 def test_an_interval_written_again_is_not_told_from_a_digest(tmp_path: Path) -> None:
     store = EmbeddedStore(tmp_path, sealing(1))
     writer = store.writer("collect")
@@ -152,6 +184,25 @@ def test_a_digest_that_points_beyond_itself_is_put_aside(tmp_path: Path) -> None
     store.maintain(NOW)
     assert expected == store.reader(ENGINEER).worst_calls(EVER)
     store.close()
+
+
+def test_a_call_that_lies_beyond_its_digest_is_not_read(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path, sealing(1))
+    writer = store.writer("collect")
+    write_intervals(writer, [interval(i, call_id=f"c{i:04}") for i in range(HEAD_CALLS + 2)])
+    writer.close()
+    store.close()
+    path = digest_path(segments(tmp_path, "stream_interval")[0])
+    ends = np.array([0, 5, 10], "<i4").tobytes()  # of the two calls that are not in the head
+    whole = path.read_bytes()
+    at = whole.rindex(ends)
+    path.write_bytes(whole[:at] + np.array([0, 1 << 30, 10], "<i4").tobytes() + whole[at + len(ends) :])
+    digests = Digests()
+    (segment,) = segments(tmp_path, "stream_interval")
+    last_calls = MappedDigest(path).table()["call_id"].chunk(1).buffers()
+    assert np.frombuffer(last_calls[1], "<i4")[:3].tolist() == [0, 1 << 30, 10]
+    with pytest.raises(pa.ArrowInvalid, match="beyond"):
+        digests.calls([segment], [f"c{i:04}" for i in range(HEAD_CALLS + 2)])
 
 
 def test_more_words_than_a_digest_holds_make_none() -> None:
