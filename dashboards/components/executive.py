@@ -23,8 +23,8 @@ def executive_body(view: ExecutiveView, zone: ZoneInfo) -> html.Div:
                 [
                     html.H1("Voice service at a glance"),
                     html.P(
-                        f"28 days, {date_time(view.since_ns, zone)} to {date_time(view.until_ns, zone)}, compared "
-                        "with the 28 days before; lines are 13 weeks"
+                        f"28 days, {date_time(view.since_ns, zone)} to {date_time(view.until_ns, zone)}, beside "
+                        "the 28 days before; lines are 13 weeks"
                     ),
                 ]
             )
