@@ -29,7 +29,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from storage.embedded.layout import TEMPORARY
+from storage.embedded.whole import written_whole
 
 INDEX_SUFFIX = ".calls"
 MOST_ENTRIES = 1 << 21
@@ -147,15 +147,6 @@ def write_index(directory: Path, names: Sequence[str], entries: UInt64s) -> Path
     head = b"".join([_FIXED.pack(_MAGIC, len(rows), bits, len(named)), named, starts.tobytes(), checks.tobytes()])
     mark = blake2b("\n".join(sorted(names)).encode("utf-8"), digest_size=8).hexdigest()
     path = directory / f"{mark}{INDEX_SUFFIX}"
-    temporary = directory / f"{mark}.{os.getpid()}{TEMPORARY}"
-    directory.mkdir(parents=True, exist_ok=True)
-    try:
-        with temporary.open("wb") as file:
-            file.writelines([head, _CHECK.pack(crc32(head)), stored])
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    with written_whole(path, f".{os.getpid()}") as file:
+        file.writelines([head, _CHECK.pack(crc32(head)), stored])
     return path

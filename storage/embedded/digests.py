@@ -10,7 +10,6 @@ It is an Arrow file that is mapped into memory, worst calls first: the worst are
 CRC-32 of its Call-ID, and of a row only the pages it is on are read. Decoding Parquet would cost more than asking.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from zlib import crc32
@@ -20,8 +19,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.embedded.layout import DIGEST_SUFFIX, OLD_DIGEST_SUFFIX, TEMPORARY, digest_name
+from storage.embedded.layout import DIGEST_SUFFIX, OLD_DIGEST_SUFFIX, digest_name
 from storage.embedded.points import STORED_TIME, Int64s
+from storage.embedded.whole import written_whole
 from storage.schema import STREAM_INTERVAL
 from telephony.bands import R_DIVISOR, Band
 from telephony.model import Scale
@@ -93,18 +93,9 @@ def write_digest(segment: Path, rows: pa.Table) -> None:
     crcs = pa.array(crcs_of(table["call_id"].to_pylist()))
     columns = [few.get(name, table[name]).cast(STORED.field(name).type) for name in SCHEMA.names]
     stored = pa.table([*columns, crcs], schema=STORED).combine_chunks()
-    temporary = path.with_name(path.name + TEMPORARY)
-    try:
-        with temporary.open("wb") as file:
-            with pa.ipc.new_file(file, STORED) as writer:
-                writer.write_table(stored.slice(0, HEAD_CALLS))  # together: ranking calls reads these alone
-                writer.write_table(stored.slice(HEAD_CALLS))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    with written_whole(path) as file, pa.ipc.new_file(file, STORED) as writer:
+        writer.write_table(stored.slice(0, HEAD_CALLS))  # together: ranking calls reads these alone
+        writer.write_table(stored.slice(HEAD_CALLS))
     old_digest_path(segment).unlink(missing_ok=True)
 
 

@@ -21,7 +21,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.embedded.layout import DAY_NS, TEMPORARY, Layout, Segment, day_of, day_start_ns
+from storage.embedded.layout import DAY_NS, Layout, Segment, day_of, day_start_ns
+from storage.embedded.whole import written_whole
 from storage.schema import (
     LOAD_MINUTE,
     QUALITY_MINUTE,
@@ -152,23 +153,16 @@ def write_rollup(
     step_seconds, span, mark = rollup
     name = f"{step_seconds}.{span.since_ns}-{span.until_ns}.{mark}.parquet"
     path = layout.rollups / measurement / day_of(span.since_ns) / name
-    temporary = path.with_name(name + TEMPORARY)
     stored = pa.schema([(f.name, _stored(f.type)) for f in schema])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with temporary.open("wb") as file:
-            with pq.ParquetWriter(
-                file, stored, compression="zstd", compression_level=1, write_page_checksum=True
-            ) as writer:
-                for part in sums:
-                    if part.num_rows:
-                        writer.write_table(part.cast(stored))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    with (
+        written_whole(path) as file,
+        pq.ParquetWriter(
+            file, stored, compression="zstd", compression_level=1, write_page_checksum=True
+        ) as writer,
+    ):
+        for part in sums:
+            if part.num_rows:
+                writer.write_table(part.cast(stored))
     return path
 
 

@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.embedded.digests import is_digested, write_digest
-from storage.embedded.layout import DAY_NS, TEMPORARY, Layout, Segment
+from storage.embedded.layout import DAY_NS, Layout, Segment
 from storage.embedded.points import SEQUENCE, Int64s, conformed, last_writes, times_of
+from storage.embedded.whole import written_whole
 from storage.schema import SIP_MESSAGE, STREAM_INTERVAL, Measurement
 
 ROW_GROUP_ROWS = 65_536
@@ -61,26 +62,17 @@ def write_segment(
     span = (int(times.min()), int(times.max()))
     kind = "rewrites" if _marked(rows) else "new"
     path = layout.segment_path(measurement.name, writer, generations, span, rows.num_rows, kind)
-    temporary = path.with_name(path.name + TEMPORARY)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with temporary.open("wb") as file:
-            pq.write_table(
-                rows,
-                file,
-                compression="zstd",
-                compression_level=1,
-                row_group_size=HISTOGRAM_ROW_GROUP_ROWS if measurement.histograms else ROW_GROUP_ROWS,
-                write_page_checksum=True,
-                write_statistics=[name for name in _STATISTICS if name in rows.column_names],
-                bloom_filter_options=_bloom_filters(measurement, rows),
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    with written_whole(path) as file:
+        pq.write_table(
+            rows,
+            file,
+            compression="zstd",
+            compression_level=1,
+            row_group_size=HISTOGRAM_ROW_GROUP_ROWS if measurement.histograms else ROW_GROUP_ROWS,
+            write_page_checksum=True,
+            write_statistics=[name for name in _STATISTICS if name in rows.column_names],
+            bloom_filter_options=_bloom_filters(measurement, rows),
+        )
     if is_digested(measurement.name):
         write_digest(path, rows)
     _sync_directory(path.parent)
