@@ -30,7 +30,8 @@ from storage.influx.sender import Sender, Sent, WriteOutcome
 from storage.influx.settings import InfluxSettings
 from storage.influx.stats import WriterStats
 from storage.influx.targets import Databases, Policy, Target, policy_of
-from storage.schema import MEASUREMENTS, Measurement
+from storage.influx.worst import WORST, worst_marks
+from storage.schema import MEASUREMENTS, STREAM_INTERVAL, Measurement
 from storage.seam import StoreError, StoreUnavailable, WriterHealth
 from storage.spool import Spool, SpoolFull, SpoolRecord, SpoolSettings
 
@@ -42,7 +43,8 @@ _BODY_BYTES = 4 * 1024**2
 """Of lines before compression: a server of default settings takes 25 MB."""
 _GZIP = 16 + zlib.MAX_WBITS
 _CLOSE_NS = 5_000_000_000
-_LINE_START = re.compile(rb"\n(?=(?:%s)[, ])" % b"|".join(sorted(name.encode() for name in MEASUREMENTS)))
+_NAMES = sorted(name.encode() for name in (*MEASUREMENTS, WORST.name))
+_LINE_START = re.compile(rb"\n(?=(?:%s)[, ])" % b"|".join(_NAMES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,10 @@ class InfluxWriter:
                 raise
         policy = policy_of(measurement)
         for database, part in by_database(rows, self._databases):
-            self._encode(known, Target(database, policy), part)
+            target = Target(database, policy)
+            if known is STREAM_INTERVAL and (marks := worst_marks(part)) is not None:
+                self._encode(WORST, target, marks)  # before the rows, so that none is there unmarked
+            self._encode(known, target, part)
 
     def flush(self) -> None:
         """Give what was written to the server, else to the spool; see `storage.seam.Writer`.
@@ -230,7 +235,7 @@ class InfluxWriter:
             encoded = encode(
                 rows.slice(at, self._settings.batch_rows), measurement.name, measurement.tags, presence=PRESENCE
             )
-            lines.parts.append((encoded.lines, encoded.rows))
+            lines.parts.append((encoded.lines, 0 if measurement is WORST else encoded.rows))
             self._held += len(encoded.lines)
             self.stats.values_not_finite += encoded.values_not_finite
 
