@@ -31,7 +31,10 @@ _DIVISORS = {scale.value: divisor for scale, divisor in R_DIVISOR.items()}
 _POINTS_PER_CALL = 4
 _DEEPER = 4
 _SPARE_CALLS = 4
-"""What some calls are marked for lies outside of the window, in an interval at its edge, or was written anew."""
+_SPARE_RATIO = 1.5
+"""What some calls are marked for was written anew, or lies outside of the window, in an interval at its edge."""
+_TIED = 4
+"""Times as many calls are read, where so many tie: R has a floor, and rounded ones repeat."""
 _PAUSE_NS = 6 * INTERVAL_NS
 """So short a pause of the marks is one of the traffic: whoever marked a moment ago still does."""
 _MOST_PAUSES = 3
@@ -63,13 +66,16 @@ def by_marks(
     pauses = _pauses(source, whole)
     if asked.nothing or len(pauses) > _MOST_PAUSES or any(_has_rows(source, intervals, pause) for pause in pauses):
         return
+    outside = 1 - (window.until_ns - window.since_ns) / (whole.until_ns - whole.since_ns)
+    spare = _SPARE_CALLS + math.ceil(_SPARE_RATIO * outside * limit)
     beyond = min(_numbers(source.lowest(asked, "beyond", 1, [])), default=math.inf)
     for depth in (1, _DEEPER):
         count = depth * _POINTS_PER_CALL * limit
         points = source.lowest(asked, "lowest", count, ["calls", "tenant"])
         lows = _lowest_marked(points)
         ranked = sorted(lows, key=lambda call: lows[call])
-        few = ranked[: depth * (limit + _SPARE_CALLS)]
+        enough = depth * (limit + spare)
+        few = [call for call in ranked[: _TIED * enough] if lows[call] <= lows[ranked[:enough][-1]]]
         unseen = [max(_numbers(points))] if len(points) >= count else []
         unseen += [lows[call] for call in ranked[len(few) : len(few) + 1]]
         below = min([beyond, *unseen])

@@ -43,28 +43,29 @@ _ROWS_A_MARKED = 64
 _MOST_BYTES = 16_384
 """Of the text of one point: servers take none of more than 64 KiB."""
 _MOST_HUNDREDTHS = 1 << 24
+_ENCODER = msgspec.json.Encoder()
 
 
 def worst_marks(rows: pa.RecordBatch) -> pa.RecordBatch | None:
     """Return the marks of `stream_interval` rows; None where no call of them has an R."""
-    table = pa.Table.from_batches([rows])
-    ratings = narrowband_r(table).to_numpy() * HUNDREDTHS
-    places = np.flatnonzero(np.isfinite(ratings) & pc.greater(pc.binary_length(rows["call_id"]).fill_null(0), 0))
+    ratings = narrowband_r(pa.Table.from_batches([rows])).to_numpy() * HUNDREDTHS
+    named = pc.binary_length(rows["call_id"]).fill_null(0).to_numpy() > 0
+    places = np.flatnonzero(np.isfinite(ratings) & named)
     if not places.size:
         return None
     # Products are rounded up at times: what is marked must never be above what it stands for.
     values = np.floor(ratings[places].clip(-_MOST_HUNDREDTHS, _MOST_HUNDREDTHS) - 1e-6).astype(np.int64)
     tenants = rows["tenant"].dictionary_encode()
-    buckets = pa.array(times_of(rows["time"]) // INTERVAL_NS).dictionary_encode()
-    group_of = tenants.indices.to_numpy().astype(np.int64) * len(buckets.dictionary) + buckets.indices.to_numpy()
+    spans = pa.array(times_of(rows["time"]) // INTERVAL_NS).dictionary_encode()
+    group_of = tenants.indices.to_numpy() * np.int64(len(spans.dictionary)) + spans.indices.to_numpy()
     groups = group_of[places]
     order = np.argsort(groups * (4 * _MOST_HUNDREDTHS) + values)
     groups, values = groups[order], values[order]
     starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
     ends = np.append(starts[1:], len(groups))
     counts = np.minimum(ends - starts, _LEAST_MARKED + (ends - starts) // _ROWS_A_MARKED)
-    named = np.repeat(starts, counts) + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    call_ids = iter(rows["call_id"].take(pa.array(places[order[named]])).to_pylist())
+    marked = np.repeat(starts, counts) + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    call_ids = iter(rows["call_id"].take(pa.array(places[order[marked]])).to_pylist())
     marks = [
         _mark(
             list(islice(call_ids, count)),
@@ -73,8 +74,8 @@ def worst_marks(rows: pa.RecordBatch) -> pa.RecordBatch | None:
         )
         for start, count, end in zip(starts.tolist(), counts.tolist(), ends.tolist(), strict=True)
     ]
-    tenant, bucket = np.divmod(groups[starts], len(buckets.dictionary))
-    return _batch(tenants.dictionary.take(pa.array(tenant)), buckets.dictionary.to_numpy()[bucket].tolist(), marks)
+    tenant, span = np.divmod(groups[starts], len(spans.dictionary))
+    return _batch(tenants.dictionary.take(pa.array(tenant)), spans.dictionary.to_numpy()[span].tolist(), marks)
 
 
 class _Mark(NamedTuple):
@@ -85,22 +86,18 @@ class _Mark(NamedTuple):
 
 def _mark(call_ids: Sequence[str], values: Sequence[int], beyond: int | None) -> _Mark:
     """Return the mark of rows in order of their ratings."""
-    lowest = values[0]
-    calls: dict[str, int] = {}
-    for call_id, value in zip(call_ids, values, strict=True):
-        calls.setdefault(call_id, value)
-    while len(text := msgspec.json.encode(calls)) > _MOST_BYTES:
-        kept = list(calls.items())[: len(calls) // 2]
-        beyond = next(islice(calls.values(), len(kept), None))
-        calls = dict(kept)
-    return _Mark(lowest, beyond, text.decode())
+    calls = dict(zip(reversed(call_ids), reversed(values), strict=True))  # of a call the lowest, which comes last
+    while len(text := _ENCODER.encode(calls)) > _MOST_BYTES:
+        ranked = sorted(calls.items(), key=lambda call: call[1])
+        calls, beyond = dict(ranked[: len(ranked) // 2]), ranked[len(ranked) // 2][1]
+    return _Mark(values[0], beyond, text.decode())
 
 
-def _batch(tenants: pa.Array, buckets: Sequence[int], marks: Sequence[_Mark]) -> pa.RecordBatch:
+def _batch(tenants: pa.Array, spans: Sequence[int], marks: Sequence[_Mark]) -> pa.RecordBatch:
     # The same mark is the same point, another is another point of the same span: none takes away what one says.
     times = [
-        bucket * INTERVAL_NS + int.from_bytes(blake2b(repr(mark).encode(), digest_size=8).digest()) % INTERVAL_NS
-        for bucket, mark in zip(buckets, marks, strict=True)
+        span * INTERVAL_NS + _hash(f"{mark.beyond} {mark.calls}") % INTERVAL_NS
+        for span, mark in zip(spans, marks, strict=True)
     ]
     lowest, beyond, calls = zip(*marks, strict=True)
     columns = [
@@ -111,3 +108,7 @@ def _batch(tenants: pa.Array, buckets: Sequence[int], marks: Sequence[_Mark]) ->
         pa.array(calls),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=WORST.schema)
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())

@@ -88,7 +88,7 @@ def test_marks_are_those_of_their_rows(rows: list[Row]) -> None:
 def test_marks_are_few_and_name_the_worst() -> None:
     rows: list[Row] = [(i, "acme", f"c{i}", 50.0 + i % 4_000 / 100, "nb") for i in range(8_000)]
     ((_, lowest, beyond, calls),) = _told(rows)
-    assert (4_999, [4_999, 4_999], 137) == (lowest, list(calls.values())[:2], len(calls))
+    assert (4_999, [4_999, 4_999], 137) == (lowest, sorted(calls.values())[:2], len(calls))
     assert {f"c{i}" for n in range(68) for i in (n, n + 4_000)} < set(calls)
     assert beyond == 4_999 + 68
 
@@ -103,9 +103,9 @@ def test_the_same_rows_make_the_same_points_and_others_make_others() -> None:
 
 
 def test_texts_of_marks_are_bounded() -> None:
-    rows: list[Row] = [(i, "acme", f"{i}" * 5_000, 70.0 + i, "nb") for i in range(9)]
+    rows: list[Row] = [(i, "acme", f"{i % 9}" * 5_000, 70.0 + i, "nb") for i in range(12)]
     ((_, lowest, beyond, calls),) = _told(rows)
-    assert (6_999, 7_199, [6_999, 7_099]) == (lowest, beyond, list(calls.values()))
+    assert (6_999, 7_199, [6_999, 7_099]) == (lowest, beyond, sorted(calls.values()))
     ((_, lowest, beyond, calls),) = _told([(0, "acme", "x" * 20_000, 70.0, "nb")])
     assert (6_999, 6_999, {}) == (lowest, beyond, calls)
 
