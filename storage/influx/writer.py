@@ -194,10 +194,7 @@ class InfluxWriter:
                 raise
         policy = policy_of(measurement)
         for database, part in by_database(rows, self._databases):
-            target = Target(database, policy)
-            if known is STREAM_INTERVAL and (marks := worst_marks(part)) is not None:
-                self._encode(WORST, target, marks)  # before the rows, so that none is there unmarked
-            self._encode(known, target, part)
+            self._encode(known, Target(database, policy), part)
 
     def flush(self) -> None:
         """Give what was written to the server, else to the spool; see `storage.seam.Writer`.
@@ -231,12 +228,16 @@ class InfluxWriter:
 
     def _encode(self, measurement: Measurement, target: Target, rows: pa.RecordBatch) -> None:
         lines = self._lines.setdefault(target, _Lines())
+        # Before the rows, and in one body with the first: none is there unmarked.
+        before = _marks_of(rows) if measurement is STREAM_INTERVAL else []
         for at in range(0, rows.num_rows, self._settings.batch_rows):
             encoded = encode(
                 rows.slice(at, self._settings.batch_rows), measurement.name, measurement.tags, presence=PRESENCE
             )
-            lines.parts.append((encoded.lines, 0 if measurement is WORST else encoded.rows))
-            self._held += len(encoded.lines)
+            part = [*before, encoded.lines]
+            lines.parts.append((part, encoded.rows))
+            before = []
+            self._held += sum(map(len, part))
             self.stats.values_not_finite += encoded.values_not_finite
 
     def _deliver(self) -> None:
@@ -336,21 +337,28 @@ class InfluxWriter:
         return Sent(WriteOutcome.WRITTEN)
 
 
+def _marks_of(rows: pa.RecordBatch) -> list[bytes]:
+    marks = worst_marks(rows)
+    return [] if marks is None else [encode(marks, WORST.name, WORST.tags, presence=PRESENCE).lines]
+
+
 class _Lines:
     """Encoded rows of one target between flushes."""
 
     def __init__(self) -> None:
-        self.parts: list[tuple[bytes, int]] = []
+        self.parts: list[tuple[list[bytes], int]] = []
+        """What goes together, and its rows."""
 
     def bodies(self, target: Target) -> Iterator[Body]:
         lines: list[bytes] = []
         rows = size = 0
         for part, count in self.parts:
-            if lines and size + len(part) > _BODY_BYTES:
+            more = sum(map(len, part))
+            if lines and size + more > _BODY_BYTES:
                 yield Body(target, compressed(lines), rows)
                 lines, rows, size = [], 0, 0
-            lines.append(part)
-            rows, size = rows + count, size + len(part)
+            lines += part
+            rows, size = rows + count, size + more
         if lines:
             yield Body(target, compressed(lines), rows)
 
