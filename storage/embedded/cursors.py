@@ -22,7 +22,7 @@ from storage.settings import StorageSettings
 _INTERRUPT_AGAIN_SECONDS = 0.05
 """An interrupt is for the query that runs now: what runs none at that moment may start another."""
 _PATIENCE_TURNS = 60
-_CURSORS_A_DATABASE = 2_048
+_CURSORS_A_DATABASE = 256
 
 
 def connect(settings: StorageSettings) -> "duckdb.DuckDBPyConnection":
