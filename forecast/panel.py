@@ -16,7 +16,7 @@ from forecast.calendar import OWN, DayKind, day_kinds, month_places, resembled_w
 from forecast.decay import Powers, decayed_ratios
 from forecast.events import Event, EventTable, lifted
 from forecast.localtime import EPOCH_WEEKDAY, Bools, Floats, Ints, local_grid, weekday_of
-from forecast.profiles import WEEK, base_profile, known_mean, smoothed, weekly_profiles
+from forecast.profiles import TELLING, WEEK, base_profile, known_mean, smoothed, weekly_profiles
 from forecast.regressor_points import Regressor
 from forecast.regressors import RegressorEffect, RegressorTable
 from forecast.series import Series
@@ -155,7 +155,7 @@ class Panel:
         self.profiles: Floats = weekly_profiles(plain)
         self.base: Floats = base_profile(self.profiles)
         # Without history a memory says nothing beyond the base.
-        self.spread: Floats = np.nan_to_num(self.profiles - self.base)
+        self.spread: Floats = np.nan_to_num(self.profiles[list(TELLING)] - self.base)
 
     def _build_residuals(self) -> None:
         self.holiday_like: Ints = self._learn_holidays()

@@ -46,6 +46,8 @@ def features(panel: Panel, origins: Ints, targets: Ints) -> tuple[Floats, Floats
         today * levels[_MEDIUM],
         today * levels[_HALF_DAY],
         panel.shapes[:, made, slot],
+        # What the levels hold of the day's shape at the origin is not what it will be at the target.
+        panel.shapes[:, made, panel.slot[origins]],
     ])  # fmt: skip
     return base, columns.T
 
