@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from forecast.calendar import OWN, DayKind, day_kinds, month_places, resembled_weekday
+from forecast.calendar import OWN, DayKind, day_kinds, month_places, resembled_weekday, years_before
 from forecast.decay import Powers, decayed_ratios
 from forecast.events import Event, EventTable, lifted
 from forecast.localtime import EPOCH_WEEKDAY, Bools, Floats, Ints, local_grid, weekday_of
@@ -37,6 +37,8 @@ _SHRINK_DAYS = 2.0
 MONTH_AHEAD_DAYS = 21
 _MONTH_REACH_DAYS = 3
 _SHRINK_MONTHS = 1.0
+_SHRINK_YEARS = 0.5
+_LEAST_YEAR_DAYS = 350
 HALF_DAY, TWO_DAYS = 3, 4
 """Places of these half-lives among the levels."""
 STEP_SIGMA = 3.5
@@ -161,6 +163,10 @@ class Panel:
         self.holiday_like: Ints = self._learn_holidays()
         expected = self.base[self.rows(self.day, self.day), self.slot]
         self.residual: Floats = clipped(self.z - expected, expected)
+        self.year_shift: Floats = self._year_shifts(*self._day_levels(expected))
+        if self.year_shift.any():
+            expected = expected * (1 + self.year_shift[self.day])
+            self.residual = clipped(self.z - expected, expected)
         usual = self.kinds[self.day] != DayKind.HOLIDAY
         self.levels, self.today = self._running_levels(expected)
         self.shapes: Floats = self._running_shapes(np.where(usual, self.residual, np.nan))
@@ -261,6 +267,17 @@ class Panel:
         bottom = np.bincount(self.day, weights=weight * weight, minlength=self.days)
         return np.where(bottom > 0, top / np.maximum(bottom, 1e-9), 0.0), bottom > 0
 
+    def _year_shifts(self, level: Floats, seen: Bools) -> Floats:
+        """Return for each day how far the same holiday (eve, day after) of earlier years lay from its profile.
+
+        Relative, shrunk to none, and 0 for other days. A year ago is known to every forecast.
+        """
+        shifts = np.zeros(self.days)
+        for day in np.flatnonzero(self.kinds[_LEAST_YEAR_DAYS:] != DayKind.PLAIN) + _LEAST_YEAR_DAYS:
+            levels = [level[other] for other in years_before(self.kinds, int(day)) if seen[other]]
+            shifts[day] = sum(levels) / (len(levels) + _SHRINK_YEARS)
+        return shifts
+
     def _day_shifts(self, level: Floats, seen: Bools) -> Floats:
         """Return [day made, kind]: how far such days lay from the profile so far, relative, shrunk to none."""
         shifts = np.zeros((self.days, len(DayKind)))
@@ -328,7 +345,9 @@ class Panel:
         base = self.base[row, self.slot[target]]
         own = self.base[self.rows_plain(made, day), self.slot[target]]
         base = np.where(np.isfinite(base), base, own)
-        return row, np.nan_to_num(base * (1 + self.day_shift[made, self.kinds[day]]), nan=np.sqrt(OFFSET))
+        year = self.year_shift[day]
+        shift = np.where(year == 0.0, self.day_shift[made, self.kinds[day]], year)
+        return row, np.nan_to_num(base * (1 + shift), nan=np.sqrt(OFFSET))
 
     def rows_plain(self, made: Ints, target: Ints) -> Ints:
         """Return the profile rows of the targets' own weekdays."""

@@ -48,6 +48,7 @@ class Today(Panel):
         self.holiday_like, self.base = panel.holiday_like[days].copy(), panel.base[days].copy()
         self.spread, self.shapes = panel.spread[:, days].copy(), panel.shapes[:, days].copy()
         self.day_shift, self.month_level = panel.day_shift[days].copy(), panel.month_level[days].copy()
+        self.year_shift = panel.year_shift[days].copy()
         self.levels, self.today = panel.levels[:, slots].copy(), panel.today[slots].copy()
         self.step, self.step_weight = panel.step[slots].copy(), panel.step_weight[slots].copy()
         self.outage = panel.outage[slots].copy()
@@ -57,7 +58,8 @@ class Today(Panel):
         """Take over how things stand at the panel's last slot."""
         last = panel.known - 1
         own = panel.day[slots]
-        self._expected: list[float] = panel.base[panel.rows(own, own), panel.slot[slots]].tolist()
+        expected = panel.base[panel.rows(own, own), panel.slot[slots]] * (1 + panel.year_shift[own])
+        self._expected: list[float] = expected.tolist()
         self._suspected: list[float] = panel.suspected[slots].tolist()
         self._too_large, self._scatter = float(panel.spikes.limit[own[0]]), float(panel.scatter[own[0]])
         self._fine_slot = int(panel.spikes.began[last]) - first
