@@ -77,6 +77,8 @@ class Baseline:
     day: Ints
     """Local days since the first."""
     slots_per_day: int
+    began: int
+    """First slot that was measured: history is no older than this, wherever the signal begins."""
     kind: Kind
     due: Due
     """What the expected was made of, and the same for the slots that follow."""
@@ -112,17 +114,18 @@ def baseline(
     observed = np.where(measured, series.y, 0.0)
     expected = np.where(measured, np.nan_to_num(expected), 0.0)
     weight = np.where(measured, np.nan_to_num(weight), 0.0)
-    day = due.day[:count]
+    day, began = due.day[:count], int(np.argmax(finite))
     return Baseline(
         observed=observed,
         base=base,
         expected=expected,
         weight=weight,
         usable=usable,
-        levels=Levels.of(observed, expected, weight, usable, day, due.slots_per_day),
+        levels=Levels.of(observed, expected, weight, usable, day - day[began], due.slots_per_day),
         hour=due.hour[:count],
         day=day,
         slots_per_day=due.slots_per_day,
+        began=began,
         kind=signal.kind,
         due=due,
     )

@@ -146,7 +146,7 @@ def calibrate(
     levels = known.levels.between(0, known.usable.size)
     learned = [_learn_pool(known, length, train, levels) for length in pool_lengths(slot_s)]
     pools = tuple(pool for pool, _ in learned)
-    per_week = known.slots_per_day * 7 * float(known.usable.mean())
+    per_week = known.slots_per_day * 7 * float(known.usable[known.began :].mean())
     weeks = float(train.sum()) / max(per_week, 1.0)
     if threshold is None:
         surprise = _most(known, pools, [stray for _, stray in learned]).surprise
@@ -157,9 +157,9 @@ def calibrate(
 
 
 def _training(known: Baseline) -> Bools:
-    days = int(known.day[-1]) + 1
-    skipped = min(_SKIPPED_DAYS, max(_LEAST_SKIPPED_DAYS, days // 2))
-    train: Bools = known.usable & (known.day >= skipped)
+    age = known.day - known.day[known.began]
+    skipped = min(_SKIPPED_DAYS, max(_LEAST_SKIPPED_DAYS, (int(age[-1]) + 1) // 2))
+    train: Bools = known.usable & (age >= skipped)
     return train
 
 

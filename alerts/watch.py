@@ -181,9 +181,9 @@ class Watch:
         days = self._days(signal)
         while self._next < len(signal):
             day = int(days[self._next])
-            if day - self._calibrated_day >= RECALIBRATED_DAYS:
+            if day - self._calibrated_day >= self._calibrated_for:
                 self._recalibrate(signal, self._next)
-            due = int(np.searchsorted(days[: len(signal)], self._calibrated_day + RECALIBRATED_DAYS))
+            due = int(np.searchsorted(days[: len(signal)], self._calibrated_day + self._calibrated_for))
             self._walk(signal, min(max(due, self._next + 1), len(signal)), changes)
         self._known = None
         return changes
@@ -227,6 +227,11 @@ class Watch:
         level = level_before(known, self.calibration.pools[0], first)
         beyond = (known.observed[first:] - known.expected[first:] - level * mass) * (mass > 0)
         return float(beyond.sum())
+
+    @property
+    def _calibrated_for(self) -> int:
+        """Days until it is calibrated again: each day tells much where there are few."""
+        return RECALIBRATED_DAYS if self.calibration and self.calibration.weeks >= 1 else 1
 
     def _recalibrate(self, signal: Signal, upto: int) -> None:
         days = signal.series.grid.day
@@ -316,7 +321,8 @@ class Watch:
         self._raise(alert, pool, self._closing(alert, threshold, signal.kind), signal.series.slot_s, changes)
 
     def _young(self, signal: Signal, slot: int) -> bool:
-        return slot * signal.series.slot_s < LEAST_DAYS * DAY_S
+        assert self._known is not None
+        return (slot - self._known.began) * signal.series.slot_s < LEAST_DAYS * DAY_S
 
     def _threshold(self, slot: int, slot_s: int) -> float:
         """Return the surprise that it takes at a slot, after the alerts before it."""
