@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from forecast.horizons import Horizon
-from forecast.ladder import PROFILE
 from forecast.localtime import Bools, Floats
 from forecast.masks import Mask
+from forecast.members import named
 from forecast.panel import Panel
 from forecast.rolling import Night
 from forecast.series import Series, State
@@ -21,8 +21,6 @@ from forecast.today import Today, can_follow
 
 REREAD = 4
 """Slots that are looked at again for a later correction."""
-FOLLOWING = (PROFILE, "universal", "stack")
-"""The models that look at nothing but what `Today` keeps."""
 
 
 @dataclass(slots=True)
@@ -86,7 +84,7 @@ class Followed:
 
 def follow(panel: Panel, series: Series, night: Night, digest: str) -> Followed | None:
     """Return what follows a series from a panel over it; None where each forecast needs the whole history."""
-    if not can_follow(panel) or night.chosen.name not in FOLLOWING or series.closed_times is None:
+    if not can_follow(panel) or not named(night.chosen.name).follows or series.closed_times is None:
         return None
     measured = np.flatnonzero(np.isfinite(series.y))
     return Followed(

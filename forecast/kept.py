@@ -21,7 +21,6 @@ import numpy.typing as npt
 from forecast.intervals import WINDOW_DAYS, LearnedBands
 from forecast.localtime import DAY_S, Ints
 from forecast.panel import Panel
-from forecast.ridge import LearnedSums
 from forecast.rolling import ORIGINS_PER_DAY, Issued, Learned
 from forecast.targets import SeriesId
 
@@ -31,11 +30,11 @@ _BYTES_PER_ORIGIN = 28_000
 """Of a file, by the slots of a day: errors of eight weeks, and forecasts whose slots come within four."""
 _BYTES_PER_WEEK = 42_000
 """Of a file, by the weeks of history: training sums."""
-_FORM = 3
+_FORM = 4
 _SUFFIX = ".learned"
 _UNUSED_S = 14 * DAY_S
 _NARROW = {"origins": np.int32, "targets": np.int32, "bins": np.uint8}
-_SUMS = ("gram", "cross", "square", "count", "coefficients")
+_MEMBER = "member"
 _WIDE = dict.fromkeys(_NARROW, np.int64)
 
 
@@ -110,11 +109,12 @@ def load(path: Path) -> Kept | None:
         bands = LearnedBands(*(file[name] for name in LearnedBands.__slots__))
         kinds: dict[str, type[Any]] = {name: _WIDE.get(name, np.float32) for name in Issued.__slots__}
         waiting = Issued(*(file[f"waiting_{name}"].astype(kind, copy=False) for name, kind in kinds.items()))
-        sums = None
-        if "sums" in file:
-            until, first_week = file["sums"].tolist()
-            sums = LearnedSums(until, first_week, *(file[f"sums_{name}"] for name in _SUMS))
-        return Kept(past, Learned(day, bands, file["errors"], sums, waiting))
+        lasting: dict[str, dict[str, npt.NDArray[Any]]] = {}
+        for name, values in file.items():
+            if name.startswith(f"{_MEMBER}/"):
+                _, member, own = name.split("/")
+                lasting.setdefault(member, {})[own] = values
+        return Kept(past, Learned(day, bands, file["errors"], lasting, waiting))
     except (OSError, ValueError, KeyError):
         return None
 
@@ -132,9 +132,8 @@ def save(path: Path, kept: Kept) -> None:
     for name in Issued.__slots__:
         values = getattr(learned.waiting, name)
         arrays[f"waiting_{name}"] = values.astype(_NARROW.get(name, values.dtype))
-    if learned.sums is not None:
-        arrays["sums"] = np.array([learned.sums.until, learned.sums.first_week])
-        arrays.update({f"sums_{name}": getattr(learned.sums, name) for name in _SUMS})
+    for member, lasting in learned.lasting.items():
+        arrays.update({f"{_MEMBER}/{member}/{name}": values for name, values in lasting.items()})
     new = path.with_suffix(".new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

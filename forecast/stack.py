@@ -11,7 +11,7 @@ import numpy as np
 
 from forecast.leads import LeadBins, lead_bins
 from forecast.localtime import Floats, Ints
-from forecast.members import Fitted, register
+from forecast.members import Arrays, Fitted, register
 from forecast.panel import MONTH_AHEAD_DAYS, Panel
 from forecast.profiles import WEEK
 from forecast.ridge import DaySums, LearnedSums, Ridges, day_sums
@@ -95,14 +95,15 @@ class Stack:
             self._next += 1
         return FittedStack(self.panel, self.bins, self._ridges.coefficients())
 
-    def learned(self) -> LearnedSums:
-        """Return what `resume` goes on from."""
-        return self._ridges.learned()
+    def learned(self) -> Arrays:
+        """Return what `resume` goes on from; see `forecast.members.Lasting`."""
+        return self._ridges.learned().arrays()
 
-    def resume(self, learned: LearnedSums) -> None:
+    def resume(self, learned: Arrays) -> None:
         """Go on from what a stack over the same past had learned."""
-        self._ridges.resume(learned, self.panel.first_day)
-        self._next = learned.until - self.panel.first_day
+        sums = LearnedSums.of(learned)
+        self._ridges.resume(sums, self.panel.first_day)
+        self._next = sums.until - self.panel.first_day
 
     def _look_ahead(self, day: int) -> None:
         """Sum up the days from the next on that are over, and those before `day`."""
@@ -144,4 +145,4 @@ def _of_day(bins: Sequence[DaySums], place: int) -> DaySums:
     return DaySums(*(np.stack(parts) for parts in zip(*arrays, strict=True)))
 
 
-register("stack", Stack, needs_days=28, rung=4)
+register("stack", Stack, needs_days=28, rung=4, follows=True)
