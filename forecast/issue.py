@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from time import process_time
@@ -47,7 +48,7 @@ class Learning(StrEnum):
     NO_ROOM = "no room"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Known:
     """What people told of a series: its country, what is coming, what must not be learned from."""
 
@@ -60,7 +61,7 @@ class Known:
     regressor_troubles: tuple[tuple[str, str], ...] = ()
     """Name of a regressor, and why it could not be read, or not anew."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Changes when people tell something else.
 

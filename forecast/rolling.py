@@ -198,11 +198,13 @@ class Rolling:
     def _wait(self, issued: Issued) -> None:
         """Set forecasts aside by the day on which each will have come."""
         days = self.panel.day[issued.targets]
-        order = np.argsort(days, kind="stable")
-        sorted_by_day = _of(issued, order)
-        found, starts = np.unique(days[order], return_index=True)
-        for day, first, last in zip(found.tolist(), starts, [*starts[1:], order.size], strict=True):
-            self._pending[day].append(_of(sorted_by_day, slice(first, last)))
+        # Those that waited before are in order.
+        if (days[1:] < days[:-1]).any():
+            order = np.argsort(days, kind="stable")
+            issued, days = _of(issued, order), days[order]
+        starts = np.flatnonzero(np.r_[True, days[1:] > days[:-1]][: days.size]).tolist()
+        for first, last in pairwise([*starts, days.size]):
+            self._pending[int(days[first])].append(_of(issued, slice(first, last)))
 
     def _learn(self, day: int) -> None:
         issued = _joined(self._pending.pop(day, []))
