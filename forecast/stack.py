@@ -12,7 +12,7 @@ import numpy as np
 from forecast.leads import LeadBins, lead_bins
 from forecast.localtime import Floats, Ints
 from forecast.members import Arrays, Fitted, register
-from forecast.panel import MONTH_AHEAD_DAYS, Panel
+from forecast.panel import MONTH_AHEAD_DAYS, Panel, looked_up
 from forecast.profiles import WEEK
 from forecast.ridge import DaySums, LearnedSums, Ridges, day_sums
 
@@ -29,25 +29,26 @@ _HALF_DAY = 3
 def features(panel: Panel, origins: Ints, targets: Ints) -> tuple[Floats, Floats]:
     """Return the profile in z [rows] and the features [rows, features] of forecasts from origins for targets."""
     made, slot = panel.day[origins], panel.slot[targets]
+    day = panel.day[targets]
     row, base = panel.expected(made, targets)
-    levels = panel.levels[:, origins]
-    today = np.where(panel.day[targets] == made, base, 0.0)
-    due = np.where(panel.day[targets] - made <= MONTH_AHEAD_DAYS, panel.month_level[panel.day[targets]], 0.0)
-    # One feature after the other in memory: sums of products run along the rows.
+    levels, so_far = panel.levels.take(origins, axis=1), panel.today[origins]
+    today = np.where(day == made, base, 0.0)
+    due = np.where(day - made <= MONTH_AHEAD_DAYS, panel.month_level[day], 0.0)
     columns = np.vstack([
         np.ones_like(base),
         base,
-        panel.spread[:, row, slot],
+        looked_up(panel.spread, row, slot),
         base * levels,
-        base * panel.today[origins],
+        base * so_far,
         base * due,
         base * panel.month_level[made],
-        today * panel.today[origins],
+        today * so_far,
         today * levels[_MEDIUM],
         today * levels[_HALF_DAY],
-        panel.shapes[:, made, slot],
+        looked_up(panel.shapes, made, slot),
     ])  # fmt: skip
-    return base, columns.T
+    # One row after the other in memory: sums of products are taken in that order.
+    return base, np.ascontiguousarray(columns.T)
 
 
 @dataclass(frozen=True, slots=True)

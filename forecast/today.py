@@ -11,6 +11,7 @@ import numpy as np
 
 from forecast.calendar import DayKind
 from forecast.events import EventTable
+from forecast.localtime import Floats
 from forecast.panel import HALF_DAY, LIVE_LEVELS, STEP_SIGMA, TWO_DAYS, Panel, clipped, to_root
 from forecast.profiles import WEEK
 from forecast.regressors import RegressorTable
@@ -44,12 +45,15 @@ class Today(Panel):
         self.events = EventTable((), self.series.start_s, series.slot_s, self.day)
         self.regressors = RegressorTable((), self.series.start_s, series.slot_s, self.day)
         self.kinds, self.closed = panel.kinds[days].copy(), panel.closed[slots].copy()
+        self._has_holidays = bool((self.kinds == DayKind.HOLIDAY).any())
         self._like_rows = np.maximum(panel._like_rows[days] - ago, 0)
         self.holiday_like, self.base = panel.holiday_like[days].copy(), panel.base[days].copy()
         self.spread, self.shapes = panel.spread[:, days].copy(), panel.shapes[:, days].copy()
         self.day_shift, self.month_level = panel.day_shift[days].copy(), panel.month_level[days].copy()
-        self.levels, self.today = panel.levels[:, slots].copy(), panel.today[slots].copy()
-        self.step, self.step_weight = panel.step[slots].copy(), panel.step_weight[slots].copy()
+        self.levels, self.today, self.step, self.step_weight = (
+            _with_room(values[..., slots], last - first)
+            for values in (panel.levels, panel.today, panel.step, panel.step_weight)
+        )
         self.outage = panel.outage[slots].copy()
         self._follow(panel, first, slots)
 
@@ -123,6 +127,13 @@ class Today(Panel):
             return 0.0, 0.0
         residual = float(clipped(to_root(np.array(amount)) - expected, np.array(expected)))
         return residual * expected, expected * expected
+
+
+def _with_room(values: Floats, slots: int) -> Floats:
+    """Return values of the first slots with room for as many as are asked for."""
+    found = np.zeros((*values.shape[:-1], slots))
+    found[..., : values.shape[-1]] = values
+    return found
 
 
 def can_follow(panel: Panel) -> bool:
