@@ -14,6 +14,7 @@ from forecast.localtime import Bools, Floats
 from forecast.masks import Mask
 from forecast.members import named
 from forecast.panel import Panel
+from forecast.regressors import RegressorEffect
 from forecast.rolling import Night
 from forecast.series import Series, State
 from forecast.states import around_closed, close
@@ -46,6 +47,10 @@ class Followed:
     """Slots of today that a mask touched when they were taken in; one that comes later needs a new start."""
     not_believed: tuple[Mask, ...] = ()
     """The newest spans of earlier days."""
+    regressors: tuple[RegressorEffect, ...] = ()
+    """What they are believed to do until midnight."""
+    regressor_digests: tuple[str, ...] = ()
+    """Of their figures; others need a new start."""
 
     @property
     def end_s(self) -> int:

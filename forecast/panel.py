@@ -366,10 +366,13 @@ class Panel:
 
         Closed slots were never learned from, and get no borrowed level.
         """
-        made = self.day[origins]
-        log = self.events.log_factor(made, targets) + self.regressors.log_factor(made, targets)
-        variance = self.events.log_variance(made, targets) + self.regressors.log_variance(made, targets)
+        log, variance = self.effects(self.day[origins], targets)
         return np.where(self.closed[targets, None], 0.0, lifted(from_root(quantiles), log, variance))
+
+    def effects(self, made: Ints, targets: Ints) -> tuple[Floats, Floats]:
+        """Return by what log of a factor events and regressors move target slots, and its variance."""
+        log = self.events.log_factor(made, targets) + self.regressors.log_factor(made, targets)
+        return log, self.events.log_variance(made, targets) + self.regressors.log_variance(made, targets)
 
     @cached_property
     def measured_days(self) -> Ints:

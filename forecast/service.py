@@ -7,7 +7,7 @@ kilobytes; both are bounded by the number of series.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -334,11 +334,12 @@ class Service:
             today = followed.today
             masked = masked_slots(key, known, today.series.start_s, slot_s, today.known)
             slots = None
-            if np.array_equal(masked, followed.masked):
+            if np.array_equal(masked, followed.masked) and known.regressor_digests == followed.regressor_digests:
                 slots = followed.next(self._books[slot_s].newest(key, followed.end_s - REREAD * slot_s))
             if slots is not None:
                 self._carried.came(key, slots, known)
-                return Task(key, slots, known, horizons, night, followed=followed)
+                # The figures of regressors may be large, and are not asked for again.
+                return Task(key, slots, replace(known, regressors=()), horizons, night, followed=followed)
         try:
             series = self._books[slot_s].series(key, zone)
         except BadSeries:
