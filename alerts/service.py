@@ -380,20 +380,24 @@ class Service:
         }
         held = {id_ for id_, ended_ns in ended.items() if now_ns < ended_ns + _QUIET_NS}
         going_on = [one.id for one in rated if one.ended_ns is None or one.id in held]
-        causes = {self._root_id(id_) for id_ in going_on}
+        # Every link of the chain: a part whose own explanation went would be told of as an incident of its own.
+        causes = {cause for id_ in going_on for cause in self._explained_by(id_)}
         held |= {id_ for id_ in causes if id_ in ended and now_ns < ended[id_] + TOGETHER_NS}
         return [
             replace(one, state=self._incidents[one.id].incident.state, ended_ns=None) if one.id in held else one
             for one in rated
         ]
 
+    def _explained_by(self, id_: str) -> list[str]:
+        """Return the ids of an incident, of the one that explains it, of the one that explains that, and so on."""
+        chain = [id_]
+        while (kept := self._incidents.get(chain[-1])) and kept.incident.parent_id not in ("", *chain):
+            chain.append(kept.incident.parent_id)
+        return chain
+
     def _root_id(self, id_: str) -> str:
         """Return the id of the incident that explains one, at whatever remove; its own where none does."""
-        seen = {id_}
-        while (kept := self._incidents.get(id_)) and kept.incident.parent_id not in ("", *seen):
-            id_ = kept.incident.parent_id
-            seen.add(id_)
-        return id_
+        return self._explained_by(id_)[-1]
 
     def _excess_since(self, one: Incident, since_ns: int) -> float:
         watch = self._watches.get(SignalId(one.rule, one.scope))
