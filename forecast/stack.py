@@ -11,8 +11,8 @@ import numpy as np
 
 from forecast.leads import LeadBins, lead_bins
 from forecast.localtime import Floats, Ints
-from forecast.members import Fitted, register
-from forecast.panel import MONTH_AHEAD_DAYS, Panel
+from forecast.members import Arrays, Fitted, register
+from forecast.panel import MONTH_AHEAD_DAYS, Panel, looked_up
 from forecast.profiles import WEEK
 from forecast.ridge import DaySums, LearnedSums, Ridges, day_sums
 
@@ -22,6 +22,8 @@ _FIRST_DAY = 3 * WEEK
 """Origins before that know too little to be learned from."""
 _DAYS_AT_ONCE = 4 * WEEK
 """Days whose sums are made together: bounds the memory."""
+_FOLLOWED_SLOTS = 16
+"""After so many slots little is left of an outage in the levels that follow it."""
 _MEDIUM = 1
 _HALF_DAY = 3
 
@@ -29,27 +31,28 @@ _HALF_DAY = 3
 def features(panel: Panel, origins: Ints, targets: Ints) -> tuple[Floats, Floats]:
     """Return the profile in z [rows] and the features [rows, features] of forecasts from origins for targets."""
     made, slot = panel.day[origins], panel.slot[targets]
+    day = panel.day[targets]
     row, base = panel.expected(made, targets)
-    levels = panel.levels[:, origins]
-    today = np.where(panel.day[targets] == made, base, 0.0)
-    due = np.where(panel.day[targets] - made <= MONTH_AHEAD_DAYS, panel.month_level[panel.day[targets]], 0.0)
-    # One feature after the other in memory: sums of products run along the rows.
+    levels, so_far = panel.levels.take(origins, axis=1), panel.today[origins]
+    today = np.where(day == made, base, 0.0)
+    due = np.where(day - made <= MONTH_AHEAD_DAYS, panel.month_level[day], 0.0)
     columns = np.vstack([
         np.ones_like(base),
         base,
-        panel.spread[:, row, slot],
+        looked_up(panel.spread, row, slot),
         base * levels,
-        base * panel.today[origins],
+        base * so_far,
         base * due,
         base * panel.month_level[made],
-        today * panel.today[origins],
+        today * so_far,
         today * levels[_MEDIUM],
         today * levels[_HALF_DAY],
-        panel.shapes[:, made, slot],
+        looked_up(panel.shapes, made, slot),
         # What the levels hold of the day's shape at the origin is not what it will be at the target.
-        panel.shapes[:, made, panel.slot[origins]],
+        looked_up(panel.shapes, made, panel.slot[origins]),
     ])  # fmt: skip
-    return base, columns.T
+    # One row after the other in memory: sums of products are taken in that order.
+    return base, np.ascontiguousarray(columns.T)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +100,15 @@ class Stack:
             self._next += 1
         return FittedStack(self.panel, self.bins, self._ridges.coefficients())
 
-    def learned(self) -> LearnedSums:
-        """Return what `resume` goes on from."""
-        return self._ridges.learned()
+    def learned(self) -> Arrays:
+        """Return what `resume` goes on from; see `forecast.members.Lasting`."""
+        return self._ridges.learned().arrays()
 
-    def resume(self, learned: LearnedSums) -> None:
+    def resume(self, learned: Arrays) -> None:
         """Go on from what a stack over the same past had learned."""
-        self._ridges.resume(learned, self.panel.first_day)
-        self._next = learned.until - self.panel.first_day
+        sums = LearnedSums.of(learned)
+        self._ridges.resume(sums, self.panel.first_day)
+        self._next = sums.until - self.panel.first_day
 
     def _look_ahead(self, day: int) -> None:
         """Sum up the days from the next on that are over, and those before `day`."""
@@ -123,7 +127,10 @@ class Stack:
         # By the calendar, so that which rows a day has does not hang on where a history begins.
         slots = origins + panel.series.start_s // panel.series.slot_s
         step = max(1, panel.slots_per_day // _ORIGINS_PER_DAY)
-        origins, slots = origins[slots % step == 0], slots[slots % step == 0]
+        # Levels that follow an outage say nothing of what they tell at other times, and would outweigh them all.
+        dead = np.r_[0, np.cumsum(panel.outage[: panel.known])]
+        held = (slots % step == 0) & (dead[origins + 1] == dead[np.maximum(origins + 1 - _FOLLOWED_SLOTS, 0)])
+        origins, slots = origins[held], slots[held]
         each = min(last - first, _LEADS_PER_ORIGIN)
         # A fixed rule rather than a seed: each origin takes leads spread over the bin, others in turn.
         turns = ((slots // step * each)[:, None] + np.arange(each)).ravel()
@@ -146,4 +153,4 @@ def _of_day(bins: Sequence[DaySums], place: int) -> DaySums:
     return DaySums(*(np.stack(parts) for parts in zip(*arrays, strict=True)))
 
 
-register("stack", Stack, needs_days=28, rung=4)
+register("stack", Stack, needs_days=28, rung=4, follows=True)
