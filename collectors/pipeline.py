@@ -300,8 +300,8 @@ class Pipeline:
 
     def _publish(self, now_ns: int, *, closed_until_ns: int, due_until_ns: int) -> None:
         """Publish intervals that ended by `closed_until_ns` and records that were due by `due_until_ns`."""
-        # What comes late, because we or an agent have to catch up, is of its own time and not of now: nothing timed
-        # out for it, and it was load then.
+        # What comes late, because we or an agent have to catch up, is of its own time and not of now: nothing had
+        # timed out then, and it was load then.
         heard_ns, self._heard_ns = min(self._heard_ns or now_ns, now_ns), 0
         self.dialogs.advance(heard_ns)
         self._take_dialog_events()
