@@ -10,9 +10,10 @@ from math import ceil
 import numpy as np
 
 from alerts.catalog import Rule, watched
+from alerts.episode import Alert
 from alerts.incidents import Severity
 from alerts.signals import Direction, Kind, Signal
-from alerts.watch import Alert, Status
+from alerts.watch import Status
 from forecast.localtime import DAY_S, Floats
 
 FORGOTTEN_S = 3.0 * DAY_S

@@ -7,8 +7,9 @@ import pytest
 from alert_series import PER_DAY, load
 
 from alerts.backtest import backtest
+from alerts.episode import Alert
 from alerts.signals import Direction, Kind, Signal
-from alerts.watch import Alert, Sensitivity, Status, Watch
+from alerts.watch import Sensitivity, Status, Watch
 from forecast.series import BadSeries, Series, State
 
 TRAIN = 56 * PER_DAY
