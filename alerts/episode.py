@@ -3,6 +3,7 @@
 It is over when half of its shift is gone. Nothing here raises alerts, or knows what came before.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,6 +41,16 @@ class Alert:
     """Units beyond (or short of, negative) the expected, over the episode."""
     adopted: bool = False
     """It ended because it is the new normal."""
+
+    def earlier(self, slots: int) -> "Alert":
+        """Return it as it is called where the first slots were forgotten; it may have begun before the first."""
+        end = None if self.end is None else self.end - slots
+        return replace(self, start=self.start - slots, onset=self.onset - slots, end=end)
+
+
+def later_than(alerts: Sequence[Alert], slots: int) -> list[Alert]:
+    """Return the alerts that had not ended before the first slots, which were forgotten."""
+    return [alert.earlier(slots) for alert in alerts if alert.end is None or alert.end > slots]
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ from forecast.states import mark_closed
 
 REPLAYED_S = DAY_S
 """What a start judges again."""
+_FORGOTTEN_S = 7 * DAY_S
 _LIMITS_REPLAYED_S = (ADOPTED_AFTER_DAYS + 1) * DAY_S
 _EVER_NS = 2**63 - 1
 _SIDES = {Direction.UP: "above", Direction.DOWN: "below"}
@@ -83,6 +84,22 @@ class Judge:
     def slot(self, at_ns: int) -> int:
         """Return the slot of an instant."""
         return (at_ns // SECOND_NS - self.archive.start_s) // self.archive.slot_s
+
+    def forget(self, start_s: float) -> None:
+        """Let go of what was before an instant (UTC seconds) once that is a week: each time all is made anew."""
+        # Who slept for longer than all of it keeps what was judged last, to go on from.
+        weeks = int(min(start_s, self.archive.until_s) - self.archive.start_s) // _FORGOTTEN_S
+        slots = weeks * _FORGOTTEN_S // self.archive.slot_s
+        if slots <= 0:
+            return
+        self.archive.forget(slots)
+        kept = set(self.archive.ids())
+        self._watches = {key: watch for key, watch in self._watches.items() if key in kept}
+        self._limit_watches = {name: watch for name, watch in self._limit_watches.items() if name[1] in kept}
+        for watch in self._watches.values():
+            watch.forget(slots)
+        for limit_watch in self._limit_watches.values():
+            limit_watch.forget(slots)
 
     def judge(self, incidents: Iterable[Incident]) -> dict[str, Incident]:
         """Return by id the incident of every alert, open or of late; `incidents` are those that were kept."""

@@ -108,6 +108,7 @@ class Service:
         slot_s = int(self.settings.slot)
         until_s = int(now_s - self.settings.delay) // slot_s * slot_s
         judge = self._judge = self._judge or self._start(until_s, slot_s)
+        judge.forget(until_s - self.settings.history)
         judge.archive.read(self.reader, until_s)
         current = judge.judge(kept.incident for kept in self._incidents.values())
         told = actions(self.reader, (ActionKind.SILENCE, ActionKind.ACKNOWLEDGE), int(now_s * SECOND_NS))

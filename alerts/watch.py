@@ -25,7 +25,7 @@ from alerts.detectors import (
     level_before,
     window,
 )
-from alerts.episode import Alert, Episode
+from alerts.episode import Alert, Episode, later_than
 from alerts.signals import BOTH, Direction, Kind, Signal
 from forecast.localtime import DAY_S, Bools, Ints
 from forecast.series import State
@@ -141,6 +141,19 @@ class Watch:
             self._walk(signal, min(max(due, self._next + 1), len(signal)), changes)
         self._known = None
         return changes
+
+    def forget(self, slots: int) -> None:
+        """Go on with a signal that lacks its first slots, whole days: what it advances with next begins later."""
+        if self._due is not None:
+            self._calibrated_day -= int(self._due.day[min(slots, self._due.day.size - 1)])
+            self._due = None
+        self._excluded = self._excluded[slots:].copy()
+        self._next, self._since = self._next - slots, max(self._since - slots, 0)
+        if self._pending is not None:
+            self._pending = self._pending[0] - slots, self._pending[1]
+        self.alerts = later_than(self.alerts, slots)
+        if self._open is not None:
+            self._open.alert, self._open.first = self.alerts[-1], max(self._open.first - slots, 0)
 
     def history_days(self, signal: Signal) -> float:
         """Days of history that have been seen; of the signal it advanced with, as all that follow."""
