@@ -4,7 +4,7 @@ The same object serves a backtest, which walks through the past, and the service
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from time import process_time
@@ -18,8 +18,8 @@ from forecast.intervals import Bands, LearnedBands, Outcomes
 from forecast.ladder import Chosen, Ladder
 from forecast.leads import LeadBins
 from forecast.localtime import Floats, Ints
+from forecast.members import Arrays
 from forecast.panel import Panel, from_root, to_root
-from forecast.ridge import LearnedSums
 
 ORIGINS_PER_DAY = 288
 """Slots of a day that are forecast from for the sake of learning: those between err like their neighbours."""
@@ -67,8 +67,8 @@ class Learned:
     bands: LearnedBands
     errors: Floats
     """See `Ladder.errors`."""
-    sums: LearnedSums | None
-    """See `Ladder.sums`."""
+    lasting: Mapping[str, Arrays]
+    """See `Ladder.lasting`."""
     waiting: Issued
     """In the order in which they were made; slots are numbered from the epoch."""
 
@@ -153,13 +153,13 @@ class Rolling:
         first = self.panel.series.start_s // self.panel.series.slot_s
         waiting = replace(waiting, origins=waiting.origins + first, targets=waiting.targets + first)
         day = self._day + self.panel.first_day
-        return Learned(day, self.bands.learned(), self.ladder.errors, self.ladder.sums, waiting)
+        return Learned(day, self.bands.learned(), self.ladder.errors, self.ladder.lasting, waiting)
 
     def resume(self, learned: Learned) -> None:
         """Go on, with `start_day` of its day or a later one, from what a walk over the same past had learned."""
         self._day = learned.day - self.panel.first_day
         self.bands.resume(learned.bands)
-        self.ladder.resume(learned.errors, learned.sums)
+        self.ladder.resume(learned.errors, learned.lasting)
         first = self.panel.series.start_s // self.panel.series.slot_s
         waiting = learned.waiting
         self._wait(replace(waiting, origins=waiting.origins - first, targets=waiting.targets - first))
@@ -198,11 +198,13 @@ class Rolling:
     def _wait(self, issued: Issued) -> None:
         """Set forecasts aside by the day on which each will have come."""
         days = self.panel.day[issued.targets]
-        order = np.argsort(days, kind="stable")
-        sorted_by_day = _of(issued, order)
-        found, starts = np.unique(days[order], return_index=True)
-        for day, first, last in zip(found.tolist(), starts, [*starts[1:], order.size], strict=True):
-            self._pending[day].append(_of(sorted_by_day, slice(first, last)))
+        # Those that waited before are in order.
+        if (days[1:] < days[:-1]).any():
+            order = np.argsort(days, kind="stable")
+            issued, days = _of(issued, order), days[order]
+        starts = np.flatnonzero(np.r_[True, days[1:] > days[:-1]][: days.size]).tolist()
+        for first, last in pairwise([*starts, days.size]):
+            self._pending[int(days[first])].append(_of(issued, slice(first, last)))
 
     def _learn(self, day: int) -> None:
         issued = _joined(self._pending.pop(day, []))

@@ -7,7 +7,7 @@ import pytest
 
 from forecast.horizons import Horizon
 from forecast.issue import Issue, Outcome
-from forecast.stored import forecast_batch
+from forecast.stored import Unwritten, forecast_batch
 from forecast.targets import Kind, SeriesId, Signal
 from storage.embedded.store import EmbeddedStore
 from storage.rows import batch
@@ -49,7 +49,7 @@ def told(
     for measurement, found in rows.items():
         writer.write(measurement, batch(measurement, found))
     if outcome is not None:
-        writer.write("forecast", forecast_batch(outcome, 60, BEGAN_NS // S))
+        writer.write("forecast", forecast_batch([Unwritten(outcome, 60, BEGAN_NS // S)]))
     writer.flush()
     lines: list[str] = []
     reader = store.reader(Scope.everything("test"))
