@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from alerts.episode import Alert
 from alerts.signals import Signal
-from alerts.watch import Alert, Sensitivity, Status, Watch
+from alerts.watch import Sensitivity, Status, Watch
 from forecast.calendar import holiday_days
 from forecast.localtime import DAY_S
 from forecast.series import BadSeries, Series
@@ -72,7 +73,7 @@ def backtest(
         train_days=days,
         test_weeks=(len(series) - split) * series.slot_s / (7 * DAY_S),
         threshold=watch.calibration.threshold,
-        detectable_change=watch.detectable_change(),
+        detectable_change=watch.detectable_change(signal),
         status=watch.status,
-        history_days=watch.history_days,
+        history_days=watch.history_days(signal),
     )

@@ -37,7 +37,12 @@ def demo(
         int, typer.Option(min=0, max=100, help="How many of them, at a time, really send RTP over loopback.")
     ] = 20,
     seed: Annotated[int, typer.Option(help="The same seed makes the same network and traffic.")] = 1,
-    weeks: Annotated[int, typer.Option(min=0, max=12, help="Weeks of simulated history to write first.")] = 6,
+    weeks: Annotated[
+        int,
+        typer.Option(
+            min=0, max=12, help="Weeks of simulated history to write first; under three, alerts still learn."
+        ),
+    ] = 6,
     data: Annotated[
         Path | None, typer.Option(help="Keep the data here; default: a folder that goes with the demo.")
     ] = None,
