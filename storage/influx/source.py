@@ -408,6 +408,11 @@ class InfluxRows(ScopedRows):
     source: Source = field(kw_only=True)
     asked: Question = field(kw_only=True)
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing can be the answer."""
+        return self.asked.nothing
+
     def sql(self, columns: Sequence[str], *, dedup: bool = True) -> str:
         """Return a SELECT of these columns; the server keeps only the last write of each point."""
         wanted = list(dict.fromkeys(columns))
