@@ -7,8 +7,9 @@ import pytest
 from alert_series import PER_DAY, load
 
 from alerts.backtest import backtest
+from alerts.episode import Alert
 from alerts.signals import Direction, Kind, Signal
-from alerts.watch import Alert, Sensitivity, Status, Watch
+from alerts.watch import Sensitivity, Status, Watch
 from forecast.series import BadSeries, Series, State
 
 TRAIN = 56 * PER_DAY
@@ -241,3 +242,23 @@ def test_end_of_a_burst_is_seen_soon_though_a_long_pool_raised_it() -> None:
     signal = Signal(replace(base, y=rare), Kind.RATIO, base.y)
     watch = watched(signal.until(AT + 6), Sensitivity(directions=(Direction.UP,)))
     assert [a.end is not None for a in watch.alerts if AT <= a.start < AT + 4] == [True]
+
+
+@pytest.mark.parametrize("gone_by", [AT + 3, AT + 12])
+def test_an_incident_goes_on_where_the_first_weeks_are_forgotten(gone_by: int) -> None:
+    """Between its beginning and its end, and after it."""
+    series = changed(load(70), AT, AT + 8, 0.4)
+    weeks = 14 * PER_DAY
+    watch = Watch()
+    watch.skip_to(TRAIN, Signal(series))
+    watch.advance(Signal(series.until(gone_by)))
+    watch.forget(weeks)
+    later = replace(
+        series, start_s=series.start_s + weeks * series.slot_s, y=series.y[weeks:], state=series.state[weeks:]
+    )
+    watch.advance(Signal(later))
+    whole = watched(Signal(series), Sensitivity())
+    first, last = AT - weeks, AT + 8 - weeks
+    assert [(a.start, a.end) for a in watch.alerts if first <= a.start < last] == [
+        (a.start - weeks, None if a.end is None else a.end - weeks) for a in whole.alerts if AT <= a.start < AT + 8
+    ]
