@@ -153,20 +153,23 @@ def test_no_history_is_learning() -> None:
     assert (watch.status, watch.alerts) == (Status.LEARNING, [])
 
 
-def appearing(days: int, after_weeks: int = 8) -> Series:
-    """Return a load of which nothing was measured before: a new tenant in a long-kept history."""
-    series, before = load(days), after_weeks * 7 * PER_DAY
+def appearing(days: int, *, tried: bool = False) -> Series:
+    """Return the load of a new tenant, with eight weeks before: not measured, or `tried` for an hour."""
+    series, before = load(days), 56 * PER_DAY
+    first = np.zeros(before) if tried else np.full(before, np.nan)
+    first[20 : 24 if tried else 20] = 200.0
     return replace(
         series,
         start_s=series.start_s - before * series.slot_s,
-        y=np.r_[np.full(before, np.nan), series.y],
-        state=np.r_[np.full(before, State.MISSING, np.uint8), series.state],
+        y=np.r_[first, series.y],
+        state=np.r_[np.where(np.isfinite(first), State.OPEN, State.MISSING).astype(np.uint8), series.state],
     )
 
 
+@pytest.mark.parametrize("tried", [False, True])
 @pytest.mark.parametrize(("factor", "found"), [(3.0, []), (0.5, []), (0.0, [Direction.DOWN])])
-def test_days_before_the_first_measured_slot_are_no_history(factor: float, found: list[Direction]) -> None:
-    series = appearing(13)
+def test_days_without_traffic_are_no_history(factor: float, found: list[Direction], tried: bool) -> None:
+    series = appearing(13, tried=tried)
     last = len(series)
     signal = Signal(changed(series, last - 8, last, factor))
     watch = Watch()
