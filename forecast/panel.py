@@ -25,7 +25,7 @@ from forecast.states import outages, spikes
 OFFSET = 0.375
 POISSON_VARIANCE = 0.25
 """Variance of z for Poisson counts (Anscombe)."""
-_CLIP = 4.0
+CLIP = 4.0
 """Residuals beyond the profile itself plus this are cut: one absurd slot must not lift the level for days."""
 SHORT_SLOTS = (0.5, 2.0, 6.0)
 LIVE_LEVELS = 2
@@ -423,4 +423,4 @@ def looked_up(table: Floats, row: Ints, column: Ints) -> Floats:
 
 def clipped(residual: Floats, expected: Floats) -> Floats:
     """Return residuals in z cut to what one slot may say, whatever was measured."""
-    return np.clip(residual, -expected - _CLIP, expected + _CLIP)
+    return np.clip(residual, -expected - CLIP, expected + CLIP)

@@ -6,12 +6,13 @@ built anew. It forecasts from today's slots up to some hours ahead, and no furth
 """
 
 from dataclasses import replace
+from math import sqrt
 
 import numpy as np
 
 from forecast.calendar import DayKind
 from forecast.localtime import Floats, Ints
-from forecast.panel import HALF_DAY, LIVE_LEVELS, STEP_SIGMA, TWO_DAYS, Panel, clipped, to_root
+from forecast.panel import CLIP, HALF_DAY, LIVE_LEVELS, OFFSET, STEP_SIGMA, TWO_DAYS, Panel
 from forecast.profiles import WEEK
 from forecast.series import Series
 from forecast.states import OUTAGE_LOST, OUTAGE_RATIO, SPIKE_SLOTS
@@ -133,7 +134,9 @@ class Today(Panel):
         """Return what a slot adds to sums over levels and to their weights."""
         if amount != amount or expected != expected:
             return 0.0, 0.0
-        residual = float(clipped(to_root(np.array(amount)) - expected, np.array(expected)))
+        # As `to_root` and `clipped`, which take ten times as long for a single number.
+        far = expected + CLIP
+        residual = min(max(sqrt(max(amount, 0.0) + OFFSET) - expected, -far), far)
         return residual * expected, expected * expected
 
 
