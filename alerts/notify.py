@@ -58,15 +58,16 @@ def message_of(
     what: str,
     links: Mapping[str, str],
     *,
+    counts: str = "calls",
     limit: bool = False,
     tenants: Sequence[str] = (),
     slot_s: float = 0,
 ) -> Message:
     """Return the text of an incident: what, where, since when, observed, expected, n, impact, cause, links.
 
-    A `limit` was set by somebody, nothing was learned; `tenants` feel it too; a slot of `slot_s` seconds had ended
-    when it was raised. The reference is the same when a
-    message is sent again.
+    `n` and the impact are so many of what it `counts`. A `limit` was set by somebody, nothing was learned;
+    `tenants` feel it too; a slot of `slot_s` seconds had ended when it was raised. The reference is the same when
+    a message is sent again.
     """
     over = incident.state is State.RESOLVED
     head = "RESOLVED" if over else incident.severity.value.upper()
@@ -74,8 +75,8 @@ def message_of(
     title = f"[{head}] {what}: {incident.scope} {incident.direction} {normal}"
     band = f"{_shown(incident.low)} to {_shown(incident.high)} would be normal"
     due = f"limit {_shown(incident.expected)}" if limit else f"expected {_shown(incident.expected)} ({band})"
-    seen = f"is {_shown(incident.observed)}, {due}, n = {incident.n:.0f}"
-    side = "more" if incident.excess > 0 else "fewer"
+    seen = f"is {_shown(incident.observed)}, {due}, n = {incident.n:.0f} {counts}"
+    side = f"{counts} {'more' if incident.excess > 0 else 'fewer'}"
     lines = [
         f"{what} of {incident.scope} {seen}.",
         _since(incident, over, slot_s),

@@ -374,7 +374,13 @@ class Service:
             if part.scope.kind == "tenant" and self._part_of(part, one)
         )
         return message_of(
-            one, title, self._links(one), limit=limit is not None, tenants=tenants, slot_s=self.settings.slot
+            one,
+            title,
+            self._links(one),
+            counts=rule.counted.counts if rule else "calls",
+            limit=limit is not None,
+            tenants=tenants,
+            slot_s=self.settings.slot,
         )
 
     def _part_of(self, part: Incident, whole: Incident) -> bool:

@@ -108,6 +108,8 @@ class IncidentRow:
     detectable_change: float | None
     n: int | None
     impact_calls: float | None
+    counts: str
+    """What the impact is so many of, and `n`: calls, stream-minutes."""
     minutes: float
     """How long it has been going on since `raised_ns`."""
     cause: str

@@ -35,7 +35,13 @@ class Counted:
     amount_unit: float = 1.0
     """What the sum of the amount is multiplied with."""
     base_unit: float = 1.0
+    counts: str = "calls"
+    """What `n` and an excess are so many of."""
 
+
+_STREAM_MINUTE = 1 / 60
+"""Media is summed in stream-seconds, its histograms too. Seconds of one stream are alike: a minute of one is taken
+as one observation."""
 
 COUNTED: dict[str, Counted] = {
     "attempts": Counted("Session attempts", "session_minute", ("attempts",), quantity=Quantity.COUNT),
@@ -50,35 +56,43 @@ COUNTED: dict[str, Counted] = {
         "Average call duration (s)", "session_minute", ("minutes",), ("completed",), Quantity.SECONDS,
         amount_unit=60.0,
     ),
-    # Intervals of one stream are alike: a minute of one is taken as one observation, not six.
     "degraded_media": Counted(
         "Share of degraded media", "quality_minute", ("degraded_seconds",), ("stream_seconds",),
-        amount_unit=1 / 60, base_unit=1 / 60,
+        amount_unit=_STREAM_MINUTE, base_unit=_STREAM_MINUTE, counts="stream-minutes",
     ),
-    # Six intervals of a minute of one stream are as alike as its seconds.
     "quality_rating": Counted(
-        "Share of intervals with a low R factor", "quality_minute", amount_unit=1 / 6, base_unit=1 / 6
+        "Share of media with a low R factor", "quality_minute",
+        amount_unit=_STREAM_MINUTE, base_unit=_STREAM_MINUTE, counts="stream-minutes",
     ),
     "media_loss": Counted(
-        "Share of intervals with 1 % loss or more", "quality_minute", amount_unit=1 / 6, base_unit=1 / 6
+        "Share of media with 1 % loss or more", "quality_minute",
+        amount_unit=_STREAM_MINUTE, base_unit=_STREAM_MINUTE, counts="stream-minutes",
     ),
     "registration_success": Counted(
-        "Registration success", "registration_minute", ("registered", "unregistered"), ("attempts",)
+        "Registration success", "registration_minute", ("registered", "unregistered"), ("attempts",),
+        counts="registrations",
     ),
     "auth_failures": Counted(
-        "Authentication failures", "registration_minute", ("auth_failures",), quantity=Quantity.COUNT
+        "Authentication failures", "registration_minute", ("auth_failures",), quantity=Quantity.COUNT,
+        counts="registrations",
     ),
     "auth_failure_share": Counted(
-        "Share of registrations that fail authentication", "registration_minute", ("auth_failures",), ("attempts",)
+        "Share of registrations that fail authentication", "registration_minute", ("auth_failures",),
+        ("attempts",), counts="registrations",
     ),
     "heartbeats": Counted(
-        "Answered OPTIONS heartbeats", "trunk_minute", ("options_answered",), ("options_sent",)
+        "Answered OPTIONS heartbeats", "trunk_minute", ("options_answered",), ("options_sent",),
+        counts="heartbeats",
     ),
     "capture_drops": Counted(
         "Share of traffic that capture itself dropped", "load_now", ("drops_kernel", "drops_queue", "drops_table"),
-        ("frames", "datagrams"),
+        ("frames", "datagrams"), counts="packets",
     ),
-    "agent_minutes": Counted("Share of minutes in which a capture agent was heard", "load_minute"),
-    "watched_minutes": Counted("Share of minutes in which anything was measured", "load_minute"),
+    "agent_minutes": Counted(
+        "Share of minutes in which a capture agent was heard", "load_minute", counts="minutes"
+    ),
+    "watched_minutes": Counted(
+        "Share of minutes in which anything was measured", "load_minute", counts="minutes"
+    ),
 }  # fmt: skip
 """By the name that stands in `alert_event`."""

@@ -71,10 +71,10 @@ def incidents_table(rows: Sequence[IncidentRow], zone: ZoneInfo, caption: str) -
     return _table(_COLUMNS, [_incident(one, zone) for one in rows], caption, cards=True)
 
 
-def _calls(one: IncidentRow) -> str:
-    """Return how many calls it touched: an excess over what is normal, so no whole number by itself."""
+def _impact(one: IncidentRow) -> str:
+    """Return how much it touched: an excess over what is normal, so no whole number by itself."""
     known = one.impact_calls is not None and isfinite(one.impact_calls)
-    return f"{count(round(one.impact_calls or 0) if known else None)} calls"
+    return f"{count(round(one.impact_calls or 0) if known else None)} {one.counts}"
 
 
 def _minutes(one: IncidentRow) -> str:
@@ -99,7 +99,7 @@ def _incident(one: IncidentRow, zone: ZoneInfo) -> html.Tr:
     since: list[Any] = [short_time(one.began_ns, zone), html.Span(raised, className="quiet-word below")]
     if one.ended_ns is not None:
         since.append(html.Span(f"until {_clock(one.ended_ns, one.began_ns, zone)}", className="quiet-word below"))
-    impact = [_calls(one), html.Span(_minutes(one), className="quiet-word below")]
+    impact = [_impact(one), html.Span(_minutes(one), className="quiet-word below")]
     cells: tuple[Any, ...] = (
         severity_badge(one.severity), state_word(one.state), what, one.where, since,
         amount(one.observed, one.quantity), [amount(one.expected, one.quantity), _band(one)], count(one.n), impact,
@@ -211,7 +211,7 @@ def incident_head(view: IncidentView, zone: ZoneInfo) -> list[Any]:
         ("Observed", amount(one.observed, one.quantity)),
         ("Expected", [amount(one.expected, one.quantity), _band(one)]),
         ("n", count(one.n)),
-        ("Impact", f"{_calls(one)} · {_minutes(one)}"),
+        ("Impact", f"{_impact(one)} · {_minutes(one)}"),
         ("Cause", one.cause or UNKNOWN_TEXT),
         ("Notified", notified_words(one.notified)),
         ("Surprise", significant(one.score)),

@@ -188,10 +188,7 @@ def _incidents(report: Report, zone: ZoneInfo) -> html.Section:
                 html.Td(_what(incident), className="wrap"),
                 html.Td(incident.scope),
                 html.Td(incident.state),
-                html.Td(
-                    UNKNOWN_TEXT if incident.impact_calls is None else count(round(incident.impact_calls)),
-                    className="num",
-                ),
+                html.Td(words.impact(incident), className="num"),
                 html.Td(
                     UNKNOWN_TEXT if incident.impact_minutes is None else count(round(incident.impact_minutes)),
                     className="num",
@@ -200,7 +197,7 @@ def _incidents(report: Report, zone: ZoneInfo) -> html.Section:
         )
         for incident in report.incidents
     ]
-    columns = ("Began", "Lasted", "What", "Where", "State", "Calls affected", "Minutes affected")
+    columns = ("Began", "Lasted", "What", "Where", "State", "Impact", "Minutes affected")
     none = "No incident of this tenant is recorded in this period."
     return _table("Incidents", "What went wrong, and whom did it touch?", columns, rows, {5, 6}, none)
 

@@ -23,7 +23,7 @@ from dashboards.incident_views import (
 from dashboards.numbers import SECOND_NS
 from dashboards.queries.asking import asked
 from dashboards.queries.evidence import evidence
-from dashboards.queries.signals import quantity_of, title_of
+from dashboards.queries.signals import counted_in, quantity_of, title_of
 from dashboards.views import READY, OpenIncidents, PanelState, Status
 from storage.actions import EVERY_TARGET, Action, actions
 from storage.schema import ActionKind
@@ -239,6 +239,7 @@ def _row(values: Mapping[str, Any], taken: set[str], now_ns: int) -> IncidentRow
         detectable_change=values["detectable_change"],
         n=values["n"],
         impact_calls=values["impact_calls"],
+        counts=counted_in(signal),
         minutes=max((ended_ns or now_ns) - raised_ns, 0) / (60 * SECOND_NS),
         cause=values["cause"] or "",
         notified=values["notified"] or "",

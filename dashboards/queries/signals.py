@@ -11,6 +11,12 @@ def title_of(rule: str) -> str:
     return title.removesuffix(" (s)")
 
 
+def counted_in(signal: str) -> str:
+    """Return what the impact of a signal is so many of: calls, stream-minutes."""
+    known = COUNTED.get(signal)
+    return known.counts if known else "calls"
+
+
 def quantity_of(signal: str) -> Quantity:
     """Return what the figures of a signal are."""
     known = COUNTED.get(signal)

@@ -73,12 +73,12 @@ def report_csv(report: Report) -> str:
                 value=_number(length),
                 unit="s",
                 n=_number(incident.n),
-                n_of="observations",
+                n_of=incident.counts,
                 note=note,
             )
         )
         for what, value, unit in (
-            ("calls", incident.impact_calls, "1"),
+            (incident.counts, incident.impact_calls, "1"),
             ("minutes", incident.impact_minutes, "min"),
         ):
             lines.append(

@@ -16,7 +16,7 @@ import pyarrow as pa
 from collectors.tracking.privacy import NumberPrivacy, mask_uri, mask_user
 from dashboards.numbers import date_time
 from dashboards.queries.incidents import cause_for_tenant
-from dashboards.queries.signals import title_of
+from dashboards.queries.signals import counted_in, title_of
 from dashboards.queries.sip import counts_of
 from dashboards.queries.tables import floats, histograms, optional, rows, strings, summed, times_ns, total
 from storage.seam import OutOfScope, Reader, Window
@@ -235,6 +235,7 @@ def incidents_of(reader: Reader, window: Window, now_ns: int, where: Where) -> t
             cause=cause_for_tenant(row["cause"] or "", f"{row['scope_kind']} {row['scope']}"),
             n=row["n"],
             impact_calls=optional(row["impact_calls"]),
+            counts=counted_in(row["signal"] or row["rule"]),
             impact_minutes=minutes,
         )
         for row, start_ns, end_ns, minutes in sorted(

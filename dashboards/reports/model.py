@@ -106,6 +106,8 @@ class Incident:
     """As its tenant may know it: what is shared with others is not named."""
     n: int | None
     impact_calls: float | None
+    counts: str
+    """What the impact is so many of, and `n`: calls, stream-minutes."""
     impact_minutes: float | None
     """Since it was raised; until now while it is open."""
 

@@ -146,6 +146,11 @@ def incident_length(incident: Incident) -> str:
     return duration((incident.ended_ns - incident.started_ns) // SECOND_NS)
 
 
+def impact(incident: Incident) -> str:
+    """Return how much an incident touched: calls, or what else it is counted in."""
+    return f"{_counted(incident.impact_calls)} {incident.counts}"
+
+
 def summary(report: Report) -> str:
     """Return the report in one sentence or two."""
     if report.empty:

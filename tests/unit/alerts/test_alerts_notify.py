@@ -39,9 +39,10 @@ def test_message_says_what_people_need() -> None:
     message = message_of(ONE, "Answer-seizure ratio", {"page": "https://pages.example.com/incidents/i-1"})
     assert message.title == "[WARNING] Answer-seizure ratio: trunk carrier-a below normal"
     assert message.body == (
-        "Answer-seizure ratio of trunk carrier-a is 0.4, expected 0.6 (0.55 to 0.65 would be normal), n = 500.\n"
+        "Answer-seizure ratio of trunk carrier-a is 0.4, expected 0.6 (0.55 to 0.65 would be normal), "
+        "n = 500 calls.\n"
         "Since 2023-11-14 22:13 UTC.\n"
-        "Impact so far: about 100 fewer than expected.\n"
+        "Impact so far: about 100 calls fewer than expected.\n"
         "Likely cause: node edge-1.\n"
         "Page: https://pages.example.com/incidents/i-1\n"
         "Reference: i-1/warning"
@@ -57,7 +58,7 @@ def test_message_tells_the_onset_and_when_it_was_raised() -> None:
 def test_message_of_a_limit_names_the_limit() -> None:
     message = message_of(ONE, "Answers", {}, limit=True)
     assert message.title == "[WARNING] Answers: trunk carrier-a below its limit"
-    assert message.body.startswith("Answers of trunk carrier-a is 0.4, limit 0.6, n = 500.")
+    assert message.body.startswith("Answers of trunk carrier-a is 0.4, limit 0.6, n = 500 calls.")
 
 
 def test_apprise_route_sends_with_the_severity() -> None:
