@@ -31,8 +31,8 @@ HOURS = 24
 _SPREAD_PRIOR = 10.0
 """Days like the usual hour that the spread of each hour is mixed with: few days say little of an hour."""
 _KEEP = 0.5 ** (1 / HALF_LIFE_DAYS)
-_LEAST_CAP = 2.0
-"""Scaled errors beyond the 99 % quantile, and this, count as that much in the spread of an hour."""
+_NOTHING_ODD = 2.0
+"""So large scaled errors are usual, however quiet a series was."""
 _EPISODE_DAYS = 3
 _EPISODE_RATIO = 2.0
 """An error is of an episode beyond so many times what the largest of that many days reached, or, in the first two
@@ -189,7 +189,8 @@ class Bands:
         error = day.error / relative
         size = np.abs(error) / self._scale(day.bins, day.forecast)
         usual = size <= self._limit[day.bins]
-        self._widen(day, np.minimum(size, np.maximum(self._offset[:, -1], _LEAST_CAP)[day.bins]) * relative)
+        # What lies beyond the 99 % quantile says no more of an hour than that it does.
+        self._widen(day, np.minimum(size, np.maximum(self._offset[:, -1], _NOTHING_ODD)[day.bins]) * relative)
         order = np.argsort(day.bins, kind="stable")
         edges = np.r_[0, np.cumsum(count)]
         for number, window in enumerate(self._window):
@@ -227,13 +228,14 @@ class Bands:
         weights = np.repeat(_KEEP ** np.arange(sizes.size)[::-1], sizes)
         variance, scaled = _scaled(error, square)
         size = np.abs(scaled)
-        limit = _EPISODE_RATIO * _reached(size, sizes)
+        limit = _EPISODE_RATIO * max(_reached(size, sizes), _NOTHING_ODD)
         usual = size <= limit
         if not usual.all():
             days = np.repeat(np.arange(sizes.size), sizes)[usual]
             error, square, weights = error[usual], square[usual], weights[usual]
             variance, scaled = _scaled(error, square)
-            limit = _EPISODE_RATIO * _reached(np.abs(scaled), np.bincount(days, minlength=sizes.size))
+            reached = _reached(np.abs(scaled), np.bincount(days, minlength=sizes.size))
+            limit = _EPISODE_RATIO * max(reached, _NOTHING_ODD)
         self._level_variance[number], self._limit[number] = variance, limit
         middle, usually = _median_and_more(scaled)
         # One more observation than there is, as in split conformal: few errors make wide quantiles.
