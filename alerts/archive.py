@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from alerts.catalog import Share, Source, Watched
@@ -22,11 +23,16 @@ from telephony.model import UNASSIGNED, UNKNOWN
 
 SECOND_NS = 1_000_000_000
 _LATE_SLOTS = 2
+_ROOM_S = 86_400
+"""Arrays are made longer by this much at a time, not anew for each slot."""
 _PLATFORM = "platform"
 _CHUNK_S = 7 * 86_400
 """Histograms are read in chunks of this much: of two months they would fill the memory."""
 _LEAST_SAMPLES = 1_000
 """From so many on the bound of a share is learned."""
+
+
+Kept = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +59,10 @@ class Archive:
     known: Known = field(default_factory=Known)
     """What explains slots without an incident."""
     _alive: Floats = field(default_factory=lambda: np.zeros(0))
-    _amount: dict[SignalId, Floats] = field(default_factory=dict)
-    _base: dict[SignalId, Floats] = field(default_factory=dict)
+    _amount: dict[SignalId, Kept] = field(default_factory=dict)
+    """With room at the end. Of single precision: counts are exact to 16 million a slot."""
+    _base: dict[SignalId, Kept] = field(default_factory=dict)
+    """Of ratios and means."""
     _bounds: dict[str, float] = field(default_factory=dict)
     """By rule: the bound that shares are counted beyond."""
 
@@ -72,7 +80,11 @@ class Archive:
             return
         for arrays in (self._amount, self._base):
             for key, values in arrays.items():
-                arrays[key] = np.r_[values[:since], np.zeros(count - since)]
+                if values.size < count:
+                    arrays[key] = self._room(count)
+                    arrays[key][:since] = values[:since]
+                else:
+                    values[since:count] = 0
         self._alive = np.r_[self._alive[:since], np.zeros(count - since)]
         start_ns = (self.start_s + since * self.slot_s) * SECOND_NS
         window = Window(start_ns, (self.start_s + count * self.slot_s) * SECOND_NS)
@@ -83,6 +95,9 @@ class Archive:
             for dimension in rule.dimensions:
                 for part in _chunks(window, self.slot_s) if rule.share else (window,):
                     self._read_rule(reader, part, rule, dimension, count)
+
+    def _room(self, count: int) -> Kept:
+        return np.zeros(count + _ROOM_S // self.slot_s, np.float32)
 
     def _read_rule(self, reader: Reader, window: Window, rule: Watched, dimension: str, count: int) -> None:
         by = () if dimension == _PLATFORM else (dimension,)
@@ -103,10 +118,13 @@ class Archive:
                     self.shed += 1
                     continue
                 held += 1
-                self._amount[key], self._base[key] = np.zeros(count), np.zeros(count)
+                self._amount[key] = self._room(count)
+                if rule.kind is not Kind.COUNT:
+                    self._base[key] = self._room(count)
             mine = names == name
             self._amount[key][places[mine]] = amount[mine]
-            self._base[key][places[mine]] = base[mine]
+            if rule.kind is not Kind.COUNT:
+                self._base[key][places[mine]] = base[mine]
 
     def by_tenant(
         self, reader: Reader, window: Window, rule: Watched, scope: Scope
@@ -176,17 +194,22 @@ class Archive:
         whole = self._alive * 60 >= self.slot_s - 30
         if rule.source is Source.WATCHED:
             whole = np.ones_like(whole)
-        first = int(np.argmax(self._amount[key] + self._base[key] > 0))
-        whole = whole & (np.arange(whole.size) >= first)
-        y = np.where(whole, self._amount[key], np.nan)
+        amount = self._amount[key][: whole.size].astype(np.float64)
+        seen, against = amount > 0, None
+        if rule.kind is not Kind.COUNT:
+            against = self._base[key][: whole.size].astype(np.float64)
+            seen |= against > 0
+        whole = whole.copy()
+        whole[: int(np.argmax(seen))] = False
+        y = np.where(whole, amount, np.nan)
         explained = self.known.explained(rule, key.scope, self.start_s, self.slot_s, whole.size)
         state = np.where(whole, np.where(explained, State.MASKED, State.OPEN), State.MISSING).astype(np.uint8)
         zone = self.zones.get((key.scope.kind, key.scope.name), self.zone)
         series = Series(self.start_s, self.slot_s, zone, y, state)
-        if rule.kind is Kind.COUNT:
+        if against is None:
             return Signal(series)
         # Minutes are counted against all minutes, also where there is no row.
-        base = self._base[key] if rule.source is Source.SUMS else np.full(whole.size, self.slot_s / 60)
+        base = against if rule.source is Source.SUMS else np.full(whole.size, self.slot_s / 60)
         return Signal(series, rule.kind, np.where(whole, base, 0.0))
 
 

@@ -72,7 +72,7 @@ def backtest(
         train_days=days,
         test_weeks=(len(series) - split) * series.slot_s / (7 * DAY_S),
         threshold=watch.calibration.threshold,
-        detectable_change=watch.detectable_change(),
+        detectable_change=watch.detectable_change(signal),
         status=watch.status,
-        history_days=watch.history_days,
+        history_days=watch.history_days(signal),
     )

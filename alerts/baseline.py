@@ -10,12 +10,14 @@ day: who judges slot by slot hands it on from one slot to the next (`Due`).
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from alerts.levels import Levels
 from alerts.signals import Kind, Signal
-from forecast.localtime import Bools, Floats, Ints, LocalGrid, local_grid
+from forecast.localtime import Bools, Floats, Ints, local_grid
 from forecast.panel import Panel, from_root
 from forecast.profiles import WEEK, past_weeks
 from forecast.series import State
@@ -40,19 +42,17 @@ class Due:
     """Local hour."""
     slots_per_day: int
     holiday: frozenset[int]
-    learned: Floats
-    """The values of the days before, under zero where they teach nothing: what `rate` was made of."""
-    base: Floats
-    """What those were counted against."""
+    past: int
+    """Slots of the days before."""
+    taught: int
+    """Fingerprint of what those taught: kept for each signal, they themselves would be half of the memory."""
 
     def holds(self, learned: Floats, base: Floats, holiday: frozenset[int]) -> bool:
         """Tell whether it is the same for these slots: of no later day, and the days before are as they were."""
-        past = self.learned.size
         return (
-            past <= learned.size <= self.rate.size
+            self.past <= learned.size <= self.rate.size
             and self.holiday == holiday
-            and np.array_equal(self.learned, learned[:past])
-            and np.array_equal(self.base, base[:past])
+            and self.taught == _fingerprint(learned[: self.past], base[: self.past])
         )
 
 
@@ -77,6 +77,8 @@ class Baseline:
     day: Ints
     """Local days since the first."""
     slots_per_day: int
+    began: int
+    """First slot that was measured: history is no older than this, wherever the signal begins."""
     kind: Kind
     due: Due
     """What the expected was made of, and the same for the slots that follow."""
@@ -112,17 +114,18 @@ def baseline(
     observed = np.where(measured, series.y, 0.0)
     expected = np.where(measured, np.nan_to_num(expected), 0.0)
     weight = np.where(measured, np.nan_to_num(weight), 0.0)
-    day = due.day[:count]
+    day, began = due.day[:count], int(np.argmax(finite))
     return Baseline(
         observed=observed,
         base=base,
         expected=expected,
         weight=weight,
         usable=usable,
-        levels=Levels.of(observed, expected, weight, usable, day, due.slots_per_day),
+        levels=Levels.of(observed, expected, weight, usable, day - day[began], due.slots_per_day),
         hour=due.hour[:count],
         day=day,
         slots_per_day=due.slots_per_day,
+        began=began,
         kind=signal.kind,
         due=due,
     )
@@ -131,24 +134,45 @@ def baseline(
 def _due(signal: Signal, holiday: frozenset[int], taught: Floats, base: Floats) -> Due:
     """Return what the days of a signal let expect of each slot up to the end of its last day."""
     series = signal.series
-    days, last = series.grid.day, int(series.grid.day[-1])
-    longest = len(series) + _LONGEST_DAY_S // series.slot_s
-    ahead = local_grid(series.start_s, series.slot_s, longest, series.zone)
-    slots = np.arange(int(np.searchsorted(ahead.day, last, side="right")))
-    ahead = LocalGrid(ahead.slots_per_day, ahead.day[slots], ahead.slot[slots])
+    times = _to_end_of_day(series.start_s, series.slot_s, len(series), series.zone)
     if signal.kind is Kind.COUNT:
-        panel = Panel(series, slots.size - len(series), holiday)
-        rate = from_root(panel.expected(panel.day, slots)[1])
+        panel = Panel(series, times.day.size - len(series), holiday)
+        rate = from_root(panel.expected(panel.day, np.arange(times.day.size))[1])
     else:
-        rate = _rates(signal, (series.state == State.OPEN) & (base > 0), ahead)
-    before = int(np.searchsorted(days, last))
+        rate = _rates(signal, (series.state == State.OPEN) & (base > 0), times)
+    past = int(np.searchsorted(times.day, times.day[-1]))
     return Due(
-        rate, ahead.day - ahead.day[0], ahead.slot * 24 // ahead.slots_per_day, ahead.slots_per_day, holiday,
-        taught[:before], base[:before],
-    )  # fmt: skip
+        rate, times.day, times.hour, times.slots_per_day, holiday, past, _fingerprint(taught[:past], base[:past])
+    )
 
 
-def _rates(signal: Signal, usable: Bools, ahead: LocalGrid) -> Floats:
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """Local keys of the slots of a signal, and of those after them to the end of the last day."""
+
+    slots_per_day: int
+    day: Ints
+    """Since the first."""
+    slot: Ints
+    hour: Ints
+
+
+@lru_cache(maxsize=8)
+def _to_end_of_day(start_s: int, slot_s: int, count: int, zone: ZoneInfo) -> _Times:
+    """Return the keys of a signal; the same arrays for all signals of a zone, not to be written to."""
+    ahead = local_grid(start_s, slot_s, count + _LONGEST_DAY_S // slot_s, zone)
+    end = int(np.searchsorted(ahead.day, ahead.day[count - 1], side="right"))
+    day, slot = ahead.day[:end] - ahead.day[0], ahead.slot[:end]
+    hour = slot * 24 // ahead.slots_per_day
+    day.flags.writeable = hour.flags.writeable = False
+    return _Times(ahead.slots_per_day, day, slot, hour)
+
+
+def _fingerprint(learned: Floats, base: Floats) -> int:
+    return hash((learned.tobytes(), base.tobytes()))
+
+
+def _rates(signal: Signal, usable: Bools, ahead: _Times) -> Floats:
     """Return the ratio or mean expected at each slot of `ahead`, from the same hours of the weeks before.
 
     `ahead` begins with the signal and goes on to the end of its last day.
@@ -175,7 +199,7 @@ def _rates(signal: Signal, usable: Bools, ahead: LocalGrid) -> Floats:
     recent_under = whole_under[np.arange(days)] - whole_under[first]
     overall = np.where(recent_under > 0, recent_over / np.maximum(recent_under, 1e-9), 0.0)[:, None]
     table = (top + _PRIOR_UNITS * overall) / (bottom + _PRIOR_UNITS)
-    return np.asarray(np.where(recent_under[:, None] > 0, table, 0.0)[ahead.day - ahead.day[0], ahead.slot])
+    return np.asarray(np.where(recent_under[:, None] > 0, table, 0.0)[ahead.day, ahead.slot])
 
 
 def _trimmed(tops: Floats, bottoms: Floats) -> Floats:

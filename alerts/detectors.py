@@ -6,11 +6,12 @@ strays by itself is learned per part of the day, its tails per side, and the thr
 history would have been alerted on. This module keeps no state and knows no incidents.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 
 import numpy as np
+import numpy.typing as npt
 
 from alerts.baseline import Baseline
 from alerts.signals import BOTH, Direction, Kind
@@ -101,7 +102,7 @@ class Evidence:
     """Surprise of every slot from `first` on; arrays are [side, slot], sides in the order up, down."""
 
     surprise: Floats
-    pool: Ints
+    pool: npt.NDArray[np.int8]
     """Which pool surprises most."""
     first: int = 0
 
@@ -143,24 +144,27 @@ def calibrate(
     if not train.any():
         raise ValueError(f"fewer than {_LEAST_SKIPPED_DAYS} days of history to learn from")
     levels = known.levels.between(0, known.usable.size)
-    pools = tuple(_learn_pool(known, length, train, levels) for length in pool_lengths(slot_s))
-    per_week = known.slots_per_day * 7 * float(known.usable.mean())
+    learned = [_learn_pool(known, length, train, levels) for length in pool_lengths(slot_s)]
+    pools = tuple(pool for pool, _ in learned)
+    per_week = known.slots_per_day * 7 * float(known.usable[known.began :].mean())
     weeks = float(train.sum()) / max(per_week, 1.0)
     if threshold is None:
-        surprise = np.where(train, evidence(known, pools).surprise, -np.inf)
+        surprise = _most(known, pools, [stray for _, stray in learned]).surprise
+        surprise = np.where(train, surprise, -np.inf)
         spent = float(np.interp(weeks, _SPENT_WEEKS, _SPENT_SHARE))
         threshold = _threshold(surprise, train, budget_per_week * weeks * spent, slot_s)
     return Calibration(pools, threshold, weeks)
 
 
 def _training(known: Baseline) -> Bools:
-    days = int(known.day[-1]) + 1
-    skipped = min(_SKIPPED_DAYS, max(_LEAST_SKIPPED_DAYS, days // 2))
-    train: Bools = known.usable & (known.day >= skipped)
+    age = known.day - known.day[known.began]
+    skipped = min(_SKIPPED_DAYS, max(_LEAST_SKIPPED_DAYS, (int(age[-1]) + 1) // 2))
+    train: Bools = known.usable & (age >= skipped)
     return train
 
 
-def _learn_pool(known: Baseline, length: int, train: Bools, levels: Floats) -> Pool:
+def _learn_pool(known: Baseline, length: int, train: Bools, levels: Floats) -> tuple[Pool, Floats]:
+    """Return a pool, and how far each of it strays."""
     mass = pooled(known.weight * known.usable, length)
     excess = pooled((known.observed - known.expected) * known.usable, length)
     places = np.flatnonzero(train & (mass > 0))
@@ -183,7 +187,7 @@ def _learn_pool(known: Baseline, length: int, train: Bools, levels: Floats) -> P
         beyond = signed[signed > tail_from[side]] - tail_from[side]
         # By a quantile: an incident that nobody noticed lies far out and must not make the tail long.
         tail_mean[side] = max(_LEAST_TAIL, float(np.quantile(beyond, 0.75)) / log(4) if beyond.size else 0.0)
-    return Pool(length, gain, middle, scale, tail_from, tail_mean)
+    return Pool(length, gain, middle, scale, tail_from, tail_mean), stray
 
 
 def _by_hour(stray: Floats, known: Baseline, places: Ints, length: int) -> tuple[Floats, Floats]:
@@ -192,8 +196,9 @@ def _by_hour(stray: Floats, known: Baseline, places: Ints, length: int) -> tuple
     middle_all = float(np.median(values))
     scale_all = 1.4826 * float(np.median(np.abs(values - middle_all)))
     middle, scale = np.full(24, middle_all), np.full(24, scale_all)
+    by_hour = [values[hours == hour] for hour in range(24)]
     for hour in range(24):
-        part = values[np.abs((hours - hour + 12) % 24 - 12) <= _PART_HOURS]
+        part = np.concatenate([by_hour[(hour + near) % 24] for near in range(-_PART_HOURS, _PART_HOURS + 1)])
         if part.size < _LEAST_PART:
             continue
         centre = float(np.median(part))
@@ -207,18 +212,24 @@ def _by_hour(stray: Floats, known: Baseline, places: Ints, length: int) -> tuple
 def evidence(known: Baseline, pools: tuple[Pool, ...], first: int = 0) -> Evidence:
     """Return how surprising every slot from `first` on is; minus infinity where it is not usable."""
     reach = max(first - max(pool.slots for pool in pools), 0)
-    levels, hour, usable = known.levels.between(reach, known.usable.size), known.hour[reach:], known.usable[reach:]
+    levels = known.levels.between(reach, known.usable.size)
+    strays = (_stray(known, pool.slots, pool.gain, levels, reach)[first - reach :] for pool in pools)
+    return _most(known, pools, strays, first)
+
+
+def _most(known: Baseline, pools: Sequence[Pool], strays: Iterable[Floats], first: int = 0) -> Evidence:
+    """Return the evidence of the pool that surprises most, from how far each strays from `first` on."""
+    hour, usable = known.hour[first:], known.usable[first:]
     best = np.full((len(BOTH), usable.size), -np.inf)
-    which = np.zeros(best.shape, np.int64)
-    for number, pool in enumerate(pools):
-        stray = _stray(known, pool.slots, pool.gain, levels, reach)
+    which = np.zeros(best.shape, np.int8)
+    for number, (pool, stray) in enumerate(zip(pools, strays, strict=True)):
         scores = (stray - pool.middle[hour]) / pool.scale[hour]
         for place, side in enumerate(BOTH):
             surprise = np.where(usable, pool.surprise(scores, side), -np.inf)
             more = surprise > best[place]
             best[place][more] = surprise[more]
             which[place][more] = number
-    return Evidence(best[:, first - reach :], which[:, first - reach :], first)
+    return Evidence(best, which, first)
 
 
 def pooled(values: Floats, length: int) -> Floats:
@@ -247,9 +258,12 @@ def _stray(known: Baseline, length: int, gain: Floats, levels: Floats, first: in
     observed = pooled(known.observed[first:] * usable, length)
     level = np.clip(gain @ levels, *_LEVEL_RANGE)
     level = np.r_[np.full(min(length, level.size), level[0]), level[:-length]]
-    mass = pooled(known.weight[first:] * usable, length)
-    expected = np.maximum(pooled(known.expected[first:] * usable, length) + level * mass, 0.0)
-    return stray(known.kind, observed, expected, pooled(known.base[first:] * usable, length))
+    due = pooled(known.expected[first:] * usable, length)
+    base = mass = due  # of a count nothing else weighs, of a mean the base does not
+    if known.kind is not Kind.COUNT:
+        base = pooled(known.base[first:] * usable, length)
+        mass = base if known.kind is Kind.RATIO else due
+    return stray(known.kind, observed, np.maximum(due + level * mass, 0.0), base)
 
 
 def stray(kind: Kind, observed: Floats, expected: Floats, base: Floats) -> Floats:
@@ -374,13 +388,15 @@ class _Pairs:
 def _threshold_of(pairs: _Pairs, count: int, slot_s: int) -> float:
     """Return the least threshold at which the history would have had no more than `count` alerts."""
     low, high = 0.0, max(_LEAST_THRESHOLD, float(pairs.surprise.max(initial=0.0))) + 1
+    if not _exceeds(pairs, _LEAST_THRESHOLD, slot_s, count):
+        return _LEAST_THRESHOLD
     while high - low > 0.01:
         middle = (low + high) / 2
-        if _exceeds(pairs, middle, slot_s, count):
+        if middle < _LEAST_THRESHOLD or _exceeds(pairs, middle, slot_s, count):
             low = middle
         else:
             high = middle
-    return max(high, _LEAST_THRESHOLD)
+    return high
 
 
 def _exceeds(pairs: _Pairs, threshold: float, slot_s: int, most: int) -> bool:

@@ -36,7 +36,7 @@ class Levels:
     def of(
         cls, observed: Floats, expected: Floats, weight: Floats, usable: Bools, day: Ints, per_day: int
     ) -> "Levels":
-        """Return the levels of amounts per slot; `day` are local days since the first, `per_day` slots of a day.
+        """Return the levels of amounts per slot; `per_day` slots make a day, `day` counts from the first measured.
 
         Single slots are cut, so that a burst does not lift the level.
         """

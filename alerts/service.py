@@ -349,18 +349,16 @@ class Service:
             }
             heard |= {each.scope.name for each in grouping if each.scope.kind == "tenant" and each.parent_id}
             slot = ((one.onset_ns or one.started_ns) // SECOND_NS - archive.start_s) // archive.slot_s
-            watches = {
-                key.scope.name: watch
-                for key, watch in self._watches.items()
-                if key.rule == rule.rule and key.scope.kind == "tenant"
-            }
 
-            def own(tenant: str, slot: int = slot, watches: Mapping[str, Watch] = watches) -> Seen | None:
-                return watches[tenant].seen_since(slot) if tenant in watches else None
+            def own(tenant: str, slot: int = slot, rule: Watched = rule) -> Seen | None:
+                key = SignalId(rule.rule, Scope("tenant", tenant, tenant))
+                watch = self._watches.get(key)
+                return None if watch is None else watch.seen_since(slot, archive.signal(key, rule))
 
             for tenant, hurt in affected(self.reader, archive, one, rule, own).items():
                 if tenant in known or (not one.parent_id and tenant not in heard):
-                    change = watches[tenant].detectable_change()
+                    key = SignalId(rule.rule, Scope("tenant", tenant, tenant))
+                    change = self._watches[key].detectable_change(archive.signal(key, rule))
                     found.append(part_of(one, hurt, known.pop(tenant, None), change))
             found += known.values()  # hurt before, and not found to be since: as it was
         return found
@@ -380,26 +378,32 @@ class Service:
         }
         held = {id_ for id_, ended_ns in ended.items() if now_ns < ended_ns + _QUIET_NS}
         going_on = [one.id for one in rated if one.ended_ns is None or one.id in held]
-        causes = {self._root_id(id_) for id_ in going_on}
+        # Every link of the chain: a part whose own explanation went would be told of as an incident of its own.
+        causes = {cause for id_ in going_on for cause in self._explained_by(id_)}
         held |= {id_ for id_ in causes if id_ in ended and now_ns < ended[id_] + TOGETHER_NS}
         return [
             replace(one, state=self._incidents[one.id].incident.state, ended_ns=None) if one.id in held else one
             for one in rated
         ]
 
+    def _explained_by(self, id_: str) -> list[str]:
+        """Return the ids of an incident, of the one that explains it, of the one that explains that, and so on."""
+        chain = [id_]
+        while (kept := self._incidents.get(chain[-1])) and kept.incident.parent_id not in ("", *chain):
+            chain.append(kept.incident.parent_id)
+        return chain
+
     def _root_id(self, id_: str) -> str:
         """Return the id of the incident that explains one, at whatever remove; its own where none does."""
-        seen = {id_}
-        while (kept := self._incidents.get(id_)) and kept.incident.parent_id not in ("", *seen):
-            id_ = kept.incident.parent_id
-            seen.add(id_)
-        return id_
+        return self._explained_by(id_)[-1]
 
     def _excess_since(self, one: Incident, since_ns: int) -> float:
-        watch = self._watches.get(SignalId(one.rule, one.scope))
-        if watch is None or self._archive is None:
+        key, rule, archive = SignalId(one.rule, one.scope), watched(one.rule), self._archive
+        watch = self._watches.get(key)
+        if watch is None or rule is None or archive is None:
             return one.excess
-        return watch.excess_since((since_ns // SECOND_NS - self._archive.start_s) // self._archive.slot_s)
+        slot = (since_ns // SECOND_NS - archive.start_s) // archive.slot_s
+        return watch.excess_since(slot, archive.signal(key, rule))
 
     def _hand_over(self, part: Incident) -> None:
         """Let the incident that explains a part go on with who was told of the part: no second message of it.

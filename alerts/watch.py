@@ -116,7 +116,8 @@ class Watch:
     """All so far; the last may be open."""
     status: Status = Status.LEARNING
     calibration: Calibration | None = None
-    known: Baseline | None = None
+    _known: Baseline | None = None
+    """Only while it judges: of each signal it would fill the memory, and is soon made of what is due."""
     _due: Due | None = None
     _excluded: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
     _next: int = 0
@@ -143,7 +144,7 @@ class Watch:
         self.skip_to(slot + 1, signal)
         if self.calibration is None:
             return False
-        past = self.known = self._baseline(signal, slot + 1)
+        past = self._known = self._baseline(signal, slot + 1)
         threshold = self.calibration.threshold
 
         def unlike(pool: Pool) -> float:
@@ -168,6 +169,7 @@ class Watch:
         self._open = opened
         self.alerts.append(opened.alert)
         self.status = Status.FIRING
+        self._known = None
         return True
 
     def advance(self, signal: Signal) -> list[Alert]:
@@ -179,32 +181,33 @@ class Watch:
         days = self._days(signal)
         while self._next < len(signal):
             day = int(days[self._next])
-            if day - self._calibrated_day >= RECALIBRATED_DAYS:
+            if day - self._calibrated_day >= self._calibrated_for:
                 self._recalibrate(signal, self._next)
-            due = int(np.searchsorted(days[: len(signal)], self._calibrated_day + RECALIBRATED_DAYS))
+            due = int(np.searchsorted(days[: len(signal)], self._calibrated_day + self._calibrated_for))
             self._walk(signal, min(max(due, self._next + 1), len(signal)), changes)
+        self._known = None
         return changes
 
-    @property
-    def history_days(self) -> float:
-        """Days of history that have been seen."""
-        return 0.0 if self.known is None else float(np.unique(self.known.day[self.known.usable]).size)
+    def history_days(self, signal: Signal) -> float:
+        """Days of history that have been seen; of the signal it advanced with, as all that follow."""
+        known = self._baseline(signal, len(signal))
+        return float(np.unique(known.day[known.usable]).size)
 
-    def detectable_change(self) -> float:
+    def detectable_change(self, signal: Signal) -> float:
         """Return the smallest lasting change that would be noticed now; infinity while learning."""
-        if self.known is None or self.calibration is None:
+        if self.calibration is None:
             return float("inf")
-        return detectable_change(self.known, self.calibration, self.known.usable.size - 1)
+        return detectable_change(self._baseline(signal, len(signal)), self.calibration, len(signal) - 1)
 
-    def seen_since(self, slot: int) -> Window | None:
+    def seen_since(self, slot: int, signal: Signal) -> Window | None:
         """Return what was observed and expected from `slot` on, over the longest pool at most; None where unknown.
 
         While learning nothing is known of how it strays: then the band is the expected alone.
         """
-        known = self.known
-        if known is None or slot >= known.usable.size:
+        if slot >= len(signal):
             return None
-        last, first = known.usable.size - 1, max(slot, 0)
+        known = self._baseline(signal, len(signal))
+        last, first = len(signal) - 1, max(slot, 0)
         if self.calibration is None:
             mass = known.weight[first:] > 0
             observed, expected, base = (
@@ -215,15 +218,20 @@ class Watch:
         pool = next((pool for pool in pools if pool.slots > last - first), pools[-1])
         return window(known, pool, self.calibration.threshold, last, first=first)
 
-    def excess_since(self, slot: int) -> float:
+    def excess_since(self, slot: int, signal: Signal) -> float:
         """Return the units beyond (short of, negative) the expected from `slot` on; 0 while learning."""
-        if self.known is None or self.calibration is None:
+        if self.calibration is None:
             return 0.0
-        first = max(slot, 0)
-        mass = self.known.weight[first:]
-        level = level_before(self.known, self.calibration.pools[0], first)
-        beyond = (self.known.observed[first:] - self.known.expected[first:] - level * mass) * (mass > 0)
+        first, known = max(slot, 0), self._baseline(signal, len(signal))
+        mass = known.weight[first:]
+        level = level_before(known, self.calibration.pools[0], first)
+        beyond = (known.observed[first:] - known.expected[first:] - level * mass) * (mass > 0)
         return float(beyond.sum())
+
+    @property
+    def _calibrated_for(self) -> int:
+        """Days until it is calibrated again: each day tells much where there are few."""
+        return RECALIBRATED_DAYS if self.calibration and self.calibration.weeks >= 1 else 1
 
     def _recalibrate(self, signal: Signal, upto: int) -> None:
         days = signal.series.grid.day
@@ -252,22 +260,22 @@ class Watch:
     def _walk(self, signal: Signal, until: int, changes: list[Alert]) -> None:
         """Judge [next, until): what is masked on the way changes what follows, so the evidence is made anew."""
         fresh: Evidence | None = None
-        self.known = self._baseline(signal, until)
+        self._known = self._baseline(signal, until)
         while self._next < until:
             if self.calibration is None:
                 self.status = Status.LEARNING
                 self._next = until
                 return
             if fresh is None:
-                fresh = evidence(self.known, self.calibration.pools, self._next)
+                fresh = evidence(self._known, self.calibration.pools, self._next)
             slot = self._next
             self._next += 1
-            if not self.known.weight[slot] > 0:
+            if not self._known.weight[slot] > 0:
                 self._without_data(signal, slot)
             elif self._open is not None:
                 self._missing = 0
                 if self._close(slot, signal.series.slot_s, changes):
-                    self.known = self._baseline(signal, until)
+                    self._known = self._baseline(signal, until)
                     fresh = None
             else:
                 self._missing = 0
@@ -294,7 +302,7 @@ class Watch:
 
     def _judge(self, signal: Signal, slot: int, seen: Evidence, changes: list[Alert]) -> None:
         assert self.calibration is not None
-        assert self.known is not None
+        assert self._known is not None
         side, surprise, place = seen.at(slot)
         direction = BOTH[side]
         pending, self._pending = self._pending, None
@@ -313,7 +321,8 @@ class Watch:
         self._raise(alert, pool, self._closing(alert, threshold, signal.kind), signal.series.slot_s, changes)
 
     def _young(self, signal: Signal, slot: int) -> bool:
-        return slot * signal.series.slot_s < LEAST_DAYS * DAY_S
+        assert self._known is not None
+        return (slot - self._known.began) * signal.series.slot_s < LEAST_DAYS * DAY_S
 
     def _threshold(self, slot: int, slot_s: int) -> float:
         """Return the surprise that it takes at a slot, after the alerts before it."""
@@ -324,30 +333,30 @@ class Watch:
         self, slot: int, pool: Pool, side: Direction, surprise: float, threshold: float, signal: Signal
     ) -> Alert | None:
         """Return the alert that a slot would raise, None where there is too little of it."""
-        assert self.known is not None
+        assert self._known is not None
         assert self.calibration is not None
         first = max(slot - pool.slots + 1, self._since, 0)
-        seen = window(self.known, pool, threshold, slot, first=first)
+        seen = window(self._known, pool, threshold, slot, first=first)
         volume = max(seen.expected, seen.observed) if signal.kind is Kind.COUNT else seen.base
         excess = seen.observed - seen.expected
         if volume < self.sensitivity.least_volume or abs(excess) < self.sensitivity.least_excess:
             return None
         if self._young(signal, slot) and not seen.observed < LEARNING_RATIO * seen.expected:
             return None
-        measured = int((self.known.weight[first : slot + 1] > 0).sum())
+        measured = int((self._known.weight[first : slot + 1] > 0).sum())
         per = measured if signal.kind is Kind.COUNT else seen.base
         return Alert(
             start=slot, onset=first, end=None, direction=side, score=surprise, n=volume, pool=pool.slots,
             observed=seen.observed / per, expected=seen.expected / per, low=seen.low / per, high=seen.high / per,
-            detectable_change=detectable_change(self.known, self.calibration, slot), excess=excess,
+            detectable_change=detectable_change(self._known, self.calibration, slot), excess=excess,
         )  # fmt: skip
 
     def _closing(self, alert: Alert, threshold: float, kind: Kind) -> int:
         """Return the slots of the shortest pool that would have raised the alert, too, where that is clear."""
-        assert self.known is not None
+        assert self._known is not None
         assert self.calibration is not None
         for pool in self.calibration.pools if alert.score >= _CLEAR else ():
-            seen = window(self.known, pool, threshold, alert.start, first=self._since)
+            seen = window(self._known, pool, threshold, alert.start, first=self._since)
             volume = max(seen.expected, seen.observed) if kind is Kind.COUNT else seen.base
             beyond = seen.observed > seen.high if alert.direction is Direction.UP else seen.observed < seen.low
             if beyond and volume >= self.sensitivity.least_volume and pool.slots < alert.pool:
@@ -355,9 +364,9 @@ class Watch:
         return alert.pool
 
     def _raise(self, alert: Alert, pool: Pool, closing: int, slot_s: int, changes: list[Alert]) -> None:
-        assert self.known is not None
+        assert self._known is not None
         last = self.alerts[-1] if self.alerts else None
-        level = level_before(self.known, pool, alert.start)
+        level = level_before(self._known, pool, alert.start)
         again = (
             last is not None
             and last.end is not None
@@ -377,24 +386,24 @@ class Watch:
 
     def _shift(self, opened: _Open, first: int, last: int) -> float:
         """Return the excess over [first, last], relative to the weight: what the level would have to be."""
-        assert self.known is not None
+        assert self._known is not None
         span = slice(first, last + 1)
-        mass = self.known.weight[span]
-        excess = (self.known.observed[span] - self.known.expected[span] - opened.level * mass) * (mass > 0)
+        mass = self._known.weight[span]
+        excess = (self._known.observed[span] - self._known.expected[span] - opened.level * mass) * (mass > 0)
         return float(excess.sum() / max(mass.sum(), 1e-9))
 
     def _close(self, slot: int, slot_s: int, changes: list[Alert]) -> bool:
         """End the open alert where half of its shift is gone; True where it ended."""
         opened = self._open
         assert opened is not None
-        assert self.known is not None
+        assert self._known is not None
         length = max(_LEAST_CLOSING, opened.closing)
         first = max(slot - length + 1, opened.first)
         shift = self._shift(opened, first, slot)
         if shift * opened.peak > 0 and abs(shift) > abs(opened.peak):
             opened.peak = shift
         adopted = (slot - opened.alert.start) * slot_s >= ADOPTED_AFTER_DAYS * DAY_S
-        mass = self.known.weight[opened.first : slot + 1]
+        mass = self._known.weight[opened.first : slot + 1]
         excess = self._shift(opened, opened.first, slot) * float(mass.sum())
         if shift * np.sign(opened.peak) >= _RECOVERED * abs(opened.peak) and not adopted:
             self.alerts[-1] = opened.alert = replace(opened.alert, excess=excess)
@@ -402,7 +411,7 @@ class Watch:
         if not adopted:
             self._excluded[opened.first : slot + 1] = True
             recent = slice(max(0, slot + 1 - _ADOPTED_SPAN_DAYS * DAY_S // slot_s), slot + 1)
-            measured = self.known.weight[recent] > 0
+            measured = self._known.weight[recent] > 0
             if self._excluded[recent][measured].mean() >= _ADOPTED_SHARE:
                 self._excluded[recent] = False
         end = slot + 1 if adopted else max(self._back_to_normal(opened, first, slot), opened.alert.start + 1)

@@ -7,7 +7,8 @@ hour, least squares over medians of whole minutes, with its 95 % interval) and t
 collector: calls up, table entries and sealed segments by minute, so that a rise can be told from more traffic.
 
 What reads the store holds the rows of a log until it is sealed: only whole seal periods (15 minutes) after warm-up
-tell a rise from that. Linux only: it reads /proc.
+tell a rise from that. With three weeks of history alerts judge; with fewer they would learn, and hold less. Linux
+only: it reads /proc.
 """
 
 import argparse
@@ -186,7 +187,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8099)
     arguments = parser.parse_args()
     run_s = arguments.minutes * 60
-    command = [sys.executable, "-m", "surgecast", "demo", "--weeks", "1", "--seconds", str(run_s)]
+    command = [sys.executable, "-m", "surgecast", "demo", "--weeks", "3", "--seconds", str(run_s)]
     for name, value in (("--calls", arguments.calls), ("--port", arguments.port)):
         command += [name, str(value)]
     demo = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -6,7 +6,7 @@ is seen by its forecast; a test that changes the future and compares bit by bit 
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from forecast.regressors import RegressorEffect
 from forecast.rolling import Rolling
 from forecast.series import BadSeries, Series, State
 from forecast.states import mark_closed
+from forecast.units import unit_of
 
 HORIZONS_S = (900, 3600, 14_400, 86_400, 604_800)
 _ROWS = 200_000
@@ -81,18 +82,28 @@ def backtest(
     if not np.isfinite(series.learned).any():
         raise BadSeries("no slot of the series has a value; see its notes, or use longer slots")
     before_test = int(np.searchsorted(series.grid.day, last_local - days + 1))
-    panel = Panel(mark_closed(series, history=before_test), leads[-1], holiday, events, regressors)
-    return _walk(panel, asked_s, leads, last_day, days, challengers)
+    if not np.isfinite(series.learned[before_test:]).any():
+        raise BadSeries(f"nothing was measured in the last {days} days, which are to be tested; see its notes")
+    marked = mark_closed(series, history=before_test)
+    unit = unit_of(series.learned[:before_test], WEEK * series.slots_per_day)
+    panel = Panel(replace(marked, y=marked.y / unit), leads[-1], holiday, events, regressors)
+    return _walk(panel, unit, asked_s, leads, last_day, days, challengers)
 
 
 def _walk(
-    panel: Panel, asked_s: list[int], leads: list[int], last_day: int, days: int, challengers: Sequence[str]
+    panel: Panel,
+    unit: float,
+    asked_s: list[int],
+    leads: list[int],
+    last_day: int,
+    days: int,
+    challengers: Sequence[str],
 ) -> Report:
     rolling = Rolling(panel, lead_bins(panel.series.slot_s, leads[-1], tuple(leads)), challengers=challengers)
     first_test = last_day - days + 1
     scores = [Score() for _ in leads]
     used: list[Counter[str]] = [Counter() for _ in leads]
-    floor = _floor(panel)
+    floor = _floor(panel, unit)
     step = 1 + days * panel.slots_per_day * leads[-1] // MOST_FORECASTS
     for day in range(max(0, first_test - WINDOW_DAYS), last_day + 1):
         rolling.start_day(day)
@@ -104,9 +115,10 @@ def _walk(
             count = _score(rolling, scores[number], floor, origins, first, last)
             used[number][rolling.model_at(last)] += count
     seasonal = _seasonal_error(panel, first_test)
+    found = (score.accuracy(seasonal) for score in scores)
     states = np.where(panel.outage[: panel.known], np.uint8(State.MASKED), panel.series.state)
     return Report(
-        horizons={asked: score.accuracy(seasonal) for asked, score in zip(asked_s, scores, strict=True)},
+        horizons={asked: _in_units(each, unit) for asked, each in zip(asked_s, found, strict=True)},
         models={asked: n.most_common(1)[0][0] if n else "" for asked, n in zip(asked_s, used, strict=True)},
         fit_seconds=float(np.mean(rolling.fit_seconds[-days:])),
         slot_s=panel.series.slot_s,
@@ -116,6 +128,11 @@ def _walk(
         notes=panel.series.notes,
         regressors=panel.regressors.effects(last_day),
     )
+
+
+def _in_units(accuracy: Accuracy, unit: float) -> Accuracy:
+    """Return figures of what was divided by a unit; all but one are ratios."""
+    return replace(accuracy, pinball=tuple(loss * unit for loss in accuracy.pinball))
 
 
 def _spans(leads: list[int]) -> list[tuple[int, int]]:
@@ -149,15 +166,18 @@ def _score(rolling: Rolling, score: Score, floor: Floats, origins: Ints, first: 
     return score.n - before
 
 
-def _floor(panel: Panel) -> Floats:
-    """Return E|Y - mean| per slot for Poisson arrivals, the mean taken from the slot and its neighbours."""
+def _floor(panel: Panel, unit: float) -> Floats:
+    """Return E|Y - mean| per slot for Poisson arrivals, the mean taken from the slot and its neighbours.
+
+    Of the series' own numbers, `unit` times those of the panel; in those of the panel.
+    """
     known = np.isfinite(panel.observed)
     amount = np.nan_to_num(panel.observed)
     total, count = amount.copy(), known.astype(np.float64)
     for to, back in ((np.s_[1:], np.s_[:-1]), (np.s_[:-1], np.s_[1:])):
         total[to] += amount[back]
         count[to] += known[back]
-    return poisson_mean_deviation(total / np.maximum(count, 1))
+    return poisson_mean_deviation(unit * total / np.maximum(count, 1)) / unit
 
 
 def _seasonal_error(panel: Panel, first_test: int) -> float:

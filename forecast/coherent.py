@@ -20,6 +20,8 @@ from forecast.targets import Kind, Signal
 ADDITIVE = (Signal.ARRIVALS, Signal.CONCURRENT, Signal.PACKETS, Signal.TRANSCODES)
 """Signals whose values add up; the maxima of parts need not come at the same time."""
 _SPREAD_LEVEL = LEVELS.index(0.9)
+_SLOTS_AT_ONCE = 200
+"""Of all series: four weeks of a thousand at once would take some hundred megabytes several times over."""
 
 
 def coherent(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -31,11 +33,17 @@ def coherent(outcomes: Sequence[Outcome]) -> list[Outcome]:
         issues = {kind: [_issued(found[p], horizon) for p in mine] for kind, mine in kinds.items()}
         if not _comparable(found, kinds, issues):
             continue
-        pools, tenants = (np.stack([i.quantiles for i in issues[kind]]) for kind in (Kind.POOL, Kind.TENANT))
-        whole = reconcile(_sum(pools), tenants)
-        fixed = np.repeat(whole.pool[:, :1], len(LEVELS), axis=1)
-        for kind, moved in ((Kind.POOL, reconcile(fixed, pools).tenants), (Kind.TENANT, whole.tenants)):
-            for place, quantiles in zip(kinds[kind], moved, strict=True):
+        moved = {kind: [np.empty_like(i.quantiles) for i in mine] for kind, mine in issues.items()}
+        slots = len(issues[Kind.POOL][0].quantiles)
+        for rows in np.array_split(np.arange(slots), -(-slots // _SLOTS_AT_ONCE)):
+            pools, tenants = (np.stack([i.quantiles[rows] for i in issues[kind]]) for kind in issues)
+            whole = reconcile(_sum(pools), tenants)
+            fixed = np.repeat(whole.pool[:, :1], len(LEVELS), axis=1)
+            for kind, values in ((Kind.POOL, reconcile(fixed, pools).tenants), (Kind.TENANT, whole.tenants)):
+                for quantiles, part in zip(moved[kind], values, strict=True):
+                    quantiles[rows] = part
+        for kind, mine in moved.items():
+            for place, quantiles in zip(kinds[kind], mine, strict=True):
                 found[place] = _with(found[place], horizon, quantiles)
     return found
 

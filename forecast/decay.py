@@ -64,15 +64,16 @@ def decayed_ratios(
     column = (np.arange(day.size) - np.searchsorted(day, day)) % BLOCK
     block = np.cumsum(column == 0) - 1
     blocks = int(block[-1]) + 1
-    sums, counts = np.zeros((2, blocks, BLOCK)), np.zeros((blocks, BLOCK), np.int64)
-    sums[0, block, column], sums[1, block, column], counts[block, column] = over, under, under > 0
-    counted = np.cumsum(counts, axis=1)
+    place = block * BLOCK + column
+    flat, counts = np.zeros((2, blocks * BLOCK)), np.zeros(blocks * BLOCK, np.int64)
+    flat[0, place], flat[1, place], counts[place] = over, under, under > 0
+    sums, counted = flat.reshape(2, blocks, BLOCK), np.cumsum(counts.reshape(blocks, BLOCK), axis=1)
     ratios, states = np.zeros((len(lives), day.size)), []
     for number, powers in enumerate(lives):
-        down = powers.down[counted]
-        inside = np.cumsum(sums * powers.up[counted], axis=2)
+        down = powers.down.take(counted)
+        inside = np.cumsum(sums * powers.up.take(counted), axis=2)
         carried = np.array([_carried(each.tolist(), down[:, -1].tolist()) for each in inside[:, :, -1]])
-        total, mass = ((carried[:, :, None] + inside) * down)[:, block, column]
+        total, mass = ((carried[:, :, None] + inside) * down).reshape(2, -1).take(place, axis=1)
         np.divide(total, mass, out=ratios[number], where=mass > 0)
         here, where = int(block[last]), int(column[last])
         (top, bottom), (own, weight) = carried[:, here].tolist(), inside[:, here, where].tolist()

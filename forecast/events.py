@@ -23,6 +23,8 @@ from forecast.settings import EventSettings, ForecastSettings
 MOST_EVENTS = 2_000
 _FADED = 0.02
 """A rest of an event under this share of it is over."""
+_LEARNED_SHARE = 0.5
+"""A slot that sees more than this share of the effect is learned from."""
 _LONG_S = 7 * DAY_S
 """An event this long is learned from like any time, once divided by its factor; a shorter one is left out."""
 _UNSURE = 0.3
@@ -155,7 +157,8 @@ class EventTable:
         found: dict[str, list[tuple[int, float]]] = {}
         for place, event in enumerate(self.events):
             span = self._span(place)
-            held = (self._shares[place] > 0.5) & np.isfinite(observed[span]) & np.isfinite(expected[span])
+            known = np.isfinite(observed[span]) & np.isfinite(expected[span])
+            held = known & (self._shares[place] > _LEARNED_SHARE)
             came, usual = float(observed[span][held].sum()), float(expected[span][held].sum())
             if usual > 0:
                 # Half a unit on both sides: an event of few calls must not have no factor, or an endless one.
@@ -170,6 +173,15 @@ class EventTable:
                 total = self._log[later, place] * (self._count[later, place] + _PRIOR) + log
                 self._count[later, place] += 1
                 self._log[later, place] = total / (self._count[later, place] + _PRIOR)
+
+    def unsettled(self, day: int) -> bool:
+        """Tell whether its slots change what is believed on a day: one to learn from goes on since before."""
+        learned = {event.similar for event in self.events if event.uplift is None}
+        for place, event in enumerate(self.events):
+            days = self._day[self._span(place)][self._shares[place] > _LEARNED_SHARE]
+            if event.similar in learned and days.size and days[0] < day <= days[-1]:
+                return True
+        return False
 
     def log_factor(self, made: Ints, targets: Ints) -> Floats:
         """Return log of the factor of target slots as believed on days `made`; arrays of one length."""

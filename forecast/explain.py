@@ -14,7 +14,7 @@ from forecast.kept import phase_of
 from forecast.ladder import PROFILE
 from forecast.localtime import DAY_S
 from forecast.masks import Mask, MaskReason, masks_of_slots
-from forecast.members import members
+from forecast.members import members, named
 from forecast.panel import from_root
 from forecast.regressors import RegressorEffect
 from forecast.rolling import Rolling, hours_of
@@ -130,7 +130,7 @@ def _parts(rolling: Rolling) -> tuple[Part, ...]:
     slot_s = panel.series.slot_s
     leads = np.array([min(lead // slot_s, ahead_slots(slot_s) - 1) for lead in _LEADS_S])
     targets, origins = panel.known + leads, np.full(leads.size, panel.known - 1)
-    profile = from_root(rolling.ladder.named(PROFILE).build(panel).fit(0).predict(origins, targets))
+    profile = from_root(named(PROFILE).build(panel).fit(0).predict(origins, targets))
     profile = np.where(panel.closed[targets], 0.0, profile)
     chosen = night.chosen.on(panel)
     model = np.where(panel.closed[targets], 0.0, from_root(chosen.predict(origins, targets)))

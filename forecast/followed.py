@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from forecast.horizons import Horizon
-from forecast.ladder import PROFILE
 from forecast.localtime import Bools, Floats
 from forecast.masks import Mask
+from forecast.members import named
 from forecast.panel import Panel
+from forecast.regressors import RegressorEffect
 from forecast.rolling import Night
 from forecast.series import Series, State
 from forecast.states import around_closed, close
@@ -21,8 +22,6 @@ from forecast.today import Today, can_follow
 
 REREAD = 4
 """Slots that are looked at again for a later correction."""
-FOLLOWING = (PROFILE, "universal", "stack")
-"""The models that look at nothing but what `Today` keeps."""
 
 
 @dataclass(slots=True)
@@ -48,6 +47,10 @@ class Followed:
     """Slots of today that a mask touched when they were taken in; one that comes later needs a new start."""
     not_believed: tuple[Mask, ...] = ()
     """The newest spans of earlier days."""
+    regressors: tuple[RegressorEffect, ...] = ()
+    """What they are believed to do until midnight."""
+    regressor_digests: tuple[str, ...] = ()
+    """Of their figures; others need a new start."""
 
     @property
     def end_s(self) -> int:
@@ -86,7 +89,7 @@ class Followed:
 
 def follow(panel: Panel, series: Series, night: Night, digest: str) -> Followed | None:
     """Return what follows a series from a panel over it; None where each forecast needs the whole history."""
-    if not can_follow(panel) or night.chosen.name not in FOLLOWING or series.closed_times is None:
+    if not can_follow(panel) or not named(night.chosen.name).follows or series.closed_times is None:
         return None
     measured = np.flatnonzero(np.isfinite(series.y))
     return Followed(

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from time import process_time
@@ -47,7 +48,7 @@ class Learning(StrEnum):
     NO_ROOM = "no room"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Known:
     """What people told of a series: its country, what is coming, what must not be learned from."""
 
@@ -60,7 +61,7 @@ class Known:
     regressor_troubles: tuple[tuple[str, str], ...] = ()
     """Name of a regressor, and why it could not be read, or not anew."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Changes when people tell something else.
 
@@ -69,6 +70,11 @@ class Known:
         regressors say, whose files may be written every hour.
         """
         return _digest(repr((self.country, self.events, self.masks)).encode())
+
+    @property
+    def regressor_digests(self) -> tuple[str, ...]:
+        """Change when what is known of a regressor does."""
+        return tuple(regressor.digest for regressor in self.regressors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,11 +237,13 @@ def _perform(task: Task) -> Outcome:
         night = rolling.night()
         seconds = process_time() - began
     digest = _digest(series.y.tobytes(), series.state.tobytes(), task.known.digest.encode())
-    not_believed = _not_believed(panel)
+    not_believed, regressors = _not_believed(panel), panel.regressors_now()
     followed = follow(panel, series, night, digest)
     if followed is not None:
         followed.masked = _masked_today(task, followed)
         followed.not_believed = not_believed
+        followed.regressors = regressors
+        followed.regressor_digests = task.known.regressor_digests
     states: Sequence[int] = np.bincount(series.state, minlength=len(State)).tolist()
     days = len(series) * series.slot_s / DAY_S
     return Outcome(
@@ -245,7 +253,7 @@ def _perform(task: Task) -> Outcome:
         night.chosen.name,
         _benched(night),
         series.start_s + (int(measured[-1]) + 1) * series.slot_s,
-        _inputs(digest, task.known, days, states, int(panel.outage.sum()), not_believed, panel.regressors_now()),
+        _inputs(digest, task.known, days, states, int(panel.outage.sum()), not_believed, regressors),
         seconds,
         rehearsal.days(),
         followed=followed,
@@ -273,6 +281,7 @@ def _go_on(task: Task, followed: Followed, night: Night) -> Outcome:
             followed.states,
             followed.outage,
             (*followed.not_believed, *_not_believed(followed.today)),
+            followed.regressors,
         ),
         followed=followed,
     )

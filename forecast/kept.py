@@ -1,10 +1,12 @@
 """What was learned up to last night, on disk: a night learns the day that ended instead of eight weeks anew.
 
-A file a series, a cache: it may be deleted at any time, and is not believed where it cannot be read or where the
-past, as known now, is not the one it was learned from. Then, or where there is no room, all is learned anew.
+A file a series, a cache: it may be deleted at any time, and is not believed where it cannot be read, is not as it
+was written, or where the past, as known now, is not the one it was learned from. Then, or where there is no room,
+all is learned anew.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +23,6 @@ import numpy.typing as npt
 from forecast.intervals import WINDOW_DAYS, LearnedBands
 from forecast.localtime import DAY_S, Ints
 from forecast.panel import Panel
-from forecast.ridge import LearnedSums
 from forecast.rolling import ORIGINS_PER_DAY, Issued, Learned
 from forecast.targets import SeriesId
 
@@ -31,11 +32,11 @@ _BYTES_PER_ORIGIN = 28_000
 """Of a file, by the slots of a day: errors of eight weeks, and forecasts whose slots come within four."""
 _BYTES_PER_WEEK = 42_000
 """Of a file, by the weeks of history: training sums."""
-_FORM = 4
+_FORM = 5
 _SUFFIX = ".learned"
 _UNUSED_S = 14 * DAY_S
 _NARROW = {"origins": np.int32, "targets": np.int32, "bins": np.uint8}
-_SUMS = ("gram", "cross", "square", "count", "coefficients")
+_MEMBER = "member"
 _WIDE = dict.fromkeys(_NARROW, np.int64)
 
 
@@ -110,17 +111,18 @@ def load(path: Path) -> Kept | None:
         bands = LearnedBands(*(file[name] for name in LearnedBands.__slots__))
         kinds: dict[str, type[Any]] = {name: _WIDE.get(name, np.float32) for name in Issued.__slots__}
         waiting = Issued(*(file[f"waiting_{name}"].astype(kind, copy=False) for name, kind in kinds.items()))
-        sums = None
-        if "sums" in file:
-            until, first_week = file["sums"].tolist()
-            sums = LearnedSums(until, first_week, *(file[f"sums_{name}"] for name in _SUMS))
-        return Kept(past, Learned(day, bands, file["errors"], sums, waiting, since))
+        lasting: dict[str, dict[str, npt.NDArray[Any]]] = {}
+        for name, values in file.items():
+            if name.startswith(f"{_MEMBER}/"):
+                _, member, own = name.split("/")
+                lasting.setdefault(member, {})[own] = values
+        return Kept(past, Learned(day, bands, file["errors"], lasting, waiting, since))
     except (OSError, ValueError, KeyError):
         return None
 
 
 def save(path: Path, kept: Kept) -> None:
-    """Keep it, whole or not at all; a disk that takes nothing costs only the time to learn it anew."""
+    """Keep it; a disk that takes nothing costs only the time to learn it anew."""
     past, learned = kept.past, kept.learned
     arrays: dict[str, npt.NDArray[Any]] = {
         "place": np.array([past.start_s, past.first_day, learned.day, learned.since]),
@@ -132,21 +134,21 @@ def save(path: Path, kept: Kept) -> None:
     for name in Issued.__slots__:
         values = getattr(learned.waiting, name)
         arrays[f"waiting_{name}"] = values.astype(_NARROW.get(name, values.dtype))
-    if learned.sums is not None:
-        arrays["sums"] = np.array([learned.sums.until, learned.sums.first_week])
-        arrays.update({f"sums_{name}": getattr(learned.sums, name) for name in _SUMS})
-    new = path.with_suffix(".new")
+    for member, lasting in learned.lasting.items():
+        arrays.update({f"{_MEMBER}/{member}/{name}": values for name, values in lasting.items()})
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with new.open("wb") as file:
+        # Over what was there: a new file in its place is most of the cost. One that was cut short does not fit its
+        # checksum, which costs no more than one that was never written.
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
             file.writelines(_packed(arrays))
-        new.replace(path)
+            file.truncate()
     except OSError:
         with suppress(OSError):
-            new.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
-def _packed(arrays: Mapping[str, npt.NDArray[Any]]) -> list[bytes]:
+def _packed(arrays: Mapping[str, npt.NDArray[Any]]) -> list[memoryview]:
     """Return the parts of a file: a checksum of the rest, a line that lists the arrays, what is in them.
 
     An archive of as many files (`np.savez`) takes several times as long.
@@ -154,11 +156,12 @@ def _packed(arrays: Mapping[str, npt.NDArray[Any]]) -> list[bytes]:
     # The widest first, behind a line of whole words: each array then lies where its numbers can be read in place.
     ordered = sorted(arrays.items(), key=lambda item: -item[1].itemsize)
     line = json.dumps([(name, values.dtype.str, values.shape) for name, values in ordered]).encode() + b"\n"
-    parts = [line.rjust(-(-len(line) // 8) * 8), *(values.tobytes() for _, values in ordered)]
+    parts = [memoryview(line.rjust(-(-len(line) // 8) * 8))]
+    parts += [np.ascontiguousarray(values).reshape(-1).view(np.uint8).data for _, values in ordered]
     checksum = 0
     for part in parts:
         checksum = crc32(part, checksum)
-    return [checksum.to_bytes(8), *parts]
+    return [memoryview(checksum.to_bytes(8)), *parts]
 
 
 def _unpacked(data: bytes) -> dict[str, npt.NDArray[Any]]:
@@ -193,7 +196,7 @@ class Shelf:
 
     def tidy(self, now_s: int) -> None:
         """Delete what no series has used for two weeks."""
-        for path in (*self._directory.glob(f"*{_SUFFIX}"), *self._directory.glob("*.new")):
+        for path in self._directory.glob(f"*{_SUFFIX}"):
             with suppress(OSError):
                 if path.stat().st_mtime < now_s - _UNUSED_S:
                     path.unlink()

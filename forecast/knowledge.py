@@ -46,9 +46,15 @@ class Knowledge:
     incidents: Incidents = field(default_factory=dict)
     shares: Shares = field(default_factory=dict)
     outside: tuple[Outside, ...] = ()
+    _told: dict[SeriesId, Known] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def of(self, key: SeriesId) -> Known:
         """Return what concerns a series."""
+        if key not in self._told:
+            self._told[key] = self._gathered(key)
+        return self._told[key]
+
+    def _gathered(self, key: SeriesId) -> Known:
         recorded = [record for record in self.recorded if record.kind is ActionKind.MASK]
         masks = [mask_of(each, self.settings.zone_of(key)) for each in self.settings.masks]
         masks += [record.mask for record in recorded if record.author != SERVICE]

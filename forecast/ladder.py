@@ -8,7 +8,7 @@ where it is asked for, and takes its place at the leads where it won over two we
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,10 +17,8 @@ from forecast.horizons import Horizon
 from forecast.intervals import HALF_LIFE_DAYS, WINDOW_DAYS
 from forecast.leads import LeadBins
 from forecast.localtime import Bools, Floats, Ints
-from forecast.members import Fitted, Member, Model, members
+from forecast.members import Arrays, Fitted, Lasting, Member, Model, members, named
 from forecast.panel import Panel
-from forecast.ridge import LearnedSums
-from forecast.stack import Stack
 
 PROFILE = "weekly-profile"
 LAST_WEEK = "seasonal-naive"
@@ -61,8 +59,8 @@ class Ladder:
                 raise UnknownMember(f"no challenger {name[:40]!r}; there are {', '.join(known)}")
         self._challengers = tuple(known[name] for name in challengers)
         self._errors: deque[Floats] = deque(maxlen=WINDOW_DAYS)
-        self._sums: LearnedSums | None = None
-        """What a stack goes on from once it is built."""
+        self._lasting: Mapping[str, Arrays] = {}
+        """What models go on from once they are built, by member."""
         self._mixed = bins.edges[:-1] * panel.series.slot_s >= _MIXED_S
         self._half_life = HALF_LIFE_DAYS + _HALF_LIFE_PER_DAY * bins.edges[1:] / panel.slots_per_day
 
@@ -76,7 +74,7 @@ class Ladder:
         """Return tonight's model with what it is benched for."""
         member = self.choose(day)
         fitted = self.model(member).fit(day)
-        profile = self.named(PROFILE)
+        profile = named(PROFILE)
         rivals = []
         history = int(self._panel.measured_days[day])
         recent = list(self._errors)[-_BENCH_DAYS:]
@@ -94,7 +92,7 @@ class Ladder:
         if member.rung > profile.rung and judged is not None:
             shares[:, best > _LOSES * judged[1]] = _BENCHED
             shares[:, self._mixed] = self._shares()[:, self._mixed]
-        simple = Simple(self.model(profile).fit(day), self.model(self.named(LAST_WEEK)).fit(day))
+        simple = Simple(self.model(profile).fit(day), self.model(named(LAST_WEEK)).fit(day))
         return Chosen(member.name, fitted, simple, shares, self._bins, tuple(rivals))
 
     def _shares(self) -> Floats:
@@ -110,14 +108,9 @@ class Ladder:
         """Return a member's model of this series."""
         if member.name not in self._models:
             model = self._models[member.name] = member.build(self._panel)
-            if isinstance(model, Stack) and self._sums is not None:
-                model.resume(self._sums)
+            if isinstance(model, Lasting) and member.name in self._lasting:
+                model.resume(self._lasting[member.name])
         return self._models[member.name]
-
-    @staticmethod
-    def named(name: str) -> Member:
-        """Return a member by name. Raises KeyError."""
-        return {member.name: member for member in members()}[name]
 
     @property
     def errors(self) -> Floats:
@@ -125,15 +118,15 @@ class Ladder:
         return np.array(self._errors).reshape(len(self._errors), _JUDGED + len(self._challengers), len(self._bins))
 
     @property
-    def sums(self) -> LearnedSums | None:
-        """What the stack learned, for `resume`; None before it is in use."""
-        stack = next((model for model in self._models.values() if isinstance(model, Stack)), None)
-        return self._sums if stack is None else stack.learned()
+    def lasting(self) -> dict[str, Arrays]:
+        """What models learned, by member, for `resume`; without those not yet in use."""
+        built = {name: model.learned() for name, model in self._models.items() if isinstance(model, Lasting)}
+        return {**self._lasting, **built}
 
-    def resume(self, errors: Floats, sums: LearnedSums | None) -> None:
+    def resume(self, errors: Floats, lasting: Mapping[str, Arrays]) -> None:
         """Go on from what a ladder with the same challengers had learned."""
         self._errors.extend(errors)
-        self._sums = sums
+        self._lasting = lasting
 
     def learn(self, bins: Ints, own: Floats, simple: Floats, rivals: Floats) -> None:
         """Take in a day's absolute errors at the same forecasts: of the model, of the simpler two, of challengers.

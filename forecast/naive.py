@@ -110,4 +110,4 @@ class SeasonalNaive:
 register("seasonal-naive", SeasonalNaive, needs_days=8, rung=-1)
 register("last-value", LastValue, needs_days=0, rung=0)
 register("day-type", DayType, needs_days=1, rung=1)
-register("weekly-profile", WeeklyProfile, needs_days=8, rung=2)
+register("weekly-profile", WeeklyProfile, needs_days=8, rung=2, follows=True)

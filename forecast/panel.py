@@ -82,7 +82,12 @@ class Panel:
         self.slot: Ints = grid.slot
         self.slots_per_day = series.slots_per_day
         self.days = int(self.day[-1]) + 1
+        self._made: Ints = self.day[: self.known]
+        """Local days of the slots that are known: what is learned of slots ends with them."""
+        self._last_made = int(self.day[min(self.known, self.day.size - 1)])
+        """The last day on which anything can be forecast: that of the next slot."""
         self.kinds = day_kinds(np.arange(self.days) + self.first_day, holiday)
+        self._has_holidays = bool((self.kinds == DayKind.HOLIDAY).any())
         self.observed: Floats = np.full(self.day.size, np.nan)
         self.observed[: self.known] = series.learned
         self.spikes = spikes(self.observed, self.day)
@@ -103,7 +108,7 @@ class Panel:
         if series.closed_times is not None:
             self.closed = series.closed_times[grid.weekday, grid.slot]
         self._build_profiles()
-        self.suspected: Floats = from_root(self.base[self.day, self.slot])
+        self.suspected: Floats = self._over_all(from_root(self._usual_of(self.day)))
         """What outages are judged by: the profile that has not forgotten them yet."""
         dead = outages(self.y, self.suspected)
         self.outage: Bools = dead | self.absurd
@@ -123,11 +128,10 @@ class Panel:
         self.y = self.usual.copy()
         self._build_profiles()
         self._build_residuals()
-        expected = self.base[self.rows(self.day, self.day), self.slot]
-        evening = np.maximum(np.searchsorted(self.day, self.day) - 1, 0)
-        expected = expected * (1 + self.levels[TWO_DAYS][evening])
+        evening = np.maximum(np.searchsorted(self._made, self._made) - 1, 0)
+        expected = self._expected_then() * (1 + self.levels[TWO_DAYS][evening])
         believable = np.where(self.absurd, np.nan, self.observed)
-        self.events.learn(believable, from_root(expected))
+        self.events.learn(believable, self._over_all(from_root(expected)))
         self.plain = believable * np.exp(-self.events.log_factor(self.day, np.arange(self.day.size)))
         self.usual = np.where(self.events.inside, np.nan, self.plain)
 
@@ -135,7 +139,7 @@ class Panel:
         """Learn what regressors do from what was seen beyond the profile, and divide the load by it."""
         self.y = self.usual.copy()
         self._build_profiles()
-        expected = self.base[self.rows_plain(self.day, self.day), self.slot]
+        expected = self._over_all(self._usual_of(self._made))
         usual = np.isin(self.kinds[self.day], (DayKind.HOLIDAY, DayKind.EVE, DayKind.AFTER), invert=True)
         self.regressors.learn(np.where(usual, clipped(self.z - expected, expected), np.nan), expected, self.slot)
         factor = np.exp(self.regressors.log_factor(self.day, np.arange(self.day.size)))
@@ -152,16 +156,32 @@ class Panel:
         table[self.day, self.slot] = self.z
         self.table: Floats = table
         plain = np.where((self.kinds == DayKind.HOLIDAY)[:, None], np.nan, table)
-        self.profiles: Floats = weekly_profiles(plain)
+        # A forecast looks up rows of the week that begins on its day, whatever its lead: see `rows_plain`.
+        self.profiles: Floats = weekly_profiles(plain[: self._last_made + WEEK])
         self.base: Floats = base_profile(self.profiles)
         # Without history a memory says nothing beyond the base.
         self.spread: Floats = np.nan_to_num(self.profiles - self.base)
 
+    def _usual_of(self, day: Ints) -> Floats:
+        """Return the profile in z of the slots from the first on whose days are given, as far as it goes."""
+        reach = int(np.searchsorted(day, len(self.base)))
+        return looked_up(self.base, day[:reach], self.slot[:reach])
+
+    def _expected_then(self) -> Floats:
+        """Return the profile in z of the slots that are known, as used on their own days."""
+        return looked_up(self.base, self.rows(self._made, self._made), self.slot[: self.known])
+
+    def _over_all(self, values: Floats) -> Floats:
+        """Return what is known of the first slots, and NaN for the others."""
+        found = np.full(self.day.size, np.nan)
+        found[: values.size] = values
+        return found
+
     def _build_residuals(self) -> None:
         self.holiday_like: Ints = self._learn_holidays()
-        expected = self.base[self.rows(self.day, self.day), self.slot]
-        self.residual: Floats = clipped(self.z - expected, expected)
-        usual = self.kinds[self.day] != DayKind.HOLIDAY
+        expected = self._expected_then()
+        self.residual: Floats = clipped(self.z[: self.known] - expected, expected)
+        usual = self.kinds[self._made] != DayKind.HOLIDAY
         self.levels, self.today = self._running_levels(expected)
         self.shapes: Floats = self._running_shapes(np.where(usual, self.residual, np.nan))
         day_level, seen = self._day_levels(expected)
@@ -178,7 +198,7 @@ class Panel:
         if not holidays.size:
             return like
         errors = np.full((holidays.size, 8), np.nan)
-        for place, day in enumerate(holidays):
+        for place, day in enumerate(holidays[holidays < len(self.base)]):
             for like_weekday in range(8):
                 gap = np.abs(self.table[day] - self.base[self._like_rows[day, like_weekday]])
                 errors[place, like_weekday] = np.nanmean(gap) if np.isfinite(gap).any() else np.nan
@@ -193,6 +213,8 @@ class Panel:
 
     def rows(self, made: Ints, target: Ints) -> Ints:
         """Return which profile rows a forecast made on days `made` may use for days `target`."""
+        if not self._has_holidays:
+            return self.rows_plain(made, target)
         row = np.where(
             self.kinds[target] == DayKind.HOLIDAY, self._like_rows[target, self.holiday_like[made]], target
         )
@@ -213,21 +235,21 @@ class Panel:
         regression of the residual on it; time stands still while nothing is known. The two shortest levels follow
         an outage too, and forget it within the hour; the others do not learn from it.
         """
-        known = np.isfinite(self.residual)
-        open_per_day = max(1.0, float(known[self.day < 2 * WEEK].sum()) / (2 * WEEK))
+        made, known = self._made, np.isfinite(self.residual)
+        open_per_day = max(1.0, float(known[made < 2 * WEEK].sum()) / (2 * WEEK))
         lives = [*SHORT_SLOTS, *(days * open_per_day for days in LONG_DAYS)]
         weight = np.where(known, expected, 0.0)
         top, bottom = (np.nan_to_num(self.residual) * weight), weight * weight
-        live_residual = clipped(to_root(self.plain) - expected, expected)
+        live_residual = clipped(to_root(self.plain[: self.known]) - expected, expected)
         live_weight = np.where(np.isfinite(live_residual), expected, 0.0)
         live = np.nan_to_num(live_residual) * live_weight, live_weight**2
         powers, last = [Powers(life) for life in lives], self.known - 1
-        followed, following = decayed_ratios(*live, self.day, powers[:LIVE_LEVELS], last)
-        levels, states = decayed_ratios(top, bottom, self.day, powers[LIVE_LEVELS:], last)
+        followed, following = decayed_ratios(*live, made, powers[:LIVE_LEVELS], last)
+        levels, states = decayed_ratios(top, bottom, made, powers[LIVE_LEVELS:], last)
         self.running = (*following, *states)
         total, mass = np.cumsum(top), np.cumsum(bottom)
         self.totals = total, mass
-        start = np.searchsorted(self.day, self.day)
+        start = np.searchsorted(made, made)
         before = np.r_[0.0, total][start], np.r_[0.0, mass][start]
         return np.concatenate([followed, levels]), (total - before[0]) / (
             mass - before[1] + self._usual_square(mass)
@@ -240,14 +262,15 @@ class Panel:
 
     def _running_shapes(self, residual: Floats) -> Floats:
         """Return [half-life, day, slot]: mean residual of a time of day over the days before, any weekday."""
-        table = np.full((self.days, self.slots_per_day), np.nan)
-        table[self.day, self.slot] = residual
+        days = self._last_made + 1
+        table = np.full((days, self.slots_per_day), np.nan)
+        table[self._made, self.slot[: self.known]] = residual
         table = smoothed(table, 2)
-        shapes = np.zeros((len(SHAPE_DAYS), self.days, self.slots_per_day))
+        shapes = np.zeros((len(SHAPE_DAYS), days, self.slots_per_day))
         seen, table = np.isfinite(table), np.nan_to_num(table)
         keep = 0.5 ** (1 / np.array(SHAPE_DAYS))[:, None]
         total, mass = np.zeros((2, len(SHAPE_DAYS), self.slots_per_day))
-        for day in range(self.days):
+        for day in range(days):
             shapes[:, day] = total / (mass + 0.5)
             if seen[day].any():
                 total = np.where(seen[day], total * keep + table[day], total)
@@ -257,8 +280,8 @@ class Panel:
     def _day_levels(self, expected: Floats) -> tuple[Floats, Bools]:
         """Return each day's level relative to the profile, and on which days anything was measured."""
         weight = np.where(np.isfinite(self.residual), expected, 0.0)
-        top = np.bincount(self.day, weights=np.nan_to_num(self.residual) * weight, minlength=self.days)
-        bottom = np.bincount(self.day, weights=weight * weight, minlength=self.days)
+        top = np.bincount(self._made, weights=np.nan_to_num(self.residual) * weight, minlength=self.days)
+        bottom = np.bincount(self._made, weights=weight * weight, minlength=self.days)
         return np.where(bottom > 0, top / np.maximum(bottom, 1e-9), 0.0), bottom > 0
 
     def _day_shifts(self, level: Floats, seen: Bools) -> Floats:
@@ -301,7 +324,7 @@ class Panel:
         known = count[last] - count[first]
         scatter = np.sqrt((before[last] - before[first]) / np.maximum(known, 1))
         self.scatter: Floats = np.where(known >= WEEK, np.maximum(scatter, _LEAST_SCATTER), np.inf)
-        scatter = self.scatter[self.day]
+        scatter = self.scatter[self._made]
         # The day so far is the better measure once it is long; the running level carries over midnight.
         up = np.maximum(np.maximum(self.levels[HALF_DAY], self.today), 0.0)
         down = np.minimum(self.levels[TWO_DAYS], 0.0)
@@ -324,11 +347,13 @@ class Panel:
     def expected(self, made: Ints, target: Ints) -> tuple[Ints, Floats]:
         """Return the rows and the profile in z, holidays included, for target slots seen from days `made`."""
         day = self.day[target]
-        row = self.rows(made, day)
-        base = self.base[row, self.slot[target]]
-        own = self.base[self.rows_plain(made, day), self.slot[target]]
-        base = np.where(np.isfinite(base), base, own)
-        return row, np.nan_to_num(base * (1 + self.day_shift[made, self.kinds[day]]), nan=np.sqrt(OFFSET))
+        row, slot = self.rows(made, day), self.slot[target]
+        base = looked_up(self.base, row, slot)
+        if self._has_holidays:
+            own = looked_up(self.base, self.rows_plain(made, day), slot)
+            base = np.where(np.isfinite(base), base, own)
+        moved = base * (1 + self.day_shift[made, self.kinds[day]])
+        return row, np.where(np.isfinite(moved), moved, np.sqrt(OFFSET))
 
     def rows_plain(self, made: Ints, target: Ints) -> Ints:
         """Return the profile rows of the targets' own weekdays."""
@@ -341,10 +366,13 @@ class Panel:
 
         Closed slots were never learned from, and get no borrowed level.
         """
-        made = self.day[origins]
-        log = self.events.log_factor(made, targets) + self.regressors.log_factor(made, targets)
-        variance = self.events.log_variance(made, targets) + self.regressors.log_variance(made, targets)
+        log, variance = self.effects(self.day[origins], targets)
         return np.where(self.closed[targets, None], 0.0, lifted(from_root(quantiles), log, variance))
+
+    def effects(self, made: Ints, targets: Ints) -> tuple[Floats, Floats]:
+        """Return by what log of a factor events and regressors move target slots, and its variance."""
+        log = self.events.log_factor(made, targets) + self.regressors.log_factor(made, targets)
+        return log, self.events.log_variance(made, targets) + self.regressors.log_variance(made, targets)
 
     @cached_property
     def measured_days(self) -> Ints:
@@ -366,6 +394,12 @@ class Panel:
         for step in range(1, back + 1):
             earlier[step - 1, step:] = near[:-step]
         return known_mean(earlier)
+
+
+def looked_up(table: Floats, row: Ints, column: Ints) -> Floats:
+    """Return [..., places] of a table [..., rows, columns]; faster than by two indices."""
+    found: Floats = table.reshape(*table.shape[:-2], -1).take(row * table.shape[-1] + column, axis=-1)
+    return found
 
 
 def clipped(residual: Floats, expected: Floats) -> Floats:

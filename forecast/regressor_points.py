@@ -8,6 +8,7 @@ import csv
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from math import isfinite, nan
 from pathlib import Path
@@ -32,7 +33,7 @@ class BadRegressors(ValueError):
     """The file cannot be read as regressors; the message says why and what to do."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Regressor:
     """One figure over time; `times_s` are rising UTC seconds, `values` NaN where nothing is known."""
 
@@ -62,7 +63,7 @@ class Regressor:
         held = (row >= 0) & (slots < until_s[row])
         return np.where(held, self.values[row], np.nan)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Changes when its figures do."""
         return blake2b(self.times_s.tobytes() + self.values.tobytes(), digest_size=8).hexdigest()

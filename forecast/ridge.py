@@ -5,15 +5,19 @@ library, no iteration, milliseconds. The penalty is chosen by leaving whole week
 together and would make any smaller fold look better than it is.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from forecast.localtime import EPOCH_WEEKDAY, Floats, Ints
 
 PENALTIES = (0.003, 0.03, 0.3, 1.0, 3.0)
 """Candidate penalties on standardised features; long leads have few independent days and take the large ones."""
 _TINY = 1e-9
+_KEPT = ("gram", "cross", "square", "count", "coefficients")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,16 @@ class LearnedSums:
     count: Floats
     coefficients: Floats
     """[ridges, features]"""
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return it by name, to be kept."""
+        return {"place": np.array([self.until, self.first_week]), **{name: getattr(self, name) for name in _KEPT}}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "LearnedSums":
+        """Return it from what `arrays` gave."""
+        until, first_week = arrays["place"].tolist()
+        return cls(until, first_week, *(arrays[name] for name in _KEPT))
 
 
 class Ridges:

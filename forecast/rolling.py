@@ -4,7 +4,7 @@ The same object serves a backtest, which walks through the past, and the service
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from time import process_time
@@ -18,8 +18,8 @@ from forecast.intervals import HOURS, Bands, LearnedBands, Outcomes
 from forecast.ladder import PROFILE, Chosen, Ladder
 from forecast.leads import LeadBins
 from forecast.localtime import Bools, Floats, Ints
+from forecast.members import Arrays, named
 from forecast.panel import Panel, from_root, to_root
-from forecast.ridge import LearnedSums
 
 ORIGINS_PER_DAY = 288
 """Slots of a day that are forecast from for the sake of learning: those between err like their neighbours."""
@@ -67,8 +67,8 @@ class Learned:
     bands: LearnedBands
     errors: Floats
     """See `Ladder.errors`."""
-    sums: LearnedSums | None
-    """See `Ladder.sums`."""
+    lasting: Mapping[str, Arrays]
+    """See `Ladder.lasting`."""
     waiting: Issued
     """In the order in which they were made; slots are numbered from the epoch."""
     since: int
@@ -138,7 +138,7 @@ class Rolling:
         for ended in range(max(self._day, 0), day):
             self._learn(ended)
         self._day = day
-        if self._since < 0 and self.panel.measured_days[day] >= Ladder.named(PROFILE).needs_days:
+        if self._since < 0 and self.panel.measured_days[day] >= named(PROFILE).needs_days:
             self._since = self._first_slot + int(np.searchsorted(self.panel.day, day))
             self.bands.begin_anew()
         self._chosen = self.ladder.fit(day)
@@ -162,7 +162,7 @@ class Rolling:
         first = self._first_slot
         waiting = replace(waiting, origins=waiting.origins + first, targets=waiting.targets + first)
         day = self._day + self.panel.first_day
-        return Learned(day, self.bands.learned(), self.ladder.errors, self.ladder.sums, waiting, self._since)
+        return Learned(day, self.bands.learned(), self.ladder.errors, self.ladder.lasting, waiting, self._since)
 
     @property
     def _first_slot(self) -> int:
@@ -174,7 +174,7 @@ class Rolling:
         self._day = learned.day - self.panel.first_day
         self._since = learned.since
         self.bands.resume(learned.bands)
-        self.ladder.resume(learned.errors, learned.sums)
+        self.ladder.resume(learned.errors, learned.lasting)
         first = self._first_slot
         waiting = learned.waiting
         self._wait(replace(waiting, origins=waiting.origins - first, targets=waiting.targets - first))
@@ -213,11 +213,13 @@ class Rolling:
     def _wait(self, issued: Issued) -> None:
         """Set forecasts aside by the day on which each will have come."""
         days = self.panel.day[issued.targets]
-        order = np.argsort(days, kind="stable")
-        sorted_by_day = _of(issued, order)
-        found, starts = np.unique(days[order], return_index=True)
-        for day, first, last in zip(found.tolist(), starts, [*starts[1:], order.size], strict=True):
-            self._pending[day].append(_of(sorted_by_day, slice(first, last)))
+        # Those that waited before are in order.
+        if (days[1:] < days[:-1]).any():
+            order = np.argsort(days, kind="stable")
+            issued, days = _of(issued, order), days[order]
+        starts = np.flatnonzero(np.r_[True, days[1:] > days[:-1]][: days.size]).tolist()
+        for first, last in pairwise([*starts, days.size]):
+            self._pending[int(days[first])].append(_of(issued, slice(first, last)))
 
     def _learn(self, day: int) -> None:
         issued = _joined(self._pending.pop(day, []))

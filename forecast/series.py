@@ -103,6 +103,8 @@ def from_points(
     """
     if times_s.size == 0:
         raise BadSeries("no points with a time and a number")
+    if native_s > DAY_S:
+        raise BadSeries(f"points are {native_s / DAY_S:g} days apart; slots are a day long at most")
     if native_s > slot_s:
         raise BadSeries(f"points are {native_s} s apart, coarser than slots of {slot_s} s; use --slot {native_s}s")
     first_s = int(times_s[0])

@@ -7,12 +7,11 @@ kilobytes; both are bounded by the number of series.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pyarrow as pa
 
 from forecast.carried import CarriedForecasts
 from forecast.coherent import ADDITIVE, coherent
@@ -34,6 +33,7 @@ from forecast.stored import (
     SERVICE,
     Announced,
     LastIssue,
+    Unwritten,
     forecast_batch,
     last_issues,
     record_announced,
@@ -121,9 +121,8 @@ class Service:
         self._looked_for_loss_s = 0
         self._loss: Announced | None = None
         """The stretch of capture loss that goes on."""
-        self._rows: list[pa.RecordBatch] = []
-        """Issued and not written yet."""
-        self._unwritten = 0
+        self._unwritten: list[Unwritten] = []
+        self._unwritten_rows = 0
         self._carried = CarriedForecasts(reader, settings)
         self.stats.carried = self._carried.counts
         self._quiet: set[SeriesId] = set()
@@ -164,7 +163,7 @@ class Service:
             for outcome in self._together(self._carried.carried(outcomes, series_of, stopped)):
                 self._took(outcome, knowledge, now_s)
                 if outcome.issues:
-                    self._write(forecast_batch(outcome, self._settings.slot_of(outcome.key.kind), now_s))
+                    self._write(Unwritten(outcome, self._settings.slot_of(outcome.key.kind), now_s))
                     issued.add(outcome.key)
         issued_ever = [key for key in self.keys() if (key, Horizon.SHORT) in self._last]
         self._scoring.score(issued_ever, self._books, self._closed_times, known_s, stopped)
@@ -196,19 +195,20 @@ class Service:
         wanted = {key for key in self.keys() if key.signal in signals and key.kind in (Kind.POOL, Kind.TENANT)}
         return coherent(outcomes) if wanted - self._quiet <= {outcome.key for outcome in outcomes} else outcomes
 
-    def _write(self, rows: pa.RecordBatch) -> None:
-        self._rows.append(rows)
-        self.stats.rows += rows.num_rows
-        self._unwritten += rows.num_rows
-        if self._unwritten >= _FLUSH_ROWS:
+    def _write(self, issued: Unwritten) -> None:
+        rows = sum(len(issue.quantiles) for issue in issued.outcome.issues)
+        self._unwritten.append(issued)
+        self.stats.rows += rows
+        self._unwritten_rows += rows
+        if self._unwritten_rows >= _FLUSH_ROWS:
             self._flush()
 
     def _flush(self) -> None:
         """Make durable what was issued; many series in one batch, which costs as little as one."""
-        if self._rows:
-            self._writer.write("forecast", pa.concat_batches(self._rows))
-        self._rows.clear()
-        self._unwritten = 0
+        if self._unwritten:
+            self._writer.write("forecast", forecast_batch(self._unwritten))
+        self._unwritten.clear()
+        self._unwritten_rows = 0
         self._writer.flush()
 
     # --- what is known -------------------------------------------------------------------------------
@@ -334,11 +334,12 @@ class Service:
             today = followed.today
             masked = masked_slots(key, known, today.series.start_s, slot_s, today.known)
             slots = None
-            if np.array_equal(masked, followed.masked):
+            if np.array_equal(masked, followed.masked) and known.regressor_digests == followed.regressor_digests:
                 slots = followed.next(self._books[slot_s].newest(key, followed.end_s - REREAD * slot_s))
             if slots is not None:
                 self._carried.came(key, slots, known)
-                return Task(key, slots, known, horizons, night, followed=followed)
+                # The figures of regressors may be large, and are not asked for again.
+                return Task(key, slots, replace(known, regressors=()), horizons, night, followed=followed)
         try:
             series = self._books[slot_s].series(key, zone)
         except BadSeries:

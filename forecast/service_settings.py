@@ -135,12 +135,13 @@ class ForecastServiceSettings(ForecastSettings):
 
     def zone_of(self, key: SeriesId) -> ZoneInfo:
         """Return the zone by whose clock a series goes."""
-        return ZoneInfo(self._clock(key).zone or self.zone)
+        clock = self._clock(key)
+        return ZoneInfo(clock.zone if clock and clock.zone else self.zone)
 
     def country_of(self, key: SeriesId) -> str:
         """Return the country whose holidays a series keeps; empty for none."""
-        return self._clock(key).country or self.country
+        clock = self._clock(key)
+        return clock.country if clock and clock.country else self.country
 
-    def _clock(self, key: SeriesId) -> ClockSettings:
-        found = (clock for clock in self.clocks if (clock.kind, clock.name) == (key.kind, key.name))
-        return next(found, ClockSettings(kind=key.kind, name=key.name))
+    def _clock(self, key: SeriesId) -> ClockSettings | None:
+        return next((clock for clock in self.clocks if (clock.kind, clock.name) == (key.kind, key.name)), None)

@@ -22,8 +22,8 @@ from telephony.model import UNKNOWN
 
 SECOND_NS = 1_000_000_000
 _MINUTE_S = 60
-_CHUNK_S = 28 * DAY_S
-"""How much is asked for at once: bounds the memory of an answer."""
+_CHUNK_S = 7 * DAY_S
+"""How much is asked for at once: bounds the memory of an answer, some 150 bytes a slot of a series."""
 CAPTURE_POOL = "capture"
 """The pool of the rows that say which capture agents are alive; it carries no calls."""
 

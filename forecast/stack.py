@@ -11,8 +11,8 @@ import numpy as np
 
 from forecast.leads import LeadBins, lead_bins
 from forecast.localtime import Floats, Ints
-from forecast.members import Fitted, register
-from forecast.panel import MONTH_AHEAD_DAYS, Panel
+from forecast.members import Arrays, Fitted, register
+from forecast.panel import MONTH_AHEAD_DAYS, Panel, looked_up
 from forecast.profiles import WEEK
 from forecast.ridge import DaySums, LearnedSums, Ridges, day_sums
 
@@ -29,25 +29,26 @@ _HALF_DAY = 3
 def features(panel: Panel, origins: Ints, targets: Ints) -> tuple[Floats, Floats]:
     """Return the profile in z [rows] and the features [rows, features] of forecasts from origins for targets."""
     made, slot = panel.day[origins], panel.slot[targets]
+    day = panel.day[targets]
     row, base = panel.expected(made, targets)
-    levels = panel.levels[:, origins]
-    today = np.where(panel.day[targets] == made, base, 0.0)
-    due = np.where(panel.day[targets] - made <= MONTH_AHEAD_DAYS, panel.month_level[panel.day[targets]], 0.0)
-    # One feature after the other in memory: sums of products run along the rows.
+    levels, so_far = panel.levels.take(origins, axis=1), panel.today[origins]
+    today = np.where(day == made, base, 0.0)
+    due = np.where(day - made <= MONTH_AHEAD_DAYS, panel.month_level[day], 0.0)
     columns = np.vstack([
         np.ones_like(base),
         base,
-        panel.spread[:, row, slot],
+        looked_up(panel.spread, row, slot),
         base * levels,
-        base * panel.today[origins],
+        base * so_far,
         base * due,
         base * panel.month_level[made],
-        today * panel.today[origins],
+        today * so_far,
         today * levels[_MEDIUM],
         today * levels[_HALF_DAY],
-        panel.shapes[:, made, slot],
+        looked_up(panel.shapes, made, slot),
     ])  # fmt: skip
-    return base, columns.T
+    # One row after the other in memory: sums of products are taken in that order.
+    return base, np.ascontiguousarray(columns.T)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +96,15 @@ class Stack:
             self._next += 1
         return FittedStack(self.panel, self.bins, self._ridges.coefficients())
 
-    def learned(self) -> LearnedSums:
-        """Return what `resume` goes on from."""
-        return self._ridges.learned()
+    def learned(self) -> Arrays:
+        """Return what `resume` goes on from; see `forecast.members.Lasting`."""
+        return self._ridges.learned().arrays()
 
-    def resume(self, learned: LearnedSums) -> None:
+    def resume(self, learned: Arrays) -> None:
         """Go on from what a stack over the same past had learned."""
-        self._ridges.resume(learned, self.panel.first_day)
-        self._next = learned.until - self.panel.first_day
+        sums = LearnedSums.of(learned)
+        self._ridges.resume(sums, self.panel.first_day)
+        self._next = sums.until - self.panel.first_day
 
     def _look_ahead(self, day: int) -> None:
         """Sum up the days from the next on that are over, and those before `day`."""
@@ -144,4 +146,4 @@ def _of_day(bins: Sequence[DaySums], place: int) -> DaySums:
     return DaySums(*(np.stack(parts) for parts in zip(*arrays, strict=True)))
 
 
-register("stack", Stack, needs_days=28, rung=4)
+register("stack", Stack, needs_days=28, rung=4, follows=True)

@@ -14,7 +14,7 @@ from forecast.localtime import Bools, Floats, Ints
 from forecast.series import Series, State
 
 _MOSTLY = 0.5
-"""A time of the week is closed when more than this share of its past slots was not measured."""
+"""A time of the week is closed when it was measured so much more seldom than most times that are."""
 _NEIGHBOURS = 2
 OUTAGE_LOST = 12.0
 """Expected units that a dead run must lack before it counts as an outage: e^-12 by chance for Poisson counts."""
@@ -68,13 +68,18 @@ def _closed_times(history: Series, watched: bool) -> Bools:
     key = grid.weekday * grid.slots_per_day + grid.slot
     size = shape[0] * shape[1]
     measured = np.isfinite(history.y)
-    slots = np.bincount(key, minlength=size).reshape(shape)
+    # Of a week without any value nobody can tell which of its hours were worked.
+    week = (grid.day - grid.day[:1]) // 7
+    told = np.bincount(week, weights=measured)[week] > 0
+    slots = np.bincount(key[told], minlength=size).reshape(shape)
     seen = np.bincount(key[measured], minlength=size).reshape(shape)
     total = np.bincount(key[measured], weights=history.y[measured], minlength=size).reshape(shape)
     if len(history) < 14 * grid.slots_per_day:
         # Too few weeks to know one weekday from another.
         slots, seen, total = (np.broadcast_to(a.sum(axis=0), shape) for a in (slots, seen, total))
-    unmeasured = (slots > 0) & (seen < (1 - _MOSTLY) * slots)
+    share = seen / np.maximum(slots, 1)
+    usual = float(np.median(share[seen > 0])) if measured.any() else 1.0
+    unmeasured = (slots > 0) & (share < (1 - _MOSTLY) * usual)
     around = sum(np.roll(total.ravel(), shift) for shift in range(-_NEIGHBOURS, _NEIGHBOURS + 1))
     busy = measured.any() and float(np.mean(history.y[measured])) >= 1.0
     empty = (np.asarray(around).reshape(shape) == 0) & (seen >= 2) & busy

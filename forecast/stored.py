@@ -4,8 +4,9 @@ The only place of the forecast that knows columns of `storage.schema`; nothing i
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -50,40 +51,54 @@ def where(key: SeriesId) -> dict[str, tuple[str, ...]]:
     }
 
 
-def forecast_batch(outcome: Outcome, slot_s: int, issued_s: int) -> pa.RecordBatch:
-    """Return the rows of everything that was issued for a series."""
-    first = np.concatenate([
-        issue.first_s + slot_s * np.arange(len(issue.quantiles), dtype=np.int64) for issue in outcome.issues
-    ])  # fmt: skip
-    quantiles = np.concatenate([issue.quantiles for issue in outcome.issues])
-    horizons = [issue.horizon.value for issue in outcome.issues for _ in range(len(issue.quantiles))]
-    models = [issue.model or outcome.model for issue in outcome.issues for _ in range(len(issue.quantiles))]
-    count, key = len(horizons), outcome.key
+class Unwritten(NamedTuple):
+    """What was issued for a series, before it is in the store."""
+
+    outcome: Outcome
+    slot_s: int
+    issued_s: int
+
+
+def forecast_batch(unwritten: Iterable[Unwritten]) -> pa.RecordBatch:
+    """Return the rows of everything that was issued for some series."""
+    issues = [(each, issue) for each in unwritten for issue in each.outcome.issues]
+    sizes = [len(issue.quantiles) for _, issue in issues]
+    rows = np.repeat(np.arange(len(issues)), sizes)
+    within = np.arange(rows.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    quantiles = np.concatenate([issue.quantiles for _, issue in issues])
+
+    def numbers(of_issues: Iterable[int]) -> Ints:
+        return np.fromiter(of_issues, np.int64, len(issues))[rows]
+
+    def texts(of_issues: Iterable[str]) -> pa.Array:
+        return pa.array(of_issues, pa.string()).take(pa.array(rows))
+
+    keys = [each.outcome.key for each, _ in issues]
+    slot_s, issued_s = numbers(each.slot_s for each, _ in issues), numbers(each.issued_s for each, _ in issues)
+    first_s = numbers(issue.first_s for _, issue in issues) + slot_s * within
+    time_ns = numbers(forecast_time_ns(i.first_s * SECOND_NS, each.issued_s * SECOND_NS) for each, i in issues)
+    watermark_s = numbers(each.outcome.watermark_s for each, _ in issues)
     columns: dict[str, pa.Array] = {
-        "time": _times([forecast_time_ns(at * SECOND_NS, issued_s * SECOND_NS) for at in first.tolist()]),
-        "tenant": _same(tenant_of(key), count),
-        "target_kind": _same(key.kind.value, count),
-        "target": _same(key.name, count),
-        "signal": _same(key.signal.value, count),
-        "horizon": pa.array(horizons, pa.string()),
-        "slot": _times(first * SECOND_NS),
-        "slot_seconds": pa.array(np.full(count, slot_s)),
-        "issued_at": _times(np.full(count, issued_s * SECOND_NS)),
-        "lead_seconds": pa.array(first - outcome.watermark_s),
-        "watermark": _times(np.full(count, outcome.watermark_s * SECOND_NS)),
-        "model": pa.array(models, pa.string()),
-        "inputs": _same(outcome.inputs, count),
+        "time": _times(time_ns + SECOND_NS * slot_s * within),
+        "tenant": texts(tenant_of(key) for key in keys),
+        "target_kind": texts(key.kind.value for key in keys),
+        "target": texts(key.name for key in keys),
+        "signal": texts(key.signal.value for key in keys),
+        "horizon": texts(issue.horizon.value for _, issue in issues),
+        "slot": _times(first_s * SECOND_NS),
+        "slot_seconds": pa.array(slot_s),
+        "issued_at": _times(issued_s * SECOND_NS),
+        "lead_seconds": pa.array(first_s - watermark_s),
+        "watermark": _times(watermark_s * SECOND_NS),
+        "model": texts(issue.model or each.outcome.model for each, issue in issues),
+        "inputs": texts(each.outcome.inputs for each, _ in issues),
         **{name: pa.array(quantiles[:, place]) for place, name in enumerate(QUANTILE_COLUMNS)},
     }
     return pa.RecordBatch.from_arrays([columns[name] for name in _SCHEMA.names], schema=_SCHEMA)
 
 
-def _times(times_ns: Sequence[int] | Ints) -> pa.Array:
-    return pa.array(np.asarray(times_ns, np.int64)).cast(_TIME)
-
-
-def _same(text: str, count: int) -> pa.Array:
-    return pa.repeat(pa.scalar(text, pa.string()), count)
+def _times(times_ns: Ints) -> pa.Array:
+    return pa.array(times_ns).cast(_TIME)
 
 
 @dataclass(frozen=True, slots=True)

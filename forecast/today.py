@@ -10,10 +10,9 @@ from dataclasses import replace
 import numpy as np
 
 from forecast.calendar import DayKind
-from forecast.events import EventTable
+from forecast.localtime import Floats, Ints
 from forecast.panel import HALF_DAY, LIVE_LEVELS, STEP_SIGMA, TWO_DAYS, Panel, clipped, to_root
 from forecast.profiles import WEEK
-from forecast.regressors import RegressorTable
 from forecast.series import Series
 from forecast.states import OUTAGE_LOST, OUTAGE_RATIO, SPIKE_SLOTS
 
@@ -41,22 +40,28 @@ class Today(Panel):
         self.known, self.first_day = panel.known - first, panel.first_day + ago
         self.day, self.slot = panel.day[slots] - ago, panel.slot[slots].copy()
         self.slots_per_day, self.days = panel.slots_per_day, days.stop - ago
-        self.events = EventTable((), self.series.start_s, series.slot_s, self.day)
-        self.regressors = RegressorTable((), self.series.start_s, series.slot_s, self.day)
         self.kinds, self.closed = panel.kinds[days].copy(), panel.closed[slots].copy()
+        self._has_holidays = bool((self.kinds == DayKind.HOLIDAY).any())
         self._like_rows = np.maximum(panel._like_rows[days] - ago, 0)
         self.holiday_like, self.base = panel.holiday_like[days].copy(), panel.base[days].copy()
         self.spread, self.shapes = panel.spread[:, days].copy(), panel.shapes[:, days].copy()
         self.day_shift, self.month_level = panel.day_shift[days].copy(), panel.month_level[days].copy()
-        self.levels, self.today = panel.levels[:, slots].copy(), panel.today[slots].copy()
-        self.step, self.step_weight = panel.step[slots].copy(), panel.step_weight[slots].copy()
+        self.levels, self.today, self.step, self.step_weight = (
+            _with_room(values[..., slots], last - first)
+            for values in (panel.levels, panel.today, panel.step, panel.step_weight)
+        )
         self.outage = panel.outage[slots].copy()
         self._follow(panel, first, slots)
 
     def _follow(self, panel: Panel, first: int, slots: slice) -> None:
         """Take over how things stand at the panel's last slot."""
         last = panel.known - 1
-        own = panel.day[slots]
+        own, places = panel.day[slots], np.arange(slots.start, slots.stop)
+        self._log, self._variance = panel.effects(np.full(own.size, own[0]), places)
+        # What is measured is divided by these, in the order in which a panel does.
+        self._down: list[float] = np.exp(-panel.events.log_factor(own, places)).tolist()
+        self._factor: list[float] = np.exp(panel.regressors.log_factor(own, places)).tolist()
+        self._inside: list[bool] = panel.events.inside[slots].tolist()
         self._expected: list[float] = panel.base[panel.rows(own, own), panel.slot[slots]].tolist()
         self._suspected: list[float] = panel.suspected[slots].tolist()
         self._too_large, self._scatter = float(panel.spikes.limit[own[0]]), float(panel.scatter[own[0]])
@@ -88,12 +93,13 @@ class Today(Panel):
         if not large:
             self._fine_slot = at
         absurd = large and at - self._fine_slot <= SPIKE_SLOTS
-        usual = float("nan") if absurd else amount
+        plain = float("nan") if absurd else amount * self._down[at] / self._factor[at]
+        usual = float("nan") if self._inside[at] else plain
         dead = self._is_dead(usual, self._suspected[at])
         self.outage[at] = dead or absurd
         expected = self._expected[at]
         learned = self._parts(float("nan") if dead else usual, expected)
-        live = self._parts(usual, expected)
+        live = self._parts(plain, expected)
         for number, running in enumerate(self.running):
             self.levels[number, at] = running.add(at, *(live if number < LIVE_LEVELS else learned))
         self._total += learned[0]
@@ -107,6 +113,10 @@ class Today(Panel):
         step = up if half > 0 else down
         self.step[at] = step
         self.step_weight[at] = min(max(abs(step) / self._scatter - STEP_SIGMA, 0.0), 1.0)
+
+    def effects(self, made: Ints, targets: Ints) -> tuple[Floats, Floats]:
+        """Return by what log of a factor events and regressors move target slots, and its variance."""
+        return self._log[targets], self._variance[targets]
 
     def _is_dead(self, amount: float, suspected: float) -> bool:
         judged = amount == amount and suspected == suspected
@@ -125,9 +135,18 @@ class Today(Panel):
         return residual * expected, expected * expected
 
 
+def _with_room(values: Floats, slots: int) -> Floats:
+    """Return values of the first slots with room for as many as are asked for."""
+    found = np.zeros((*values.shape[:-1], slots))
+    found[..., : values.shape[-1]] = values
+    return found
+
+
 def can_follow(panel: Panel) -> bool:
-    """Tell whether `Today` gives what a panel built anew would: with history, no events and no regressors."""
-    if panel.events.events or panel.regressors.names or panel.known >= panel.day.size:
+    """Tell whether `Today` gives what a panel built anew would: with history, and all that moves it settled."""
+    if panel.known >= panel.day.size:
         return False
     day = int(panel.day[panel.known])
+    if panel.events.unsettled(day):
+        return False
     return day >= LEAST_DAYS and bool(np.isfinite(panel.base[day]).all())

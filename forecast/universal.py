@@ -64,4 +64,4 @@ class Universal:
         return FittedUniversal(self.panel, gain)
 
 
-register("universal", Universal, needs_days=15, rung=3)
+register("universal", Universal, needs_days=15, rung=3, follows=True)

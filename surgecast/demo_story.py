@@ -83,7 +83,7 @@ class Story:
             return ""
         return (
             f"the forecast shows the campaign of {_clock(self.campaign_ns)}: {self.pool} from {before[-1]:.0f} to "
-            f"{max(after):.0f} calls   {self.url}/capacity"
+            f"{max(after):.0f} calls   {self.url}/capacity?of=pool:{self.pool}&reach=4h"
         )
 
     def _scaled(self, now_ns: int) -> str:

@@ -14,6 +14,7 @@ from surgecast.config import Settings, settings_from
 from surgecast.demo_story import Story
 from surgecast.processes import Role
 from surgecast.simulator.arrivals import Arrivals
+from surgecast.simulator.beginning import Beginning
 from surgecast.simulator.demo_network import DEMO_NETWORK
 from surgecast.simulator.history import write_history as write_simulated_history
 from surgecast.simulator.incidents import (
@@ -44,8 +45,8 @@ _PODS_NOW = 9
 _ZONES = {"eu-west": "Europe/Amsterdam", "us-east": "America/New_York", "ap-south": "Asia/Tokyo"}
 """The clock that most calls of a region follow."""
 _SECOND_NS = 1_000_000_000
-_EXPECTED_START_NS = 30 * _SECOND_NS
-"""About how long starting the processes takes: history ends where live traffic begins."""
+_EXPECTED_START_NS = 20 * _SECOND_NS
+"""More than it takes, on a busy machine too, from the end of history to live traffic, which goes on from there."""
 
 
 def demo_settings(
@@ -136,13 +137,14 @@ def _clocks() -> list[dict[str, str]]:
 def _pool(calls: int, seed: int, now_ns: int) -> dict[str, object]:
     """Return the pool that is scaled: simulated pods, of a size that its load now takes `_PODS_NOW` of them."""
     arrivals = Arrivals(DEMO_NETWORK, seed=seed, calls=calls, now_ns=now_ns, plan=IncidentPlan())
-    expected = arrivals.expected_in_region(POOL_REGION, now_ns // MINUTE_NS)
+    expected = arrivals.load_in_region(POOL_REGION, now_ns // MINUTE_NS)
     sessions = max(2, math.ceil(expected / _PODS_NOW))
+    busy = expected + 2 * math.sqrt(expected)  # enough for most moments: nobody begins with too few pods
     return {
         "name": POOL,
         "region": POOL_REGION,
         "pod": {"sessions": sessions},
-        "minimum": max(2, math.ceil(expected / sessions / 0.9)),
+        "minimum": max(2, math.ceil(busy / sessions / 0.9)),
         "maximum": 60,
         "lead_time": f"{LEAD_TIME_S}s",
         "stabilisation": "2m",
@@ -161,21 +163,12 @@ def product_roles(settings: Settings) -> list[Role]:
     ]
 
 
-def simulator_role(
-    *, calls: int, rtp_calls: int, seed: int, hep_port: int, story_ns: int, history_end_ns: int = 0
-) -> Role:
-    """Return the process that plays the network; start it once the collector listens."""
+def simulator_role(*, calls: int, rtp_calls: int, seed: int, hep_port: int, beginning: Beginning) -> Role:
+    """Return the process that plays the network, once it is told to begin: then the collector has to listen."""
     simulator = SimulatorSettings(
-        calls=calls,
-        seed=seed,
-        host="127.0.0.1",
-        port=hep_port,
-        speed=1.0,
-        rtp_calls=rtp_calls,
-        story_ns=story_ns,
-        history_end_ns=history_end_ns,
+        calls=calls, seed=seed, host="127.0.0.1", port=hep_port, speed=1.0, rtp_calls=rtp_calls
     )
-    return Role("simulator", "surgecast.simulator.run:run_simulator", (simulator,))
+    return Role("simulator", "surgecast.simulator.run:run_when_told", (simulator, beginning))
 
 
 def _announced(incidents: Iterable[Incident], now_ns: int, when: str) -> list[Announced]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import structlog
 
 from forecast.service import Service
+from storage.embedded.giveback import give_back
 from storage.seam import StoreError
 
 log = structlog.get_logger()
@@ -34,7 +35,7 @@ class Loop:
     def turn(self, stop: threading.Event) -> float:
         """Do what is due now; return the seconds until the next turn."""
         began_s = self._clock_s()
-        next_s = self._service.next_s(int(began_s))
+        next_s, fits = self._service.next_s(int(began_s)), self._service.stats.fits
         try:
             # Fits that are not done when the next slot has ended wait until its forecasts are out.
             issued = self._service.step(int(began_s), lambda: stop.is_set() or self._clock_s() >= next_s)
@@ -43,6 +44,9 @@ class Loop:
             self.why = str(error)
             log.error("forecasting waits for the store", why=self.why)
             return _RETRY_SECONDS
+        finally:
+            if self._service.stats.fits > fits:
+                give_back()
         self.why = ""
         self._turned_s = self._clock_s()
         if issued:

@@ -64,8 +64,7 @@ def capacity_view(
     reader = store.reader(scope)
     choices = _choices(reader, _kinds(scope), now_ns)
     if subject.kind is None and choices:
-        kind, _, name = choices[0][0].partition(":")
-        subject = subject.of(Kind(kind), name)
+        subject = _first(subject, _peaks(reader, subject, now_ns), choices)
     announced = asked(lambda: visible(listed(reader, now_ns), declared, scope))
     barred = subject.kind is not None and subject.kind not in _kinds(scope)
     return CapacityView(
@@ -95,6 +94,14 @@ def _choices(reader: Reader, kinds: tuple[Kind, ...], now_ns: int) -> tuple[tupl
             (f"{kind.value}:{n}", f"{kind.value} {n}") for n in names if n not in ("", UNKNOWN, CAPTURE_POOL)
         ]
     return tuple(found)
+
+
+def _first(subject: Subject, peaks: Peaks, choices: tuple[tuple[str, str], ...]) -> Subject:
+    """Return the load to show where none is asked for: the highest peak ahead, else the first that there is."""
+    values = [value for value, _ in choices]
+    highest = (f"{row.kind.value}:{row.name}" for row in peaks.rows)
+    kind, _, name = next((value for value in highest if value in values), values[0]).partition(":")
+    return subject.of(Kind(kind), name)
 
 
 # --- the outlook ----------------------------------------------------------------------------------

@@ -63,18 +63,24 @@ _LOSS = "CAST(sum(lost) AS DOUBLE) / nullif(sum(expected), 0)"
 _WORST_FIRST = "r_min ASC NULLS LAST, loss_ratio DESC NULLS LAST, call_id"
 
 
-def worst_calls(database: RowSource, scope: Scope, window: Window, limit: int, where: Where | None) -> pa.Table:
+def worst_calls(
+    database: RowSource,
+    scope: Scope,
+    window: Window,
+    limit: int,
+    where: Where | None,
+    candidates: Sequence[str] = (),
+) -> pa.Table:
     """Return the calls with the lowest R of an interval, then those without any R by their loss.
 
-    R is on the narrowband scale (`telephony.bands`), so that calls of different E-models rank together.
+    Of the candidates only, where it is known that the worst are among them. R is on the narrowband scale
+    (`telephony.bands`), so that calls of different E-models rank together.
     """
     limit = max(limit, 0)
 
     def question(rows: ScopedRows) -> pa.Table:
         parts = _parts(rows, set(where or ()))
-        lowest = _lowest(parts, limit)
-        call_ids = _worst_of(parts, lowest, limit) if lowest else _candidates(parts, limit)
-        return _aggregates(parts, call_ids, limit)
+        return _aggregates(parts, candidates or _few(parts, limit), limit)
 
     table = database.ask(scope, STREAM_INTERVAL, window, where, question)
     call_ids = table["call_id"].to_pylist()
@@ -135,6 +141,12 @@ def _parts(rows: ScopedRows, asked: set[str]) -> _Parts:
     ]
     rest = [s for s in files.segments if s not in digested]
     return _Parts(replace(rows, files=replace(files, segments=rest)), [s.path for s in digested], asked)
+
+
+def _few(parts: _Parts, limit: int) -> Sequence[str]:
+    """Return calls that hold the worst so many."""
+    lowest = _lowest(parts, limit)
+    return _worst_of(parts, lowest, limit) if lowest else _candidates(parts, limit)
 
 
 def _lowest(parts: _Parts, limit: int) -> dict[str, float]:
@@ -214,7 +226,7 @@ def _candidates(parts: _Parts, limit: int) -> list[str]:
     return call_ids
 
 
-def _aggregates(parts: _Parts, call_ids: list[str], limit: int) -> pa.Table:
+def _aggregates(parts: _Parts, call_ids: Sequence[str], limit: int) -> pa.Table:
     parameters = parts.rows.parameters
     rating = _rating(parameters)
     degraded = f"CAST({rating} < {parameters.bind(Band.SOME_DISSATISFIED.r_min)} AS BIGINT)"

@@ -7,13 +7,11 @@ asked of the server in another way, because reading everything would cost too mu
   of the series that they are found to be of.
 * `call`: narrowed to the call's rows by the server.
 * `calls`: a page of a search without conditions is found by the server; with some, it narrows what comes over.
-* `worst_calls`: the lowest R are found by the server, in the series that have the lowest where there are many; the
-  calls they belong to are then ranked here. Only where
+* `worst_calls`: candidates are found by marks, else by the lowest R (see `ranking`), and ranked here. Only where
   fewer calls have an R than were asked for, every interval of the window is read.
 """
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -25,20 +23,13 @@ from storage.embedded.reader import EmbeddedReader
 from storage.embedded.search import search_calls
 from storage.embedded.trace import trace
 from storage.embedded.worst import worst_calls
+from storage.influx.ranking import Calls, by_intervals, by_marks
 from storage.influx.source import Narrowing, Question, Source, series_of
-from storage.influx.tagtext import as_told
 from storage.schema import CALL, STREAM_INTERVAL
 from storage.seam import EVERY_CALL, CallMatch, CallPage, CallTrace, Scope, Window
-from telephony.bands import R_DIVISOR
-from telephony.model import Scale
 
-_ROWS_PER_CALL = 16
-_MOST_LOWEST = 100_000
-_SERIES_PER_CALL = 4
 _FEW_ROWS = 1_000
 _FEW_FIELDS = 2
-_WIDER = tuple(scale.value for scale in R_DIVISOR if scale is not Scale.NARROWBAND)
-_DIVISORS = {scale.value: divisor for scale, divisor in R_DIVISOR.items()}
 
 
 class InfluxReader(EmbeddedReader):
@@ -92,9 +83,16 @@ class InfluxReader(EmbeddedReader):
     def worst_calls(self, window: Window, *, limit: int = 50, where: Where | None = None) -> pa.Table:
         """Return the calls with the worst intervals; see `storage.seam.Reader`."""
         check_tags(STREAM_INTERVAL, list(where or {}))
-        calls = self._lowest_rated(window, max(limit, 0), where)
-        source = self._source.narrowed(Narrowing(calls=tuple(calls))) if calls else self._source
-        return worst_calls(source, self.scope, window, limit, where)
+        limit = max(limit, 0)
+        for candidates in by_marks(self._source, self.scope, window, where, limit):
+            found = self._ranked(candidates.calls, window, limit, where)
+            if (
+                found.num_rows >= limit
+                and pc.all(pc.less(found["r_min"], candidates.below), skip_nulls=False).as_py()
+            ):
+                return found
+        calls = by_intervals(self._source, self.scope, window, where, limit)
+        return self._ranked(calls, window, limit, where)
 
     def calls(
         self,
@@ -147,59 +145,7 @@ class InfluxReader(EmbeddedReader):
         narrowing = replace(asked.narrowing, series=series_of(found, tags))
         return replace(asked, window=Window(int(times.min()), int(times.max()) + 1), narrowing=narrowing)
 
-    def _few_series(self, asked: Question, limit: int) -> Iterator[tuple[Question, float]]:
-        """Yield the question narrowed to the series of the lowest R, and what no R beyond them is below.
-
-        Nothing where the server has few series, or many calls are asked for: all are then looked at together.
-        """
-        most = _SERIES_PER_CALL * limit
-        if most > _FEW_ROWS:
-            return
-        lowest = self._source.lowest_of_series(asked, "r_factor")
-        if lowest.num_rows > 2 * most:
-            scales = self._source.texts(asked, "mos_scale")
-            divisor = max((_DIVISORS.get(scale, 1.0) for scale in scales), default=1.0)
-            narrowing = replace(asked.narrowing, series=series_of(lowest.slice(0, most), asked.measurement.tags))
-            yield replace(asked, narrowing=narrowing), lowest["value"][most].as_py() / divisor
-
-    def _lowest_rated(self, window: Window, limit: int, where: Where | None) -> list[tuple[str | None, str]]:
-        """Return `limit` calls of the lowest R and all that tie with the last; empty if there are fewer."""
-        asked = self._source.question(self.scope, STREAM_INTERVAL, window, where)
-        if not limit:
-            return []
-        for part, beyond in self._few_series(asked, limit):
-            if found := self._ranked(part, limit, beyond):
-                return found
-        return self._ranked(asked, limit, math.inf)
-
-    def _ranked(self, asked: Question, limit: int, beyond: float) -> list[tuple[str | None, str]]:
-        """Return the same of the rows asked for; empty where others, which are not below `beyond`, may count."""
-        count = _ROWS_PER_CALL * limit
-        while count <= _MOST_LOWEST:
-            lows: dict[str, float] = {}
-            tenants: dict[str, set[str]] = {}
-            seen_to: list[float] = []
-            # On the narrowband scale a wideband R is lower than its number: the lowest numbers of all scales and
-            # the lowest of the wider ones together hold the lowest of all.
-            for scales, divisor in (((), 1.0), (_WIDER, max(R_DIVISOR.values()))):
-                rows = self._source.lowest(asked, "r_factor", count, ["call_id", "mos_scale", "tenant"], scales)
-                numbers = [row[0] for row in rows if isinstance(row[0], int | float)]
-                if len(rows) >= count:
-                    seen_to.append(max(numbers, default=0.0) / divisor)
-                for number, call_id, of_scale, tenant in rows:
-                    if isinstance(number, int | float) and isinstance(call_id, str) and call_id:
-                        rating = number / _DIVISORS.get(str(of_scale), 1.0)
-                        lows[call_id] = min(rating, lows.get(call_id, rating))
-                        tenants.setdefault(call_id, set()).add(as_told(str(tenant or "")))
-            ranked = sorted(lows, key=lambda call_id: lows[call_id])
-            if len(ranked) >= limit:
-                last = lows[ranked[limit - 1]]
-                if beyond <= last:
-                    return []
-                if all(number > last for number in seen_to):
-                    worst = [call_id for call_id in ranked if lows[call_id] <= last]
-                    return [(tenant, call_id) for call_id in worst for tenant in sorted(tenants[call_id])]
-            if not seen_to:
-                return []
-            count *= 4
-        return []
+    def _ranked(self, calls: Calls, window: Window, limit: int, where: Where | None) -> pa.Table:
+        """Return the worst of some calls, of all if none is named."""
+        source = self._source.narrowed(Narrowing(calls=tuple(calls))) if calls else self._source
+        return worst_calls(source, self.scope, window, limit, where, [call_id for _, call_id in calls])

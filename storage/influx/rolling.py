@@ -91,7 +91,7 @@ class Rolling:
         if not doubted:
             return []
         asked = self._source.question(_EVERYTHING, measurement, Window(doubted[0], window.until_ns), None)
-        found = self._source.days_with_rows(asked)
+        found = self._source.times_with_rows(asked, DAY_NS)
         today = day_start_ns(day_of(window.until_ns))
         empty |= {start for start in doubted if start not in found and start + DAY_NS < today}
         return [start for start in reversed(doubted) if start in found]

@@ -61,13 +61,19 @@ class Narrowing:
 
 
 EVERYTHING = Narrowing()
+_SECOND_NS = 1_000_000_000
+_FEW_SERIES = 64
+_FEW_FIELDS = 2
 _OWN = Scope.everything("rollups")
 
 
 def series_of(rows: pa.Table, tags: Sequence[str]) -> tuple[tuple[tuple[str, str], ...], ...]:
-    """Return what narrows to the series of rows, and few others: the two tags that tell most of them apart."""
-    telling = sorted(tags, key=lambda tag: -pc.count_distinct(rows[tag]).as_py())[:2]
-    values = zip(*(rows[tag].to_pylist() for tag in telling), strict=True)
+    """Return what narrows to the series of rows, and few others: all tags, or the two that tell most of many."""
+    series = rows.group_by(list(tags)).aggregate([])
+    telling = list(tags)
+    if series.num_rows > _FEW_SERIES:
+        telling = sorted(tags, key=lambda tag: -pc.count_distinct(series[tag]).as_py())[:2]
+    values = zip(*(series[tag].to_pylist() for tag in telling), strict=True)
     return tuple(tuple(zip(telling, found, strict=True)) for found in dict.fromkeys(values))
 
 
@@ -161,11 +167,18 @@ class Source:
         """Return the same source for rows that hold something more."""
         return Source(self._querier, self._databases, self._settings, self._cursors, narrowing)
 
-    def question(self, scope: Scope, measurement: Measurement, window: Window, where: Where | None) -> Question:
-        """Return what is asked for; raises BadQuery for a tag that is not the measurement's."""
+    def question(
+        self,
+        scope: Scope,
+        measurement: Measurement,
+        window: Window,
+        where: Where | None,
+        policy: Policy | None = None,
+    ) -> Question:
+        """Return what is asked for, where the schema has it unless told; raises BadQuery for a tag it has not."""
         wanted = {tag: list(dict.fromkeys(values)) for tag, values in (where or {}).items()}
         check_tags(measurement, list(wanted))
-        policy = policy_of(measurement.name)
+        policy = policy or policy_of(measurement.name)
         return Question(scope, measurement, clamp(window), wanted, self._narrowing, policy)
 
     def ask(
@@ -222,6 +235,8 @@ class Source:
         """
         measurement = asked.measurement
         fields = [name for name in columns if name in measurement.fields]
+        if len(asked.narrowing.calls) == 1 and not asked.narrowing.series and len(fields) > _FEW_FIELDS:
+            asked = self._narrowed_to_series(asked)
         tags = [name for name in columns if name in measurement.tags and name not in group_by]
         selected = ", ".join(
             [
@@ -252,6 +267,18 @@ class Source:
         schema = pa.schema([_stored_field(measurement, name) for name in columns])
         return pa.concat_tables(tables) if tables else schema.empty_table()
 
+    def _narrowed_to_series(self, asked: Question) -> Question:
+        """Return the question narrowed to the series that have the rows.
+
+        A server opens each field of each series that may have them: of few series are those that do, and they are
+        found by one field.
+        """
+        tags = asked.measurement.tags
+        found = self.rows(asked, tags)
+        if not found.num_rows:
+            return replace(asked, window=Window(0, 0))
+        return replace(asked, narrowing=replace(asked.narrowing, series=series_of(found, tags)))
+
     def count(self, asked: Question) -> int:
         """Return how many rows there are."""
         if asked.nothing:
@@ -267,11 +294,11 @@ class Source:
         ]
         return sum(int(count) for count in counts if count is not None)
 
-    def days_with_rows(self, asked: Question) -> set[int]:
-        """Return the starts of the days (UTC, ns) that have rows."""
+    def times_with_rows(self, asked: Question, step_ns: int) -> set[int]:
+        """Return the starts (UTC, ns) of the steps of so many ns (whole seconds) that have rows."""
         bound = Bound()
         text = f"SELECT count({quoted(PRESENCE)}) FROM {quoted(asked.measurement.name)} WHERE "  # noqa: S608
-        text += f"{asked.conditions(bound)} GROUP BY time(1d) fill(none)"
+        text += f"{asked.conditions(bound)} GROUP BY time({step_ns // _SECOND_NS}s) fill(none)"
         return {
             int(row[0])
             for target in asked.targets(self._databases)

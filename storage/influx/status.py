@@ -15,7 +15,9 @@ from storage.influx.querier import Bound, Querier, Series
 from storage.influx.server import Server
 from storage.influx.source import Source
 from storage.influx.targets import Databases, Policy, Target, policy_of
-from storage.schema import MEASUREMENTS, Measurement
+from storage.influx.worst import POLICY as WORST_POLICY
+from storage.influx.worst import WORST
+from storage.schema import MEASUREMENTS, STREAM_INTERVAL, Measurement
 from storage.seam import Scope, StoreError, Window
 
 _EVER = Window(0, 1 << 62)
@@ -71,7 +73,9 @@ def status_of(server: Server, querier: Querier, source: Source, databases: Datab
     for target in targets:
         for name, count in _series_counts(querier, target) if server.major == 1 else ():
             series[name] = series.get(name, 0) + count
-    found = (_measurement(source, measurement, series) for measurement in MEASUREMENTS.values())
+    known = [(measurement, policy_of(name)) for name, measurement in MEASUREMENTS.items()]
+    known.insert([measurement for measurement, _ in known].index(STREAM_INTERVAL) + 1, (WORST, WORST_POLICY))
+    found = (_measurement(source, measurement, policy, series) for measurement, policy in known)
     return ServerStatus(
         server=server.name,
         policies=_policies_1(querier, targets) if server.major == 1 else _policies(querier, server, targets, org),
@@ -79,15 +83,17 @@ def status_of(server: Server, querier: Querier, source: Source, databases: Datab
     )
 
 
-def _measurement(source: Source, measurement: Measurement, series: dict[str, int]) -> MeasurementStatus | None:
-    asked = source.question(_EVERYTHING, measurement, _EVER, None)
+def _measurement(
+    source: Source, measurement: Measurement, policy: Policy, series: dict[str, int]
+) -> MeasurementStatus | None:
+    asked = source.question(_EVERYTHING, measurement, _EVER, None, policy)
     ends = [
         times_of(source.rows(asked, ["time"], limit=1, newest_first=newest)["time"]) for newest in (False, True)
     ]
     if not all(len(times) for times in ends):
         return None
     name = measurement.name
-    return MeasurementStatus(name, policy_of(name).value, series.get(name), int(ends[0].min()), int(ends[1].max()))
+    return MeasurementStatus(name, policy.value, series.get(name), int(ends[0].min()), int(ends[1].max()))
 
 
 def _series_counts(querier: Querier, target: Target) -> Iterator[tuple[str, int]]:

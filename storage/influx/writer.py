@@ -30,7 +30,8 @@ from storage.influx.sender import Sender, Sent, WriteOutcome
 from storage.influx.settings import InfluxSettings
 from storage.influx.stats import WriterStats
 from storage.influx.targets import Databases, Policy, Target, policy_of
-from storage.schema import MEASUREMENTS, Measurement
+from storage.influx.worst import WORST, worst_marks
+from storage.schema import MEASUREMENTS, STREAM_INTERVAL, Measurement
 from storage.seam import StoreError, StoreUnavailable, WriterHealth
 from storage.spool import Spool, SpoolFull, SpoolRecord, SpoolSettings
 
@@ -42,7 +43,8 @@ _BODY_BYTES = 4 * 1024**2
 """Of lines before compression: a server of default settings takes 25 MB."""
 _GZIP = 16 + zlib.MAX_WBITS
 _CLOSE_NS = 5_000_000_000
-_LINE_START = re.compile(rb"\n(?=(?:%s)[, ])" % b"|".join(sorted(name.encode() for name in MEASUREMENTS)))
+_NAMES = sorted(name.encode() for name in (*MEASUREMENTS, WORST.name))
+_LINE_START = re.compile(rb"\n(?=(?:%s)[, ])" % b"|".join(_NAMES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,12 +228,16 @@ class InfluxWriter:
 
     def _encode(self, measurement: Measurement, target: Target, rows: pa.RecordBatch) -> None:
         lines = self._lines.setdefault(target, _Lines())
+        # Before the rows, and in one body with the first: none is there unmarked.
+        before = _marks_of(rows) if measurement is STREAM_INTERVAL else []
         for at in range(0, rows.num_rows, self._settings.batch_rows):
             encoded = encode(
                 rows.slice(at, self._settings.batch_rows), measurement.name, measurement.tags, presence=PRESENCE
             )
-            lines.parts.append((encoded.lines, encoded.rows))
-            self._held += len(encoded.lines)
+            part = [*before, encoded.lines]
+            lines.parts.append((part, encoded.rows))
+            before = []
+            self._held += sum(map(len, part))
             self.stats.values_not_finite += encoded.values_not_finite
 
     def _deliver(self) -> None:
@@ -331,21 +337,28 @@ class InfluxWriter:
         return Sent(WriteOutcome.WRITTEN)
 
 
+def _marks_of(rows: pa.RecordBatch) -> list[bytes]:
+    marks = worst_marks(rows)
+    return [] if marks is None else [encode(marks, WORST.name, WORST.tags, presence=PRESENCE).lines]
+
+
 class _Lines:
     """Encoded rows of one target between flushes."""
 
     def __init__(self) -> None:
-        self.parts: list[tuple[bytes, int]] = []
+        self.parts: list[tuple[list[bytes], int]] = []
+        """What goes together, and its rows."""
 
     def bodies(self, target: Target) -> Iterator[Body]:
         lines: list[bytes] = []
         rows = size = 0
         for part, count in self.parts:
-            if lines and size + len(part) > _BODY_BYTES:
+            more = sum(map(len, part))
+            if lines and size + more > _BODY_BYTES:
                 yield Body(target, compressed(lines), rows)
                 lines, rows, size = [], 0, 0
-            lines.append(part)
-            rows, size = rows + count, size + len(part)
+            lines += part
+            rows, size = rows + count, size + more
         if lines:
             yield Body(target, compressed(lines), rows)
 

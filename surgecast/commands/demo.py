@@ -25,8 +25,6 @@ from surgecast.processes import Supervisor, stop_on_signals
 _READY_SECONDS = 120.0
 _LOOK_SECONDS = 3.0
 """How often the store is looked at for what happened."""
-_EXPECTED_READY_NS = 8_000_000_000
-"""About how long the collector takes until the network may start; the story begins then."""
 
 
 def demo(
@@ -39,7 +37,12 @@ def demo(
         int, typer.Option(min=0, max=100, help="How many of them, at a time, really send RTP over loopback.")
     ] = 20,
     seed: Annotated[int, typer.Option(help="The same seed makes the same network and traffic.")] = 1,
-    weeks: Annotated[int, typer.Option(min=0, max=12, help="Weeks of simulated history to write first.")] = 6,
+    weeks: Annotated[
+        int,
+        typer.Option(
+            min=0, max=12, help="Weeks of simulated history to write first; under three, alerts still learn."
+        ),
+    ] = 6,
     data: Annotated[
         Path | None, typer.Option(help="Keep the data here; default: a folder that goes with the demo.")
     ] = None,
@@ -83,6 +86,7 @@ def _run(
     from collectors.capture.tpacket import may_capture
     from collectors.kernels.ready import prepare
     from surgecast import demonstration
+    from surgecast.simulator.beginning import Beginning
     from surgecast.simulator.warm import start_after
 
     prepare(_say)
@@ -105,36 +109,35 @@ def _run(
     elif rtp_calls:
         _say("no RTP is captured: this process lacks CAP_NET_RAW, and the demo goes without")
         rtp_calls = 0
-    history_end_ns = 0
-    if weeks:
-        _say(f"writing {weeks} weeks of simulated history")
-        began = time.monotonic()
-        # A process of its own: what it took goes back to the system with its end.
-        with ProcessPoolExecutor(1, get_context("spawn")) as writing:
-            rows, history_end_ns = writing.submit(
-                demonstration.write_history, settings, weeks=weeks, calls=calls, seed=seed
-            ).result()
-        _say(f"history written: {rows:,} rows in {time.monotonic() - began:.1f} s")
-    story_ns = max(time.time_ns() + _EXPECTED_READY_NS, start_after(history_end_ns))
-    campaign_ns = demonstration.announce_campaign(settings, story_ns)
-    supervisor = Supervisor(demonstration.product_roles(settings))
-    _say(f"starting the collector (HEP on udp://127.0.0.1:{hep_port}) and the pages")
+    collect, *others = demonstration.product_roles(settings)
+    beginning = Beginning()
+    network = demonstration.simulator_role(
+        calls=calls, rtp_calls=rtp_calls, seed=seed, hep_port=hep_port, beginning=beginning
+    )
+    # Both come up before history is written, so that live traffic follows it at once.
+    supervisor = Supervisor([collect, network])
+    _say(f"starting the collector (HEP on udp://127.0.0.1:{hep_port})")
     supervisor.start()
     try:
         url = f"http://127.0.0.1:{settings.web.port}"
         metrics_url = f"http://127.0.0.1:{settings.metrics.port}"
         _wait_until_ready(f"{metrics_url}/healthz", supervisor, stop)
-        _say(f"starting a simulated network of {calls} concurrent calls")
-        supervisor.add(
-            demonstration.simulator_role(
-                calls=calls,
-                rtp_calls=rtp_calls,
-                seed=seed,
-                hep_port=hep_port,
-                story_ns=story_ns,
-                history_end_ns=history_end_ns,
-            )
-        )
+        history_end_ns = 0
+        if weeks and not stop.is_set():
+            _say(f"writing {weeks} weeks of simulated history")
+            began = time.monotonic()
+            # A process of its own: what it took goes back to the system with its end.
+            with ProcessPoolExecutor(1, get_context("spawn")) as writing:
+                rows, history_end_ns = writing.submit(
+                    demonstration.write_history, settings, weeks=weeks, calls=calls, seed=seed
+                ).result()
+            _say(f"history written: {rows:,} rows in {time.monotonic() - began:.1f} s")
+        story_ns = max(time.time_ns(), start_after(history_end_ns))
+        campaign_ns = demonstration.announce_campaign(settings, story_ns)
+        _say(f"starting a simulated network of {calls} concurrent calls, the other roles and the pages")
+        beginning.tell(story_ns, history_end_ns)
+        for role in others:
+            supervisor.add(role)
         _wait_until_ready(f"{url}/healthz", supervisor, stop)
         _say(f"metrics: {metrics_url}/metrics")
         _say(f"live page: {url}   (simulated traffic; Ctrl-C ends it)")

@@ -7,6 +7,7 @@ from pathlib import Path
 from forecast.kept import Shelf
 from forecast.pool import Workers
 from forecast.service import Service
+from storage.embedded.giveback import share_one_arena
 from storage.open import open_store
 from storage.seam import Scope
 from storage.settings import StorageSettings
@@ -29,6 +30,7 @@ def kept_directory(settings: StorageSettings) -> Path:
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Forecast until stopped."""
+    share_one_arena()
     store = open_store(settings.storage.url, settings.storage)
     try:
         writer = store.writer(WRITER_NAME)

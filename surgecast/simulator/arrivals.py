@@ -16,6 +16,8 @@ from telephony.model import MINUTE_NS
 ARRIVAL = np.dtype([("at_ns", "<i8"), ("tenant", "<u2"), ("holding_s", "<f8"), ("seed", "<u8")])
 """One session attempt: when, whose (index into `Network.tenants`), how long it lasts once answered, and the
 seed of everything else about it."""
+_SETUP_S = 10.0
+"""About how long an attempt takes until its final answer, whatever that is."""
 
 
 def draw_holding(rng: np.random.Generator, holding: HoldingTime, n: int) -> Floats:
@@ -42,16 +44,20 @@ class Arrivals:
         """Return the answered calls up on average in UTC minutes since the epoch, without randomness."""
         return self._scale * tenant.share * level(tenant.shape, LocalTime.of(tenant.zone, minutes))
 
-    def expected_in_region(self, region: str, minute: int) -> float:
-        """Return the answered calls up on average whose media a region relays, in a UTC minute since the epoch."""
+    def load_in_region(self, region: str, minute: int) -> float:
+        """Return the calls, in setup or answered, whose media a region relays, in a UTC minute since the epoch.
+
+        An average over the random moments of the calls; the days' and minutes' random levels are in it.
+        """
         at = np.asarray([minute], dtype=np.int64)
         regions = {proxy.name: proxy.region for proxy in self.network.proxies}
         return sum(
-            float(self.expected_concurrent(tenant, at)[0])
+            float(self.attempts_per_minute(tenant, at)[0]) / 60
+            * (_SETUP_S + tenant.answer_ratio * tenant.holding.overall_mean_s)
             * sum(regions[name] == region for name in tenant.proxies)
             / len(tenant.proxies)
             for tenant in self.network.tenants
-        )
+        )  # fmt: skip
 
     def attempts_per_minute(self, tenant: Tenant, minutes: Ints) -> Floats:
         """Return the random intensity: session attempts per minute in UTC minutes since the epoch."""

@@ -1,9 +1,9 @@
 """Runs the simulated network through simulated time: a heap of scripts, each telling its next sighting.
 
-No clock is read and no socket opened here. The engine starts warm: the calls that are up at the start, and what
-was said in the minute or so before it (`warm.warm_from_ns`), come out at once with capture times of then. Calls
-older than that are told as if they had begun in its first minute, so that a collector which just came up sees a
-network in full swing without being sent hours of the past; when they end is not changed by it.
+No clock is read and no socket opened here. The engine starts warm: what was said in the minute or so before the
+start (`warm.warm_from_ns`) comes out at once with capture times of then. Calls that are older, and were up there,
+are told as if they had begun in its first seconds, so that a collector which just came up sees a network in full
+swing without being sent hours of the past; when they end is not changed by it.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,6 +37,8 @@ EXAMPLE_START_NS = 1_795_428_000_000_000_000
 """A Monday morning: 2026-11-23 10:00 UTC."""
 REGISTRATIONS_PER_CALL_S = 1 / 125
 _SECOND_NS = 1_000_000_000
+_RETOLD_NS = 10 * _SECOND_NS
+"""Within so long after its first moment, a warm start tells the calls that are older."""
 _AT = itemgetter(0)
 
 _Event = tuple[int, int, "Sighting | Callable[[], None]", "Iterator[_Step]"]
@@ -117,9 +119,17 @@ class Engine:
             )
             yield Datagram(send_ns, agent.node_id, data)
 
-    def packets(self, until_ns: int) -> Iterator[RtpPacket]:
-        """Yield the RTP up to a moment; ask for the sightings (or datagrams) up to it first."""
-        return self._rtp.packets(until_ns)
+    def packets(self, until_ns: int, since_ns: int = 0) -> Iterator[RtpPacket]:
+        """Yield the RTP up to a moment; ask for the sightings (or datagrams) up to it first.
+
+        What was due before `since_ns` is too late to be sent as if it were of now: it is withheld, and counted.
+        """
+        return self._rtp.packets(until_ns, since_ns)
+
+    @property
+    def rtp_withheld(self) -> int:
+        """RTP packets that were asked for too late."""
+        return self._rtp.withheld
 
     def _push(self, source: Iterator[_Step]) -> None:
         step = next(source, None)
@@ -156,18 +166,21 @@ class Engine:
             yield minute * MINUTE_NS, lambda: None  # keeps the next minute from being drawn before its time
 
     def _still_up(self, arrival: np.void, warm_ns: int, spread: np.random.Generator) -> PlannedCall | None:
-        """Return an old call that is up at the start, retold with what is left of it; None where it is over."""
+        """Return an old call that is up at `warm_ns`, retold with what is left of it; None where it is over.
+
+        One that ends sooner than it could be told is left out.
+        """
         ends_ns = int(arrival["at_ns"]) + int(arrival["holding_s"] * 1e9)
-        if ends_ns <= self._start_ns:
+        if ends_ns <= warm_ns:
             return None
-        # Told at the start of the window, it says how long its setup takes: most have to be answered by now.
+        # Told at the first moment, it says how long its setup takes: most have to be answered by the start.
         told = self._planner.plan(arrival, at_ns=warm_ns)
-        # Within the first minute, too: those after it are then made of the calls of the moment alone.
-        room_ns = max(min(self._start_ns - warm_ns, MINUTE_NS) - (told.final_ns - told.invite_ns), 1)
+        setup_ns = told.final_ns - told.invite_ns
+        room_ns = max(min(self._start_ns - warm_ns - setup_ns, _RETOLD_NS), _SECOND_NS)
         at_ns = warm_ns + int(spread.integers(0, room_ns))
-        holding_s = (ends_ns - at_ns) / 1e9
-        call = self._planner.plan(arrival, at_ns=at_ns, holding_s=holding_s)
-        return call if call.answered else None
+        if not told.answered or ends_ns <= at_ns:
+            return None
+        return self._planner.plan(arrival, at_ns=at_ns, holding_s=(ends_ns - at_ns) / 1e9)
 
     def _call(self, call: PlannedCall) -> Iterator[_Step]:
         """Yield all sightings of a call, SIP and RTCP together, and keep its truth."""

@@ -3,11 +3,15 @@
 The packets are those of the last stretch, from the relay to each party: what was lost on the way is not sent, so
 that a tap on the interface counts what the party's reception reports count. Addresses of such calls are on the
 loopback. No clock is read and no socket opened here.
+
+What is asked for too late is withheld: sent then, in a burst, it would be jitter that the simulated network never
+had. Sequence numbers go on without it and the RTP clock runs, so that it is a pause of the speaker.
 """
 
 import struct
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from random import Random
 from typing import NamedTuple
@@ -36,6 +40,12 @@ _J_OF_SIGMA = 1.128
 _DUPLICATE_RATIO = 0.0005
 _FAIR_NS = 200 * _MS
 """How long what a path does is taken to stay the same."""
+_MUCH_WITHHELD = 25
+"""Of each stream at once: half a second."""
+_RELIEF_NS = 60 * _SECOND_NS
+"""Where so much had to be withheld, no further call sends RTP for this long: less to do is what helps."""
+_SPURTS_KEPT = 4
+"""Packets are overtaken by three at most."""
 
 
 class RtpPacket(NamedTuple):
@@ -70,13 +80,27 @@ class Sending(NamedTuple):
     """Nothing is sent any more."""
 
 
+@dataclass(slots=True)
+class _Spurt:
+    """Packets between two pauses that nobody made but a busy machine."""
+
+    first: int
+    shift: int
+    """By so much its sequence numbers are behind: what was withheld before has none."""
+    last: int = -1
+    over: bool = False
+
+
 class PacketStream(Stream):
     """One direction of a call whose packets are sent: each one's fate is drawn when it leaves, reports count them.
 
     Reports may be told ahead of the packets, which wait here until they are due (a report's interval at most).
     """
 
-    __slots__ = ("_due", "_fair_until_ns", "_jitter", "_last_ns", "_meets", "_met", "_rng", "_sending", "rtp")
+    __slots__ = (
+        "_due", "_fair_until_ns", "_jitter", "_last_ns", "_meets", "_met", "_newest", "_rng", "_sending",
+        "_spurts", "rtp",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -97,6 +121,9 @@ class PacketStream(Stream):
         self._jitter = JitterEstimator(sending.clock_rate_hz)
         self._due: list[tuple[int, int, bool]] = []
         self._last_ns = 0
+        self._newest = -1
+        """Highest packet that was due, sent or not."""
+        self._spurts = deque([_Spurt(0, 0)], maxlen=_SPURTS_KEPT)
 
     def advance(self, sent: int, path: Impairment) -> None:
         """Let the stream send until `sent` packets have left; each meets the path of its own moment."""
@@ -107,15 +134,22 @@ class PacketStream(Stream):
         """Return J of the packets that left so far, in their order of leaving."""
         return self._jitter.ms
 
-    def due(self, until_ns: int) -> Iterator[RtpPacket]:
-        """Yield the packets that reach the receiver until then, and count them into the truth."""
+    def due(self, until_ns: int, since_ns: int = 0) -> Iterator[RtpPacket]:
+        """Yield the packets that reach the receiver until then, and count them into the truth.
+
+        Those that should have reached it before `since_ns` are withheld, but for what was overtaken on its way.
+        """
         until_ns = min(until_ns, self._sending.end_ns - 1)
         while self._sending.sent_at(self.sent) <= until_ns:
             self._send()
         while self._due and self._due[0][0] <= until_ns:
             due_ns, n, again = heappop(self._due)
-            data = self._packet(n)
-            self._count(n, due_ns, len(data), again=again)
+            spurt = self._spurt_of(n, late=due_ns < since_ns)
+            if spurt is None:
+                self.rtp.withheld += not again
+                continue
+            data = self._packet(n, spurt)
+            self._count(n - spurt.shift, due_ns, len(data), again=again)
             yield RtpPacket(due_ns, self.rtp.src, self.rtp.dst, data)
 
     def over(self, at_ns: int) -> bool:
@@ -148,13 +182,29 @@ class PacketStream(Stream):
         ticks = (sending.sent_at(n) - sending.first_ns) * sending.clock_rate_hz // _SECOND_NS
         return (sending.first_timestamp + ticks) & 0xFFFF_FFFF
 
-    def _packet(self, n: int) -> bytes:
+    def _spurt_of(self, n: int, *, late: bool) -> "_Spurt | None":
+        """Return what the n-th packet is sent in; None where it is withheld."""
+        newest = self._spurts[-1]
+        if n <= self._newest:  # overtaken, or once more
+            return next((spurt for spurt in self._spurts if spurt.first <= n <= spurt.last), None)
+        if late:
+            newest.over = True
+        elif newest.over:
+            newest = _Spurt(n, n - self.rtp.highest - 1)
+            self._spurts.append(newest)
+        self._newest = n
+        if late:
+            return None
+        newest.last = n
+        return newest
+
+    def _packet(self, n: int, of: "_Spurt") -> bytes:
         sending = self._sending
-        spurt = n == 0 or sending.sent_at(n) - sending.sent_at(n - 1) > PACKET_NS
+        spurt = n == of.first or sending.sent_at(n) - sending.sent_at(n - 1) > PACKET_NS
         head = _HEADER.pack(
             _VERSION,
             sending.payload_type | (_MARKER if spurt else 0),
-            (self.first_seq + n) & 0xFFFF,
+            (self.first_seq + n - of.shift) & 0xFFFF,
             self._timestamp(n),
             self.truth.ssrc,
         )
@@ -184,6 +234,8 @@ class RtpCalls:
         self._claimed: dict[str, int] = {}
         """Until when, by Call-ID."""
         self._streams: list[PacketStream] = []
+        self.withheld = 0
+        """Packets that were asked for too late."""
 
     def claim(self, call: PlannedCall) -> PlannedCall:
         """Return the call with media on the loopback where there is room for one more, else as it is."""
@@ -206,10 +258,15 @@ class RtpCalls:
         """Take the streams of a claimed call."""
         self._streams.extend(streams)
 
-    def packets(self, until_ns: int) -> Iterator[RtpPacket]:
-        """Yield what reaches the receivers until then, stream by stream."""
+    def packets(self, until_ns: int, since_ns: int) -> Iterator[RtpPacket]:
+        """Yield what reaches the receivers until then, stream by stream; what should have before is withheld."""
+        before = self.withheld
         for stream in self._streams:
-            yield from stream.due(until_ns)
+            withheld = stream.rtp.withheld
+            yield from stream.due(until_ns, since_ns)
+            self.withheld += stream.rtp.withheld - withheld
+        if self.withheld - before > _MUCH_WITHHELD * len(self._streams):
+            self._from_ns = until_ns + _RELIEF_NS
         if any(stream.over(until_ns) for stream in self._streams):
             self._streams = [stream for stream in self._streams if not stream.over(until_ns)]
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import structlog
 
+from surgecast.simulator.beginning import Beginning
 from surgecast.simulator.engine import Datagram, Engine
 from surgecast.simulator.incidents import live_incidents
-from surgecast.simulator.media_rtp import RtpPacket
+from surgecast.simulator.media_rtp import PACKET_NS, RtpPacket
 from surgecast.simulator.settings import SimulatorSettings
 from surgecast.simulator.truth import Truth
 from telephony.model import Endpoint
@@ -21,6 +22,10 @@ TICK_S = 0.01
 """How often what has become due is sent."""
 RTP_TICK_S = 0.002
 """The same where RTP is sent: what it adds to jitter stays under a millisecond."""
+RTP_LATE_NS = PACKET_NS
+"""RTP that could not be sent within this is withheld: a busy machine is no bad network."""
+_BEHIND_NS = 1_000_000_000
+_TOLD_EVERY_NS = 60_000_000_000
 KEPT_CALLS = 5_000
 """Finished calls (and minutes of outcomes) whose truth a long run remembers."""
 _SECOND_NS = 1_000_000_000
@@ -142,6 +147,28 @@ def _drain(receiver: socket.socket) -> None:
             receiver.recv(1)
 
 
+class Punctuality:
+    """Says, at most once a minute, that the simulator cannot keep its own pace: the machine has no time for it."""
+
+    def __init__(self, start_ns: int) -> None:
+        self._told_ns = start_ns
+        self._withheld = 0
+        self._behind_ns = 0
+
+    def note(self, now_ns: int, behind_ns: int, withheld: int) -> None:
+        """Take how late the newest datagrams were, and how many RTP packets were withheld so far."""
+        self._behind_ns = max(self._behind_ns, behind_ns)
+        if now_ns - self._told_ns < _TOLD_EVERY_NS:
+            return
+        if withheld > self._withheld or self._behind_ns > _BEHIND_NS:
+            log.warning(
+                "the simulator is behind its clock: this machine is busy",
+                behind_ms=self._behind_ns // 1_000_000,
+                rtp_withheld=withheld - self._withheld,
+            )
+        self._told_ns, self._withheld, self._behind_ns = now_ns, withheld, 0
+
+
 def pace(
     engine: Engine,
     send: Callable[[Datagram], None],
@@ -154,16 +181,29 @@ def pace(
 ) -> None:
     """Send what becomes due until `wait` (which sleeps for some seconds) says stop.
 
-    `speed` is simulated seconds per second of `clock_ns`; 0 goes second by second as fast as it can.
+    `speed` is simulated seconds per second of `clock_ns`; 0 goes second by second as fast as it can. RTP goes
+    with speed 1 only: what is late by more than `RTP_LATE_NS` is withheld.
     """
     now_ns = start_ns
     tick_s = TICK_S if send_rtp is None else RTP_TICK_S
+    punctuality = Punctuality(start_ns)
     while not wait(tick_s if speed else 0):
+        last_ns = now_ns
         now_ns = start_ns + round((clock_ns() - start_ns) * speed) if speed else now_ns + _SECOND_NS
         for datagram in engine.datagrams(now_ns):
             send(datagram)
         if send_rtp is not None:
-            send_rtp(engine.packets(now_ns))
+            late_ns = clock_ns()
+            send_rtp(engine.packets(now_ns, late_ns - RTP_LATE_NS))
+            if last_ns > start_ns:  # a warm start has much to tell at once
+                punctuality.note(now_ns, late_ns - last_ns, engine.rtp_withheld)
+
+
+def run_when_told(settings: SimulatorSettings, beginning: Beginning, stop: threading.Event) -> None:
+    """Run as `run_simulator` does, from the moment and with the story and history that another process tells."""
+    if (told := beginning.wait(stop)) is not None:
+        story_ns, history_end_ns = told
+        run_simulator(settings.model_copy(update={"story_ns": story_ns, "history_end_ns": history_end_ns}), stop)
 
 
 def run_simulator(
@@ -206,4 +246,6 @@ def run_simulator(
         for name, each in (("simulated", sender), ("simulated RTP", rtp)):
             each.close()
             log.info(name, datagrams=each.stats.datagrams, octets=each.stats.octets, refused=each.stats.refused)
+        if engine.rtp_withheld:
+            log.warning("simulated RTP that this machine was too busy to send", packets=engine.rtp_withheld)
     return engine.truth

@@ -17,9 +17,9 @@ class SimulatorSettings(BaseModel):
     port: int = Field(9060, ge=1, le=65_535)
     speed: float = Field(1.0, ge=0, le=1000)
     """Simulated seconds per second of the clock; 0 sends as fast as it can."""
-    story_ns: int = Field(0, ge=0)
+    story_ns: int = Field(default=0, ge=0)
     """From when on incidents happen as planned, UTC; 0: from the start."""
-    history_end_ns: int = Field(0, ge=0)
+    history_end_ns: int = Field(default=0, ge=0)
     """Where a written past of the same calls and seed ends, UTC: traffic goes on from there; 0: there is none."""
     rtp_calls: int = Field(0, ge=0, le=100)
     """Calls at a time whose RTP is really sent, on the loopback: 100 packets a second each."""

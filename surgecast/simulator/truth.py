@@ -56,6 +56,8 @@ class RtpTruth:
     duplicates: int = 0
     reordered: int = 0
     """Packets that came after one that was sent later."""
+    withheld: int = 0
+    """Packets that never were, because they were asked for too late."""
     first_ns: int = 0
     last_ns: int = 0
     highest: int = -1

@@ -6,9 +6,11 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from forecast.members import Member
+from forecast.members import Lasting, Member
 from forecast.panel import Panel, from_root
 from forecast.series import Series, State
+from forecast.states import mark_closed
+from forecast.today import Today, can_follow
 
 SLOT_S = 3600
 PER_DAY = 24
@@ -119,6 +121,40 @@ def _masked_slots_are_not_learned(member: Member) -> None:
     assert same, f"{member.name}: masked values changed the forecast"
 
 
+def _what_lasts_is_gone_on_from(member: Member) -> None:
+    panel = Panel(hourly(usual()), AHEAD)
+    model = member.build(panel)
+    if not isinstance(model, Lasting):
+        return
+    model.fit(DAYS - 3)
+    resumed = member.build(panel)
+    assert isinstance(resumed, Lasting), member.name
+    resumed.resume(model.learned())
+    targets = DAYS * PER_DAY + np.arange(AHEAD)
+    origins = np.full(AHEAD, DAYS * PER_DAY - 1)
+    same = np.array_equal(*(each.fit(DAYS - 1).predict(origins, targets) for each in (model, resumed)))
+    assert same, f"{member.name}: going on is not what learning without a break is"
+
+
+def _who_follows_needs_no_new_panel(member: Member) -> None:
+    if not member.follows:
+        return
+    reach, later = 4, 3
+    whole = mark_closed(hourly(usual()), watched=True)
+    began = Panel(whole.until(len(whole) - PER_DAY + 6), AHEAD)
+    assert can_follow(began), member.name
+    fitted = member.build(began).fit(int(began.day[began.known]))
+    today = Today(began, reach)
+    for amount in whole.learned[began.known : began.known + later].tolist():
+        today.append(amount)
+    anew = Panel(whole.until(began.known + later), AHEAD)
+    got, expected = (
+        fitted.on(each).predict(np.full(reach, each.known - 1), each.known + np.arange(reach))
+        for each in (today, anew)
+    )
+    assert np.array_equal(expected, got), f"{member.name}: looks at more than today's panel keeps"
+
+
 CHECKS: tuple[Callable[[Member], None], ...] = (
     _any_history_gives_counts,
     _zeros_stay_near_zero,
@@ -126,4 +162,6 @@ CHECKS: tuple[Callable[[Member], None], ...] = (
     _the_future_is_not_seen,
     _an_outage_last_week_is_forgotten,
     _masked_slots_are_not_learned,
+    _what_lasts_is_gone_on_from,
+    _who_follows_needs_no_new_panel,
 )

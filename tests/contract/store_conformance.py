@@ -43,6 +43,11 @@ def in_ns(table: pa.Table) -> list[dict[str, Any]]:
     return pa.table(columns, names=table.column_names).to_pylist()
 
 
+def rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with floats rounded: sums differ by their order."""
+    return {name: round(v, 6) if isinstance(v, float) else v for name, v in row.items()}
+
+
 def by_point(rows: Sequence[Mapping[str, Any]], tags: Sequence[str]) -> list[Mapping[str, Any]]:
     return sorted(rows, key=lambda row: (row["time"], *(row[tag] for tag in tags)))
 
@@ -367,7 +372,7 @@ class StoreConformance(WritingConformance):
         found = in_ns(reader.sums(name, window, step_seconds=step_seconds, by=by))
         expected = oracle.sums(window, step_seconds, by)
         assert [list(row) for row in expected] == [list(row) for row in found]
-        assert expected == [_rounded(row) for row in found]
+        assert expected == [rounded(row) for row in found]
 
     @pytest.mark.parametrize("name", ["session_minute", "quality_minute"])
     def test_sums_of_hours_and_days_are_those_of_the_minutes(self, store: Store, name: str) -> None:
@@ -396,7 +401,7 @@ class StoreConformance(WritingConformance):
                     found = store.reader(scope).sums(name, window, step_seconds=step, by=["tenant"])
                     expected = oracle.sums(window, step, ["tenant"])
                     seen = [row for row in expected if scope.allows(row["tenant"])]
-                    assert seen == [_rounded(row) for row in in_ns(found)]
+                    assert seen == [rounded(row) for row in in_ns(found)]
                 store.maintain(time.time_ns() + HOUR_NS)
 
     def test_sums_of_nothing_but_null_are_null_and_histograms_zero(self, writer: Writer, reader: Reader) -> None:
@@ -458,9 +463,9 @@ class StoreConformance(WritingConformance):
         writer.write("call", call_batch(ended))
         writer.flush()
         expected = Oracle.worst_calls(facts, ended)
-        found = [_rounded(row) for row in in_ns(reader.worst_calls(AROUND))]
+        found = [rounded(row) for row in in_ns(reader.worst_calls(AROUND))]
         assert expected == found
-        assert expected[:4] == [_rounded(row) for row in in_ns(reader.worst_calls(AROUND, limit=4))]
+        assert expected[:4] == [rounded(row) for row in in_ns(reader.worst_calls(AROUND, limit=4))]
 
     def test_worst_calls_leave_out_streams_of_no_call(self, writer: Writer, reader: Reader) -> None:
         writer.write("stream_interval", stream_interval_batch([interval(call_id="")]))
@@ -532,7 +537,3 @@ class StoreConformance(WritingConformance):
 def _message(call_id: str, time_ns: int, method: str) -> dict[str, Any]:
     row = sample(SIP_MESSAGE, time_ns, 0)
     return row | {"call_id": call_id, "method": method, "shard": shard_of(call_id)}
-
-
-def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: round(v, 6) if isinstance(v, float) else v for name, v in row.items()}

@@ -3,17 +3,20 @@
 Subclass `QueriesConformance` and give the fixture `store_url`.
 """
 
+import itertools
+import random
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from store_conformance import AROUND, ENGINEER, EVER, StoreFixtures, in_ns
+from store_conformance import AROUND, ENGINEER, EVER, StoreFixtures, in_ns, rounded
 from store_oracle import NOW, call, interval, minute, sample
 
+from storage.embedded.store import EmbeddedStore
 from storage.rows import batch, call_batch, forecast_time_ns, stream_interval_batch
 from storage.schema import ALERT_EVENT, FORECAST, SESSION_MINUTE
 from storage.seam import BadQuery, CallMatch, Reader, Scope, Store, Top, Window, Writer
-from telephony.model import MINUTE_NS, Scale
+from telephony.model import INTERVAL_NS, MINUTE_NS, Scale
 
 _SLOT_NS = 15 * MINUTE_NS
 _SLOT = NOW // _SLOT_NS * _SLOT_NS
@@ -185,6 +188,41 @@ class QueriesConformance(StoreFixtures):
         assert (60, every.slice(0, limit)) == (every.num_rows, reader.worst_calls(AROUND, limit=limit))
         newest = reader.select("stream_interval", AROUND, newest_first=True, limit=5000)
         assert newest.slice(0, limit) == reader.select("stream_interval", AROUND, newest_first=True, limit=limit)
+
+    def test_worst_calls_are_those_of_an_embedded_store(
+        self, writer: Writer, store: Store, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        """Whatever was written late, again, better or worse than before, and where R ties."""
+        chance = random.Random(7)
+        embedded = EmbeddedStore(tmp_path_factory.mktemp("beside"))
+        writers = (writer, embedded.writer("collect"))
+        streams = [(f"c{i % 150}", i, f"n{i % 3}") for i in range(300)]
+        for tick in range(8):
+            times = [tick * INTERVAL_NS] * len(streams)
+            late = chance.sample(range(len(streams)), 40) if tick else []
+            facts = [
+                interval(
+                    call_id=call_id, ssrc=ssrc, tenant=tenant, time_ns=NOW + at, lost=chance.randrange(9),
+                    r_factor=None if chance.random() < 0.1 else round(chance.gauss(85, 6)), mos_scale=scale,
+                )
+                for (call_id, ssrc, tenant), at, scale in [
+                    *((stream, at, "nb") for stream, at in zip(streams, times, strict=True)),
+                    *((streams[i], chance.randrange(tick) * INTERVAL_NS, "wb" if i % 3 else "nb") for i in late),
+                ]
+            ]  # fmt: skip
+            for each in writers:
+                each.write("stream_interval", stream_interval_batch(facts))
+                each.flush()
+        windows = [
+            AROUND,
+            Window(NOW + 7, NOW + 6 * INTERVAL_NS - 10**9),
+            Window(NOW + 40 * 10**9, NOW + 41 * 10**9),
+        ]
+        for scope, window, limit in itertools.product((ENGINEER, Scope.of("t", "n1")), windows, (1, 5, 20)):
+            expected = in_ns(embedded.reader(scope).worst_calls(window, limit=limit))
+            found = in_ns(store.reader(scope).worst_calls(window, limit=limit))
+            assert [rounded(row) for row in expected] == [rounded(row) for row in found]
+        embedded.close()
 
     def test_tag_values_narrow_by_tags(self, writer: Writer, reader: Reader) -> None:
         rows = [minute(SESSION_MINUTE, trunk=t, node=n) for t, n in ("ax", "bx", "cy")]

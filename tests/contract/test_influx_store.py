@@ -10,19 +10,28 @@ import pytest
 from cli_runner import surgecast
 from influx_doubles import VersionDouble, as_user
 from influx_servers import ORG, PATIENCE, TOKEN, InfluxServer, influxd1, influxd2, require_influxd2, set_up
-from store_conformance import DAY, DAY_NS, EVER, HOUR_NS, StoreConformance, WritingConformance, write_batches
-from store_oracle import NOW, minute
+from store_conformance import (
+    AROUND,
+    DAY,
+    DAY_NS,
+    EVER,
+    HOUR_NS,
+    StoreConformance,
+    WritingConformance,
+    write_batches,
+)
+from store_oracle import NOW, interval, minute
 from store_queries_conformance import QueriesConformance
 
 from storage.influx.admin import init
 from storage.influx.store import InfluxStore
 from storage.influx.targets import Policy
-from storage.rows import batch
+from storage.rows import batch, stream_interval_batch
 from storage.schema import MEASUREMENTS, SESSION_MINUTE
 from storage.seam import BadQuery, Reader, Scope, StoreError, Window, Writer
 from storage.settings import StorageSettings
 from surgecast.commands.output import iso_time
-from telephony.model import MINUTE_NS
+from telephony.model import INTERVAL_NS, MINUTE_NS
 
 _NUMBERS = itertools.count()
 FOREVER = {name: {"age": "36500d"} for name in MEASUREMENTS}
@@ -60,6 +69,49 @@ class InfluxConformance(InfluxWriting, StoreConformance, QueriesConformance):
         assert {(policy.value, self.keep_seconds) for policy in Policy} == {
             (policy["policy"], policy["keep_seconds"]) for policy in found["policies"]
         }
+
+    def _ticks(self, writer: Writer) -> None:
+        for tick in range(3):
+            facts = [
+                interval(
+                    call_id=f"c{i}", ssrc=i, time_ns=NOW + tick * INTERVAL_NS, r_factor=60 + i * 7 % 31 + tick / 4
+                )
+                for i in range(31)
+            ]
+            writer.write("stream_interval", stream_interval_batch(facts))
+            writer.flush()
+
+    def test_worst_calls_are_told_by_marks(
+        self, writer: Writer, reader: Reader, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self._ticks(writer)
+        monkeypatch.delattr("storage.influx.reader.by_intervals")
+        found = reader.worst_calls(Window(NOW - 1, NOW + 3 * INTERVAL_NS), limit=3)
+        assert [("c0", 60.0, 3), ("c9", 61.0, 3), ("c18", 62.0, 3)] == [
+            (row["call_id"], row["r_min"], row["intervals"]) for row in found.to_pylist()
+        ]
+
+    def test_worst_calls_of_rows_without_marks_are_found(
+        self, writer: Writer, reader: Reader, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As older versions wrote them: long before marks are, so that the window has both."""
+        with monkeypatch.context() as older:
+            older.setattr("storage.influx.writer.worst_marks", lambda rows: None)
+            fact = interval(call_id="unmarked", time_ns=NOW - 10 * MINUTE_NS, r_factor=50.0)
+            writer.write("stream_interval", stream_interval_batch([fact]))
+        self._ticks(writer)
+        assert ["unmarked", "c0"] == reader.worst_calls(AROUND, limit=2)["call_id"].to_pylist()
+
+    def test_marks_are_told_in_status_and_not_exported(
+        self, writer: Writer, store_url: str, tmp_path: Path
+    ) -> None:
+        self._ticks(writer)
+        found = surgecast("store", "status", "--store", store_url, "--json").json["measurements"]
+        surgecast("store", "export", str(tmp_path / "out"), "--store", store_url, "--from", iso_time(NOW - 1))
+        assert (["stream_interval", "stream_interval_worst"], ["stream_interval"]) == (
+            [row["measurement"] for row in found],
+            [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()],
+        )
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from alerts.incidents import Incident, Scope, State, incident_id
+from alerts.incidents import Incident, Scope, Severity, State, incident_id
 from alerts.notify import Message
 from alerts.outbox import Outbox
 from alerts.service import Service
@@ -15,7 +15,7 @@ from storage.seam import Scope as Reading
 
 MINUTE_S, S = 60, 10**9
 BEGAN_S = 1_790_000_040
-TRUNK, ACME = Scope("trunk", "carrier-a"), Scope("tenant", "acme", "acme")
+TRUNK, ACME, NODE = Scope("trunk", "carrier-a"), Scope("tenant", "acme", "acme"), Scope("node", "edge-1")
 
 
 class Desk:
@@ -135,3 +135,13 @@ def test_what_outlasts_its_cause_by_far_is_told_by_itself(judged: Judged, desk: 
     judged.see(36, ended(incident(TRUNK), 5), incident(ACME))
     judged.see(37, ended(incident(TRUNK), 5), incident(ACME))
     assert told(desk) == [("carrier-a", "firing"), ("carrier-a", "resolved"), ("acme", "firing")]
+
+
+def test_a_part_that_ends_a_minute_later_is_never_told_by_itself(judged: Judged, desk: Desk) -> None:
+    """What explains it directly is over; what explains that one still leads."""
+    media, calls, node = incident(TRUNK, 900, rule="media_loss"), incident(TRUNK), incident(NODE, -20)
+    media = replace(media, severity=Severity.CRITICAL)
+    judged.see(0, media, calls, node)
+    for minute in (14, 15, 16):
+        judged.see(minute, ended(media, 5), ended(calls, 4), ended(node, 6))
+    assert told(desk) == [("carrier-a", "firing"), ("carrier-a", "resolved")]

@@ -152,6 +152,38 @@ def test_no_history_is_learning() -> None:
     assert (watch.status, watch.alerts) == (Status.LEARNING, [])
 
 
+def appearing(days: int, after_weeks: int = 8) -> Series:
+    """Return a load of which nothing was measured before: a new tenant in a long-kept history."""
+    series, before = load(days), after_weeks * 7 * PER_DAY
+    return replace(
+        series,
+        start_s=series.start_s - before * series.slot_s,
+        y=np.r_[np.full(before, np.nan), series.y],
+        state=np.r_[np.full(before, State.MISSING, np.uint8), series.state],
+    )
+
+
+@pytest.mark.parametrize(("factor", "found"), [(3.0, []), (0.5, []), (0.0, [Direction.DOWN])])
+def test_days_before_the_first_measured_slot_are_no_history(factor: float, found: list[Direction]) -> None:
+    series = appearing(13)
+    last = len(series)
+    signal = Signal(changed(series, last - 8, last, factor))
+    watch = Watch()
+    watch.skip_to(last - 3 * PER_DAY, signal)
+    watch.advance(signal)
+    assert [alert.direction for alert in watch.alerts if alert.start >= last - 8] == found
+
+
+def test_a_threshold_stands_on_the_weeks_that_were_measured() -> None:
+    calibrated = []
+    for series in (load(28), appearing(28)):
+        watch = Watch()
+        watch.skip_to(len(series), Signal(series))
+        assert watch.calibration is not None
+        calibrated.append((round(watch.calibration.weeks, 6), round(watch.calibration.threshold, 6)))
+    assert calibrated[1] == calibrated[0]
+
+
 @pytest.mark.parametrize("days", [3, 84, 200])
 def test_training_days_that_do_not_fit_are_refused(days: int) -> None:
     with pytest.raises(BadSeries, match="training days"):

@@ -114,11 +114,21 @@ def test_an_event_is_shown_on_the_pools_of_its_tenant(store: Store) -> None:
     assert {"media-eu": 1, "media-us": 0} == shown
 
 
-def test_without_a_choice_the_first_pool_and_what_capacity_must_hold(store: Store) -> None:
+def test_without_a_choice_the_highest_peak_ahead_of_what_capacity_must_hold(store: Store) -> None:
     found = view(store, "")
-    assert (Kind.POOL, "media-eu", Signal.CONCURRENT_MAX) == (
+    highest = found.peaks.rows[0]
+    assert (Kind.POOL, highest.name, Signal.CONCURRENT_MAX) == (
         found.subject.kind, found.subject.name, found.subject.shown_signal,
     )  # fmt: skip
+    assert highest.q95 == max(row.q95 for row in found.peaks.rows)
+
+
+def test_without_a_choice_or_a_forecast_the_first_load_there_is(tmp_path: Path) -> None:
+    opened = open_store(str(tmp_path))
+    write(opened.writer("collect"), load_batch(NOW_S - 3600, NOW_S))
+    found = view(opened, "")
+    opened.close()
+    assert found.subject.target == found.choices[0][0]
 
 
 def test_accuracy_says_that_it_was_rehearsed(store: Store) -> None:

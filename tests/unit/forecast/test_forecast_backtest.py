@@ -158,6 +158,11 @@ def test_a_series_without_values_says_why() -> None:
         backtest(series(np.full(500, np.nan)))
 
 
+def test_test_days_without_values_say_why() -> None:
+    with pytest.raises(BadSeries, match="nothing was measured in the last 14 days"):
+        backtest(series(np.r_[pool(30), np.full(15 * PER_DAY, np.nan)]), test_days=14)
+
+
 def test_closed_slots_are_not_counted() -> None:
     y = pool(60)
     open_hours = (np.arange(y.size) % PER_DAY >= 16) & (np.arange(y.size) % PER_DAY < 36)

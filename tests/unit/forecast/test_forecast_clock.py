@@ -6,11 +6,13 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from forecast.clock import reads_as_utc
+from forecast.clock import fixed_offset_s
+from forecast.localtime import utc_offset_s, utc_offsets_s
 from forecast.points import from_rows
 
 BERLIN = ZoneInfo("Europe/Berlin")
 SPRING = datetime(2024, 3, 31, tzinfo=UTC)
+SPRING_S = int(SPRING.timestamp())
 
 
 def rows(by_utc: bool, days: int = 30) -> list[tuple[str, str]]:
@@ -41,7 +43,19 @@ def test_noon_stays_noon_after_the_change() -> None:
     assert noon.min() == noon.max()
 
 
+@pytest.mark.parametrize("name", ["Australia/Melbourne", "America/Los_Angeles"])
+@pytest.mark.parametrize("ahead_h", [0, None], ids=["UTC", "winter time"])
+def test_a_clock_that_is_never_changed_is_told_by_its_night(name: str, ahead_h: int | None) -> None:
+    zone = ZoneInfo(name)
+    winter_s = min(utc_offset_s(SPRING_S + quarter * 7_862_400, zone) for quarter in range(4))
+    ahead_s = winter_s if ahead_h is None else ahead_h
+    times_s = 1_704_067_200 + 3600 * np.arange(366 * 24)
+    local_h = (times_s + utc_offsets_s(times_s, zone)) // 3600 % 24
+    load = 100 + 60 * np.sin((local_h - 9) / 24 * 2 * np.pi)
+    assert ahead_s == fixed_offset_s(times_s + ahead_s, load, zone)
+
+
 @pytest.mark.parametrize("count", [0, 1, 200])
 def test_without_a_change_to_compare_it_is_utc(count: int) -> None:
     stamps = 1_704_067_200 + 900 * np.arange(count)
-    assert reads_as_utc(stamps, np.ones(count), BERLIN)
+    assert fixed_offset_s(stamps, np.ones(count), BERLIN) == 0

@@ -36,6 +36,15 @@ def test_the_less_sure_moves_more() -> None:
     assert x - 90 > y - 40 > 0
 
 
+def test_all_slots_are_made_to_add_up_whatever_is_looked_at_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found() -> np.ndarray:
+        return np.stack([each.issues[0].quantiles for each in coherent([*POOLS, *TENANTS])])
+
+    expected = found()
+    monkeypatch.setattr("forecast.coherent._SLOTS_AT_ONCE", 2)
+    np.testing.assert_array_equal(expected, found())
+
+
 def test_quantiles_still_rise() -> None:
     for found in coherent([*POOLS, *TENANTS]):
         assert (np.diff(found.issues[0].quantiles, axis=1) >= 0).all()

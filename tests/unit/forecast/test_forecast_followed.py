@@ -12,6 +12,7 @@ from forecast.followed import REREAD, Followed
 from forecast.horizons import Horizon
 from forecast.issue import Known, Outcome, Task, perform
 from forecast.masks import Mask
+from forecast.regressor_points import Regressor
 from forecast.series import Series, State
 from forecast.states import mark_closed
 from forecast.targets import Kind, SeriesId, Signal
@@ -44,14 +45,22 @@ def gone_on(outcome: Outcome, y: np.ndarray, known: Known = NOTHING) -> Outcome:
     return perform(Task(KEY, slots, known, NEAR, outcome.night, followed=followed))
 
 
+DAILY = Regressor("mailings", MONDAY_S + 86_400 * np.arange(DAYS + 3), np.arange(DAYS + 3) % 3.0, 86_400)
+
+
 @pytest.mark.parametrize("steps", [(1, 1, 1), (3,), (0, 2)], ids=["slot by slot", "after a pause", "again"])
 @pytest.mark.parametrize(
-    "masks", [(), (Mask(MONDAY_S + NIGHT * 3600, MONDAY_S + (NIGHT + 2) * 3600, "", "load test"),)]
+    "known",
+    [
+        NOTHING,
+        Known(masks=(Mask(MONDAY_S + NIGHT * 3600, MONDAY_S + (NIGHT + 2) * 3600, "", "load test"),)),
+        Known(regressors=(DAILY,), regressor_troubles=(("price", "no such file"),)),
+    ],
+    ids=["", "masked", "with a regressor"],
 )
-def test_it_is_forecast_as_from_its_whole_history(steps, masks) -> None:
+def test_it_is_forecast_as_from_its_whole_history(steps, known) -> None:
     y = LOAD.copy()
     y[NIGHT + 1] = np.nan
-    known = Known(masks=masks)
     outcome, count = fitted(known), NIGHT
     for step in steps:
         count += step

@@ -188,13 +188,13 @@ def test_a_series_keeps_its_place_and_none_is_given_beyond_the_room(tmp_path, mo
 
 
 def test_what_nothing_used_for_weeks_is_deleted(tmp_path) -> None:
-    for name in ("old.learned", "old.new", "other.txt"):
+    for name in ("old.learned", "other.txt"):
         (tmp_path / name).touch()
     written_s = int((tmp_path / "old.learned").stat().st_mtime)
     Shelf(tmp_path).tidy(written_s + 13 * DAY_S)
     kept_meanwhile = len(list(tmp_path.iterdir()))
     Shelf(tmp_path).tidy(written_s + 15 * DAY_S)
-    assert (3, ["other.txt"]) == (kept_meanwhile, [path.name for path in tmp_path.iterdir()])
+    assert (2, ["other.txt"]) == (kept_meanwhile, [path.name for path in tmp_path.iterdir()])
 
 
 def test_a_file_is_no_larger_than_what_is_set_aside(tmp_path) -> None:

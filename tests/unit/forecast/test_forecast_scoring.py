@@ -17,7 +17,7 @@ from forecast.scoring import LATE_S, Scoring
 from forecast.series import BadSeries
 from forecast.service_settings import ForecastServiceSettings
 from forecast.signals import Book
-from forecast.stored import forecast_batch
+from forecast.stored import Unwritten, forecast_batch
 from forecast.targets import Kind, SeriesId, Signal
 from storage.seam import StoreUnavailable, Window
 
@@ -49,7 +49,7 @@ def book() -> Book:
 @pytest.fixture(scope="module")
 def issued() -> pa.Table:
     """Return what two models issued of all three over the weeks before and the day in hand."""
-    random, batches = np.random.default_rng(3), []
+    random, unwritten = np.random.default_rng(3), []
     for key in KEYS:
         for at_s, horizon, count in (
             *((MIDNIGHT_S - back * DAY_S, Horizon.LONG, (back + 1) * 24) for back in (0, 1, 8, 22)),
@@ -57,14 +57,9 @@ def issued() -> pa.Table:
         ):
             quantiles = np.sort(random.uniform(5, 30, (count, len(LEVELS))), axis=1)
             model = "stack" if horizon is Horizon.LONG else "universal"
-            batches.append(
-                forecast_batch(
-                    Outcome(key, None, (Issue(horizon, at_s, quantiles),), model, watermark_s=at_s),
-                    HOUR_S,
-                    at_s + 61,
-                )
-            )
-    return pa.Table.from_batches(batches)
+            outcome = Outcome(key, None, (Issue(horizon, at_s, quantiles),), model, watermark_s=at_s)
+            unwritten.append(Unwritten(outcome, HOUR_S, at_s + 61))
+    return pa.Table.from_batches([forecast_batch(unwritten)])
 
 
 @dataclass

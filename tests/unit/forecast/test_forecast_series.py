@@ -126,7 +126,8 @@ def test_zeros_in_a_skipped_hour_are_filling() -> None:
     ("points", "slot_s", "says"),
     [
         ([], 900, "no points"),
-        ([("x", "1")], 900, "no points"),
+        ([("31.12.2024 10:00", "1")], 900, r"write times as .*, not as '31.12.2024 10:00'"),
+        ([(f"2024-0{m}-01", "1") for m in range(1, 10)], 86_400, "31 days apart; slots are a day long at most"),
         (rows("2024-01-01 00:00", 30, [1, 2, 3]), 900, "coarser"),
         (rows("2024-01-01 00:00", 5, [1, 2, 3]), 700, "does not divide a day"),
         ([("1950-01-01", "1"), ("2150-01-01", "1")], 60, "stray dates"),
@@ -146,6 +147,30 @@ def test_a_csv_without_the_columns_says_what_it_has(tmp_path) -> None:
     path.write_text("time,value\n")
     with pytest.raises(BadSeries, match="has time,value"):
         read_csv(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("ds;y\n2024-01-01;4\n", "not ';'"), ("ds\ty\n", "comma"), ("ds,y\n2024-01-01," + "9" * 200_000, "no CSV")],
+    ids=["semicolons", "tabs", "a field without an end"],
+)
+def test_what_is_no_csv_file_of_ours_says_why(text: str, says: str, tmp_path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    with pytest.raises(BadSeries, match=says):
+        read_csv(path)
+
+
+def test_names_of_columns_may_have_spaces_and_rows_may_be_short(tmp_path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('ds, y\n2024-01-01 00:00,4\n\n2024-01-01 00:15\n2024-01-01 00:30,"1,234.5"\n')
+    assert [4.0, None, 1234.5] == [None if np.isnan(value) else value for value in read_csv(path).y]
+
+
+@pytest.mark.parametrize("stray", ["1970-01-01", "2099-01-01"])
+def test_a_point_years_from_all_others_is_left_out(stray: str) -> None:
+    series = from_rows([*rows("2024-01-01 00:00", 15, list(range(200))), (stray, "3")])
+    assert (200, ("1 points over a year away from all others: left out",)) == (len(series), series.notes)
 
 
 def test_masking_by_hand_leaves_missing_missing() -> None:

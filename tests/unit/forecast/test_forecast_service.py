@@ -204,6 +204,31 @@ def medians(town: Town, slot_s: int) -> dict[str, float]:
     return dict(zip(table["target"].to_pylist(), table["q50"].to_pylist(), strict=True))
 
 
+def test_a_series_with_regressors_is_gone_on_with_until_their_figures_change(town, tmp_path) -> None:
+    days, path = np.arange(DAYS + 8), tmp_path / "mailings.csv"
+
+    def told(values: np.ndarray) -> None:
+        stamps = np.datetime_as_string(np.datetime64(MONDAY_S, "s") + days * np.timedelta64(1, "D"))
+        path.write_text("\n".join(["ds,n", *(f"{at}Z,{n}" for at, n in zip(stamps, values, strict=True))]))
+
+    told(days % 3)
+    changed = {"signals": {"tenant": ["arrivals"]}, "regressors": [{"name": "n", "file": str(path)}]}
+    settings = ForecastServiceSettings.model_validate(SETTINGS.model_dump() | changed)
+    whole: list[int] = []
+
+    def counting(tasks):
+        for task in tasks:
+            whole.append(int(task.followed is None))
+            yield perform(task)
+
+    service = Service(town.reader, town.store.writer("forecast"), settings, counting)
+    for hour in range(3):
+        if hour == 2:
+            told(days % 4)
+        service.step(NOW_S + hour * 3600)
+    assert [1, 1, 0, 0, 1, 1] == whole
+
+
 def test_a_silent_store_is_forecast_from_what_was_known(town) -> None:
     service = town.service()
     assert 4 == service.step(NOW_S + 4 * DAY_S)

@@ -48,6 +48,19 @@ def test_calls_outside_business_hours_stay_open() -> None:
     assert State.OPEN == mark_closed(hourly(y), history=27 * 24).state[-1]
 
 
+def test_weeks_without_any_value_say_nothing_of_the_hours() -> None:
+    y = np.r_[office(28, 0.0), np.full(70 * 24, np.nan), office(14, 0.0)]
+    marked = mark_closed(hourly(y))
+    assert (office(14, 0.0) == 40).sum() == (marked.state[-14 * 24 :][office(14, 0.0) == 40] == State.OPEN).sum()
+
+
+def test_hours_are_not_closed_because_slots_lack_everywhere() -> None:
+    y = np.where(np.random.default_rng(5).random(112 * 24) < 0.4, office(112, np.nan), np.nan)
+    worked = np.isfinite(office(112, np.nan))
+    closed = mark_closed(hourly(y)).state == State.CLOSED
+    assert (True, True) == (bool(closed[~worked].all()), bool(closed[worked].mean() < 0.1))
+
+
 def test_days_given_as_closed_are_closed() -> None:
     y = np.full(28 * 24, 5.0)
     y[:24] = np.nan

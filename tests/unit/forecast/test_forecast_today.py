@@ -1,15 +1,19 @@
 """The panel of today: bit for bit what a panel built anew says, slot after slot."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
 from forecast.calendar import holiday_days
+from forecast.events import Event
 from forecast.issue import ahead_slots
 from forecast.leads import lead_bins
 from forecast.localtime import DAY_S
 from forecast.panel import Panel
+from forecast.regressor_points import Regressor
 from forecast.rolling import Rolling
 from forecast.series import Series, State
 from forecast.states import mark_closed
@@ -48,6 +52,59 @@ def load(kind: str, days: int) -> tuple[Series, frozenset[int]]:
     return series, holiday_days("DE", int(series.grid.day[0]), int(series.grid.day[-1]) + 30)
 
 
+DAYS = 80
+MIDNIGHT_S = 1_711_843_200
+"""Of the last day."""
+
+
+def event(first_h: int, last_h: int, uplift: float | None = 0.5, decay_s: float = 0.0) -> Event:
+    """Return a sale between hours of the last day."""
+    return Event("sale", MIDNIGHT_S + first_h * 3600, MIDNIGHT_S + last_h * 3600, (), "", uplift, decay_s)
+
+
+BEFORE = event(-200, -190, None)
+
+
+@pytest.mark.parametrize(
+    ("events", "count"),
+    [
+        ((event(5, 9),), 0),
+        ((event(-4, 2, decay_s=7200.0), event(6, 8, -0.4)), 1),
+        ((BEFORE, event(-400, -380, None), event(6, 10, None)), 2),
+        ((event(-300, 40),), 0),
+        ((), 2),
+    ],
+    ids=["declared", "fading", "learned before", "a long one", "regressors alone"],
+)
+def test_events_and_regressors_are_taken_out_as_by_a_panel_built_anew(
+    events: tuple[Event, ...], count: int
+) -> None:
+    moved = np.random.default_rng(2).random((2, DAYS + 3))
+    times_s = MIDNIGHT_S + DAY_S * np.arange(1 - DAYS, 4)
+    regressors = [Regressor(str(place), times_s, values, DAY_S) for place, values in enumerate(moved[:count])]
+    series, _ = load("outage", DAYS)
+    lifted = series.y * np.exp(np.repeat(moved[0, :DAYS], 24))
+    check(replace(series, y=lifted), events=events, regressors=regressors)
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ((event(-3, 9, None),), False),
+        ((event(-3, 9),), True),
+        ((event(-3, 9), BEFORE), False),
+        ((event(3, 9, None),), True),
+        ((event(-30, -6, None),), True),
+    ],
+    ids=["to be learned", "declared", "teaches another", "begins today", "was over"],
+)
+def test_what_goes_on_since_before_and_is_learned_from_is_not_followed(
+    events: tuple[Event, ...], expected: bool
+) -> None:
+    series, _ = load("plain", 40)
+    assert expected == can_follow(Panel(series.until(len(series) - 20), ahead_slots(SLOT_S), events=events))
+
+
 KINDS = ("plain", "outage", "outage over midnight", "spike", "gaps", "step", "closed", "clock change")
 
 
@@ -55,9 +112,23 @@ KINDS = ("plain", "outage", "outage over midnight", "spike", "gaps", "step", "cl
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_slot_is_forecast_as_by_a_panel_built_anew(kind: str, days: int) -> None:
     series, holiday = load(kind, days)
-    first = int(np.searchsorted(series.grid.day, series.grid.day[-1] - (kind == "clock change")))
-    night_at = first + 2
-    panel = Panel(series.until(night_at), ahead_slots(SLOT_S), holiday)
+    check(series, holiday, last_day=int(series.grid.day[-1] - (kind == "clock change")))
+
+
+def check(
+    series: Series,
+    holiday: frozenset[int] = frozenset(),
+    events: Sequence[Event] = (),
+    regressors: Sequence[Regressor] = (),
+    last_day: int = MIDNIGHT_S // DAY_S,
+) -> None:
+    """Follow a series through a day and compare each forecast, bit for bit."""
+
+    def panel_of(count: int) -> Panel:
+        return Panel(series.until(count), ahead_slots(SLOT_S), holiday, events, regressors)
+
+    night_at = int(np.searchsorted(series.grid.day, last_day)) + 2
+    panel = panel_of(night_at)
     rolling = Rolling(panel, lead_bins(SLOT_S, ahead_slots(SLOT_S)))
     rolling.start_day(int(panel.day[panel.known]))
     night = rolling.night()
@@ -65,7 +136,7 @@ def test_every_slot_is_forecast_as_by_a_panel_built_anew(kind: str, days: int) -
     today = Today(panel, REACH)
     for known in range(night_at + 1, night_at + today.room + 1):
         today.append(float(series.learned[known - 1]))
-        anew = Panel(series.until(known), ahead_slots(SLOT_S), holiday)
+        anew = panel_of(known)
         got, expected = (
             night.quantiles(each, np.full(REACH, each.known - 1), each.known + np.arange(REACH))
             for each in (today, anew)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -419,3 +420,14 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(server: StubServer, sma
     written(writer, tick * 500)
     store.close()
     assert list(range(tick * 500 + 1)) == sorted(set(ssrcs(server.lines())))
+
+
+def test_intervals_come_with_marks_of_the_worst_before_them(
+    server: StubServer, opened: Callable[..., InfluxStore]
+) -> None:
+    writer = opened(batch_rows=20).writer("collect")
+    facts = [replace(interval(ssrc, call_id=f"c{ssrc}"), r_factor=80.0 - ssrc) for ssrc in range(50)]
+    writer.write("stream_interval", stream_interval_batch(facts))
+    writer.flush()
+    names = [line.partition(",")[0] for line in server.lines()]
+    assert (["stream_interval_worst", *["stream_interval"] * 50], 50) == (names, writer.stats.rows_sent)

@@ -7,7 +7,7 @@ import pytest
 
 from forecast.horizons import Horizon
 from forecast.issue import Issue, Outcome
-from forecast.stored import forecast_batch
+from forecast.stored import Unwritten, forecast_batch
 from forecast.targets import Kind, SeriesId, Signal
 from storage.embedded.store import EmbeddedStore
 from storage.rows import batch
@@ -49,7 +49,7 @@ def told(
     for measurement, found in rows.items():
         writer.write(measurement, batch(measurement, found))
     if outcome is not None:
-        writer.write("forecast", forecast_batch(outcome, 60, BEGAN_NS // S))
+        writer.write("forecast", forecast_batch([Unwritten(outcome, 60, BEGAN_NS // S)]))
     writer.flush()
     lines: list[str] = []
     reader = store.reader(Scope.everything("test"))
@@ -127,4 +127,5 @@ def test_a_forecast_is_told_that_shows_the_campaign(tmp_path: Path, after: float
     quantiles = np.repeat(np.array([140.0] * 3 + [after] * 5), 5).reshape(8, 5)
     key = SeriesId(Kind.POOL, "media-eu", Signal.CONCURRENT_MAX)
     issued = Outcome(key, None, (Issue(Horizon.SHORT, BEGAN_NS // S, quantiles),), "weekly-profile", inputs="{}")
-    assert len(told(tmp_path, {}, outcome=issued)) == shown
+    lines = told(tmp_path, {}, outcome=issued)
+    assert [line.endswith("http://here/capacity?of=pool:media-eu&reach=4h") for line in lines] == [True] * shown

@@ -21,14 +21,21 @@ DOCUMENTED = Path(__file__).parents[3] / "docs" / "metrics.md"
 KEY = SeriesId(Kind.POOL, "media", Signal.ARRIVALS)
 
 
+FITTED = 7
+"""Series issued by a step that fitted them."""
+
+
 class Steps:
     """A service whose steps say or raise what they are told to."""
 
     def __init__(self, *outcomes: int | Exception) -> None:
         self.outcomes = list(outcomes)
+        self.stats = ServiceStats()
 
     def step(self, now_s: int, stopped: object) -> int:
         outcome = self.outcomes.pop(0)
+        if outcome == FITTED:
+            self.stats.fits += outcome
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -51,6 +58,14 @@ def test_a_store_that_is_away_is_asked_again_soon_and_said_to_be() -> None:
     assert ("the store does not answer: gone", 1) == (turned.trouble(), turned.failures)
     turned.turn(threading.Event())
     assert turned.trouble() == ""
+
+
+@pytest.mark.parametrize(("issued", "expected"), [(FITTED, 1), (3, 0)], ids=["fitted", "from the fits at hand"])
+def test_what_fits_took_is_given_back(issued: int, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[None] = []
+    monkeypatch.setattr("surgecast.forecasting.give_back", lambda: given.append(None))
+    loop(issued).turn(threading.Event())
+    assert expected == len(given)
 
 
 def test_a_stalled_loop_is_unhealthy() -> None:

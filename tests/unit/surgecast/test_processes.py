@@ -12,6 +12,7 @@ from surgecast import demonstration
 from surgecast.commands.up import ROLES
 from surgecast.config import Settings
 from surgecast.processes import Role, Supervisor, run_role, supervise
+from surgecast.simulator.beginning import Beginning
 from surgecast.simulator.demo_network import DEMO_NETWORK
 
 HERE = __name__
@@ -29,6 +30,11 @@ def mark_and_die(folder: Path, stop: threading.Event) -> None:
     """Leave a mark and end with a failure."""
     _mark(folder)
     raise SystemExit(7)
+
+
+def begin(folder: Path, beginning: Beginning, stop: threading.Event) -> None:
+    """Leave what was told as the name of a mark."""
+    (folder / f"told-{beginning.wait(stop)}").touch()
 
 
 def lose_the_store(folder: Path, stop: threading.Event) -> None:
@@ -66,7 +72,7 @@ def test_every_role_there_is_can_be_found() -> None:
     roles = [
         *ROLES.values(),
         *(role.function for role in demonstration.product_roles(settings)),
-        demonstration.simulator_role(calls=1, rtp_calls=0, seed=1, hep_port=9060, story_ns=0).function,
+        demonstration.simulator_role(calls=1, rtp_calls=0, seed=1, hep_port=9060, beginning=Beginning()).function,
     ]
     for function in roles:
         module, _, name = function.partition(":")
@@ -165,3 +171,21 @@ def test_the_demos_rates_are_of_its_network() -> None:
     rates = load_rates(demonstration.RATES)
     assert rates.trunks.keys() <= {trunk.name for trunk in DEMO_NETWORK.trunks}
     assert rates.tenants.keys() <= {tenant.name for tenant in DEMO_NETWORK.tenants}
+
+
+def test_another_process_begins_when_it_is_told_to_and_with_what(tmp_path: Path) -> None:
+    """A role that is started again finds it told."""
+    beginning = Beginning()
+    supervisor = Supervisor([Role("begin", f"{HERE}:begin", (tmp_path, beginning))])
+    supervisor.start()
+    before = list(tmp_path.iterdir())
+    beginning.tell(17, 5)
+    found = eventually(lambda: any(tmp_path.iterdir()))
+    supervisor.stop()
+    assert (before, found, [path.name for path in tmp_path.iterdir()]) == ([], True, ["told-(17, 5)"])
+
+
+def test_who_is_stopped_before_it_was_told_to_begin_does_not() -> None:
+    stop = threading.Event()
+    stop.set()
+    assert Beginning().wait(stop) is None

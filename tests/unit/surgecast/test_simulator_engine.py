@@ -91,6 +91,15 @@ def test_the_wanted_calls_are_up_from_the_first_second():
     assert engine.truth.concurrent(START) == pytest.approx(400, rel=0.2)
 
 
+def test_old_calls_are_told_within_the_first_seconds_of_a_warm_start():
+    """Those, too, that ended before the start: no minute of it seems to have had few calls."""
+    engine = Engine(start_ns=START, calls=200, seed=2, history_end_ns=START - 100 * SECOND)
+    for _ in engine.sightings(START):
+        pass
+    up = {s_ago: engine.truth.concurrent(START - s_ago * SECOND) for s_ago in (60, 40, 20)}
+    assert {s_ago: calls for s_ago, calls in up.items() if not 150 < calls < 250} == {}
+
+
 def test_calls_stay_about_as_many(run):
     truth = run[1]
     assert truth.concurrent(START + 120 * SECOND) == pytest.approx(150, rel=0.35)

@@ -33,15 +33,17 @@ LOSSY = [
 class Run:
     """A simulated run in steps, as the sender takes it."""
 
-    def __init__(self, **changes) -> None:
+    def __init__(self, seconds: int = SECONDS, stalled_ms: int = 0, **changes) -> None:
         options = {"start_ns": START, "calls": 150, "seed": 11, "plan": IncidentPlan(LOSSY), "rtp_calls": LIMIT}
         self.engine = Engine(**(options | changes))
         self.truth = self.engine.truth
         self.sightings, self.packets, self.at_once = [], [], 0
-        for ms in range(0, SECONDS * 1000, 50):
+        for ms in range(0, seconds * 1000, 50):
+            if ms % 1000 < stalled_ms:
+                continue
             until_ns = START + ms * 10**6
             self.sightings += (s for _, s in self.engine.sightings(until_ns))
-            self.packets += self.engine.packets(until_ns)
+            self.packets += self.engine.packets(until_ns, until_ns - 50_000_000 if stalled_ms else 0)
             up = sum(c.rtp_sent and c.final_ns <= until_ns < c.end_ns for c in self.truth.live.values())
             self.at_once = max(self.at_once, up)
         self.ended = [(call, rtp) for call in self.truth.ended for rtp in call.rtp]
@@ -93,7 +95,15 @@ def test_packets_are_rtp_of_the_call(run):
             assert (first, kind & 0x7F, ssrc) == (0x80, PAYLOAD_TYPES[call.codec], rtp.ssrc)
 
 
-def test_the_truth_counts_what_was_sent(run):
+@pytest.fixture(scope="module")
+def held_up():
+    """A run whose sender gets no time for a third of a second, again and again."""
+    return Run(seconds=60, stalled_ms=350)
+
+
+@pytest.mark.parametrize("which", ["run", "held_up"])
+def test_the_truth_counts_what_was_sent(which, request):
+    run = request.getfixturevalue(which)
     for _, rtp in run.ended:
         sent = run.sent[rtp.src, rtp.dst]
         highest, seen = None, set()
@@ -118,6 +128,29 @@ def test_everything_that_can_happen_to_a_packet_happens(run):
     assert sum(rtp.lost for _, rtp in run.ended) > 500
     assert sum(rtp.reordered for _, rtp in run.ended) > 20
     assert sum(rtp.duplicates for _, rtp in run.ended) > 5
+
+
+def test_what_is_asked_for_too_late_is_no_loss_and_no_jitter(run, held_up):
+    """It is a pause of the speaker: numbers go on without a gap, the clock runs."""
+    assert held_up.engine.rtp_withheld > 1000
+    found = []
+    for each in (run, held_up):
+        lost, expected = (sum(getattr(rtp, name) for _, rtp in each.ended) for name in ("lost", "expected"))
+        found.append(
+            (lost / expected, max(jitter_ms(call, each.sent[rtp.src, rtp.dst]) for call, rtp in each.ended))
+        )
+    (loss, jitter), (loss_then, jitter_then) = found
+    assert loss_then == pytest.approx(loss, abs=0.012)
+    assert jitter_then < 1.3 * jitter
+
+
+def jitter_ms(call, sent) -> float:
+    """Return the highest J of packets that arrive when they are due."""
+    jitter, highest = JitterEstimator(CLOCK_RATE_HZ[call.codec]), 0.0
+    for due_ns, data in sent:
+        jitter.add(struct.unpack_from("!I", data, 4)[0], due_ns)
+        highest = max(highest, jitter.ms)
+    return highest
 
 
 def test_loss_has_the_ratio_of_the_incident(run):

@@ -4,10 +4,12 @@ import socket
 import threading
 
 import pytest
+import structlog
 from pydantic import ValidationError
 
 from surgecast.simulator.engine import EXAMPLE_START_NS, Datagram, Engine
-from surgecast.simulator.run import Sender, pace, run_simulator
+from surgecast.simulator.incidents import IncidentPlan
+from surgecast.simulator.run import Punctuality, Sender, pace, run_simulator
 from surgecast.simulator.settings import SimulatorSettings
 
 START = EXAMPLE_START_NS
@@ -74,6 +76,34 @@ def test_speed_0_never_sleeps():
     pace(engine, sent.append, start_ns=START, speed=0, clock_ns=clock.read, wait=wait)
     assert set(clock.waits) == {0}
     assert sent[-1].send_ns > START + 2 * SECOND
+
+
+def test_rtp_that_the_machine_had_no_time_for_is_withheld_and_told():
+    """Every second it is kept from sending for a fifth of one."""
+    clock, sent = Clock(70), []
+    engine = Engine(start_ns=START, calls=20, seed=1, plan=IncidentPlan(), rtp_calls=2)
+
+    def wait(seconds: float) -> bool:
+        clock.now_ns += 200_000_000 if clock.now_ns // SECOND % 2 else round(seconds * SECOND)
+        clock.now_ns += 10_000_000
+        return clock.now_ns > clock.end_ns
+
+    def send_rtp(packets) -> None:
+        sent.extend((clock.now_ns, packet.due_ns) for packet in packets)
+
+    with structlog.testing.capture_logs() as said:
+        pace(engine, lambda d: None, send_rtp=send_rtp, start_ns=START, speed=1.0, clock_ns=clock.read, wait=wait)
+    overtaken = sum(now_ns - due_ns > 20_000_000 for now_ns, due_ns in sent)
+    assert (overtaken < len(sent) / 100, engine.rtp_withheld > 100) == (True, True)
+    assert [(one["behind_ms"] > 199, one["rtp_withheld"] > 0) for one in said] == [(True, True)]
+
+
+def test_who_keeps_pace_says_nothing():
+    punctuality = Punctuality(START)
+    with structlog.testing.capture_logs() as said:
+        for second in range(200):
+            punctuality.note(START + second * SECOND, 3_000_000, 0)
+    assert said == []
 
 
 def test_each_agent_has_its_own_socket(listener):
