@@ -121,7 +121,7 @@ class Bands:
         self._shift = np.zeros((bins, len(LEVELS)))
         self._spread = np.zeros((2, bins, HOURS))
         self._relative = np.ones((bins, HOURS))
-        """How wide the errors of an hour are beside the mean hour's."""
+        """How wide the errors of an hour are beside the mean hour's; the middle keeps to the mean."""
         self._limit = np.full(bins, np.inf)
 
     def quantiles(self, bins: Ints, forecast: Floats, hours: Ints) -> Floats:
@@ -129,9 +129,11 @@ class Bands:
 
         `hours` are the local hours of the day of their slots.
         """
-        scale = self._scale(bins, forecast) * self._relative[bins, hours]
-        offsets = np.maximum.accumulate(self._offset + self._shift, axis=1)
-        return np.asarray(forecast[:, None] + scale[:, None] * offsets[bins])
+        scale = self._scale(bins, forecast)
+        offsets = (self._offset + self._shift)[bins]
+        offsets[:, 1:] *= self._relative[bins, hours][:, None]
+        offsets = np.maximum.accumulate(offsets, axis=1)
+        return np.asarray(forecast[:, None] + scale[:, None] * offsets)
 
     def _scale(self, bins: Ints, forecast: Floats) -> Floats:
         return np.asarray(np.sqrt(POISSON_VARIANCE + self._level_variance[bins] * forecast**2))
