@@ -16,7 +16,7 @@ from alerts.catalog import Share, Source, Watched
 from alerts.incidents import Scope
 from alerts.known import Known
 from alerts.signals import Kind, Signal, share_beyond, worst_share_bound
-from forecast.localtime import Floats
+from forecast.localtime import Bools, Floats
 from forecast.series import Series, State
 from storage.seam import Reader, Window
 from telephony.model import UNASSIGNED, UNKNOWN
@@ -45,7 +45,7 @@ class SignalId:
 
 @dataclass(slots=True)
 class Archive:
-    """All signals from `start_s` on, in slots of `slot_s`."""
+    """All signals from `start_s` (UTC midnight) on, in slots of `slot_s`."""
 
     watched: Sequence[Watched]
     start_s: int
@@ -95,6 +95,23 @@ class Archive:
             for dimension in rule.dimensions:
                 for part in _chunks(window, self.slot_s) if rule.share else (window,):
                     self._read_rule(reader, part, rule, dimension, count)
+
+    def forget(self, slots: int) -> None:
+        """Let go of the first slots, and of what was measured in no other."""
+        self.start_s += slots * self.slot_s
+        self._alive = self._alive[slots:].copy()
+        for arrays in (self._amount, self._base):
+            for key, values in arrays.items():
+                arrays[key] = values[slots:].copy()
+        for key in [key for key in self._amount if not self._ever(key).any()]:
+            del self._amount[key]
+            self._base.pop(key, None)
+
+    def _ever(self, key: SignalId) -> Bools:
+        """Return in which slots there was anything of a signal."""
+        base = self._base.get(key)
+        seen = self._amount[key] > 0
+        return (seen if base is None else seen | (base > 0))[: self._alive.size]
 
     def _room(self, count: int) -> Kept:
         return np.zeros(count + _ROOM_S // self.slot_s, np.float32)
@@ -194,23 +211,18 @@ class Archive:
         whole = self._alive * 60 >= self.slot_s - 30
         if rule.source is Source.WATCHED:
             whole = np.ones_like(whole)
-        amount = self._amount[key][: whole.size].astype(np.float64)
-        seen, against = amount > 0, None
-        if rule.kind is not Kind.COUNT:
-            against = self._base[key][: whole.size].astype(np.float64)
-            seen |= against > 0
         whole = whole.copy()
-        whole[: int(np.argmax(seen))] = False
-        y = np.where(whole, amount, np.nan)
+        whole[: int(np.argmax(self._ever(key)))] = False
+        y = np.where(whole, self._amount[key][: whole.size], np.nan).astype(np.float64)
         explained = self.known.explained(rule, key.scope, self.start_s, self.slot_s, whole.size)
         state = np.where(whole, np.where(explained, State.MASKED, State.OPEN), State.MISSING).astype(np.uint8)
         zone = self.zones.get((key.scope.kind, key.scope.name), self.zone)
         series = Series(self.start_s, self.slot_s, zone, y, state)
-        if against is None:
+        if rule.kind is Kind.COUNT:
             return Signal(series)
         # Minutes are counted against all minutes, also where there is no row.
-        base = against if rule.source is Source.SUMS else np.full(whole.size, self.slot_s / 60)
-        return Signal(series, rule.kind, np.where(whole, base, 0.0))
+        base = self._base[key][: whole.size] if rule.source is Source.SUMS else self.slot_s / 60
+        return Signal(series, rule.kind, np.where(whole, base, 0.0).astype(np.float64))
 
 
 def _chunks(window: Window, slot_s: int) -> list[Window]:

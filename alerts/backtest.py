@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from alerts.episode import Alert
 from alerts.signals import Signal
-from alerts.watch import Alert, Sensitivity, Status, Watch
+from alerts.watch import Sensitivity, Status, Watch
 from forecast.calendar import holiday_days
 from forecast.localtime import DAY_S
 from forecast.series import BadSeries, Series

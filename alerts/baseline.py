@@ -29,6 +29,8 @@ _PRIOR_UNITS = 50.0
 """Units of the overall ratio that stand in where a time of the week has few of its own."""
 _LEAST_WEEKS_TO_TRIM = 4
 _LONGEST_DAY_S = 25 * 3600
+_PAUSE_S = 28 * 86_400
+"""Who had no traffic for so long begins anew: a test call months ago makes nobody old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class Baseline:
     """Local days since the first."""
     slots_per_day: int
     began: int
-    """First slot that was measured: history is no older than this, wherever the signal begins."""
+    """First slot with traffic, after the last four weeks without: history is no older."""
     kind: Kind
     due: Due
     """What the expected was made of, and the same for the slots that follow."""
@@ -114,7 +116,8 @@ def baseline(
     observed = np.where(measured, series.y, 0.0)
     expected = np.where(measured, np.nan_to_num(expected), 0.0)
     weight = np.where(measured, np.nan_to_num(weight), 0.0)
-    day, began = due.day[:count], int(np.argmax(finite))
+    day = due.day[:count]
+    began = _began(finite & ((np.nan_to_num(series.y) if signal.base is None else base) > 0), series.slot_s)
     return Baseline(
         observed=observed,
         base=base,
@@ -129,6 +132,13 @@ def baseline(
         kind=signal.kind,
         due=due,
     )
+
+
+def _began(traffic: Bools, slot_s: int) -> int:
+    """Return the first slot with traffic that no pause parts from the last one; 0 where there is none."""
+    places = np.flatnonzero(traffic)
+    pauses = np.flatnonzero(np.diff(places) * slot_s >= _PAUSE_S)
+    return int(places[pauses[-1] + 1 if pauses.size else 0]) if places.size else 0
 
 
 def _due(signal: Signal, holiday: frozenset[int], taught: Floats, base: Floats) -> Due:

@@ -10,9 +10,10 @@ from math import ceil
 import numpy as np
 
 from alerts.catalog import Rule, watched
+from alerts.episode import Alert, later_than
 from alerts.incidents import Severity
 from alerts.signals import Direction, Kind, Signal
-from alerts.watch import Alert, Status
+from alerts.watch import Status
 from forecast.localtime import DAY_S, Floats
 
 FORGOTTEN_S = 3.0 * DAY_S
@@ -102,6 +103,11 @@ class LimitWatch:
     def skip_to(self, slot: int) -> None:
         """Leave out the slots before `slot`."""
         self._next = slot
+
+    def forget(self, slots: int) -> None:
+        """Go on with a signal that lacks its first slots."""
+        self._next, self._first = self._next - slots, self._first - slots
+        self.alerts = later_than(self.alerts, slots)
 
     def advance(self, signal: Signal) -> None:
         """Judge the slots that are new."""

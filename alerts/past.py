@@ -5,10 +5,11 @@ from zoneinfo import ZoneInfo
 
 from alerts.archive import Archive, SignalId
 from alerts.catalog import STARTER, Watched, watched
+from alerts.episode import Alert
 from alerts.incidents import Scope
 from alerts.limits import Limit, LimitWatch
 from alerts.settings import AlertSettings
-from alerts.watch import Alert, Sensitivity, Watch
+from alerts.watch import Sensitivity, Watch
 from forecast.calendar import holiday_days
 from forecast.localtime import DAY_S
 from forecast.states import mark_closed

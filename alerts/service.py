@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
 from alerts.affected import affected, explains, part_of
-from alerts.archive import Archive, SignalId
+from alerts.archive import Archive
 from alerts.catalog import STARTER, Watched, watched
 from alerts.detectors import Window as Seen
 from alerts.incidents import (
@@ -23,39 +23,30 @@ from alerts.incidents import (
     State,
     acknowledged,
     grouped,
-    incident_id,
     severity,
     silenced,
 )
+from alerts.judging import Judge
 from alerts.known import Known
-from alerts.limits import BUILT_IN, Limit, LimitWatch, runbook_of
+from alerts.limits import BUILT_IN, Limit, runbook_of
 from alerts.notify import Message, message_of
 from alerts.outbox import Delivery, Fate, Outbox
-from alerts.past import new_watch
 from alerts.records import NO_ROUTE, RESOLVED, SECOND_NS, Kept, Told, row_of, stored
 from alerts.settings import AlertSettings
-from alerts.signals import Direction, Kind, Signal
-from alerts.watch import ADOPTED_AFTER_DAYS, Alert, Status, Watch
+from alerts.watch import Status
 from forecast.events import Event
 from forecast.localtime import DAY_S
-from forecast.states import mark_closed
 from storage.actions import Action, actions
 from storage.rows import batch
 from storage.schema import ActionKind
 from storage.seam import Reader, Writer
 
-REPLAYED_S = DAY_S
-"""What a start judges again."""
-_LIMITS_REPLAYED_S = (ADOPTED_AFTER_DAYS + 1) * DAY_S
-_EVER_NS = 2**63 - 1
 _REMEMBERED_NS = 2 * DAY_S * SECOND_NS
 """How long the end of an incident is remembered here; the store keeps it."""
 _QUIET_NS = 600 * SECOND_NS
 """An incident is over when it was quiet for this long: what comes back before is the same one, and no news."""
 _HELD_SLOT_S = 60
 """Slots up to this length are worth waiting one for the cause to show, before anybody is told."""
-_SIDES = {Direction.UP: "above", Direction.DOWN: "below"}
-_DIRECTIONS = {side: direction for direction, side in _SIDES.items()}
 
 
 @dataclass(slots=True)
@@ -95,9 +86,7 @@ class Service:
     stats: ServiceStats = field(default_factory=ServiceStats)
     zones: Mapping[tuple[str, str], ZoneInfo] = field(default_factory=dict)
     """By kind and name of a scope: whose days it follows, where not those of the settings."""
-    _archive: Archive | None = None
-    _watches: dict[SignalId, Watch] = field(default_factory=dict)
-    _limit_watches: dict[tuple[str, SignalId], LimitWatch] = field(default_factory=dict)
+    _judge: Judge | None = None
     _limits: dict[str, Limit] = field(default_factory=dict)
     _incidents: dict[str, Kept] = field(default_factory=dict)
     _unsettled: set[str] = field(default_factory=set)
@@ -118,15 +107,16 @@ class Service:
         """Judge what is whole by now, write what changed, and send."""
         slot_s = int(self.settings.slot)
         until_s = int(now_s - self.settings.delay) // slot_s * slot_s
-        if self._archive is None:
-            self._start(until_s, slot_s)
-        assert self._archive is not None
-        self._archive.read(self.reader, until_s)
-        current = self._judge(self._archive)
+        judge = self._judge = self._judge or self._start(until_s, slot_s)
+        judge.forget(until_s - self.settings.history)
+        judge.archive.read(self.reader, until_s)
+        current = judge.judge(kept.incident for kept in self._incidents.values())
         told = actions(self.reader, (ActionKind.SILENCE, ActionKind.ACKNOWLEDGE), int(now_s * SECOND_NS))
-        self._update(current, told, now_s)
+        self._update(judge, current, told, now_s)
+        self.stats.signals, self.stats.pending = judge.signals, judge.counts[Status.PENDING]
+        self.stats.learning, self.stats.no_data = judge.counts[Status.LEARNING], judge.counts[Status.NO_DATA]
         self.stats.evaluations += 1
-        self.stats.shed = self._archive.shed
+        self.stats.shed = judge.archive.shed
         self.stats.judged_until_s, self.stats.judged_at_s = until_s, now_s
         self.deliver(now_s)
 
@@ -156,151 +146,26 @@ class Service:
         """Return the incidents that are not resolved, with who was told."""
         return [k for k in self._incidents.values() if k.incident.state is not State.RESOLVED]
 
-    def _start(self, until_s: int, slot_s: int) -> None:
+    def _start(self, until_s: int, slot_s: int) -> Judge:
         start_s = int(until_s - self.settings.history) // DAY_S * DAY_S
         zone = ZoneInfo(self.settings.zone)
         for kept in stored(self.reader, until_s):
             self._row_ns = max(self._row_ns, kept.recorded_ns)
             if kept.owes or kept.incident.state is not State.RESOLVED or _recent(kept, until_s):
                 self._incidents[kept.incident.id] = kept
-        self._archive = Archive(
+        archive = Archive(
             self.catalog, start_s, slot_s, zone, self.settings.most_scopes, self.zones, known=Known(self.events)
         )
+        return Judge(self.settings, archive, self._limits)
 
-    def _judge(self, archive: Archive) -> dict[str, Incident]:
-        """Return the incident of every alert, open or of late, that the watches know of."""
-        found: dict[str, Incident] = {}
-        counts: Counter[Status] = Counter()
-        by_subject: dict[tuple[str, Scope, str], list[Incident]] = {}
-        for kept in self._incidents.values():
-            one = kept.incident
-            by_subject.setdefault((one.rule, one.scope, one.direction), []).append(one)
-
-        def add(rule: str, key: SignalId, alerts: Sequence[Alert]) -> None:
-            for alert in reversed(alerts):
-                one = self._incident(rule, key, alert, archive, by_subject)
-                if (
-                    one.ended_ns is not None
-                    and one.ended_ns < archive.until_s * SECOND_NS - REPLAYED_S * SECOND_NS
-                ):
-                    break
-                found.setdefault(one.id, one)  # the newest of an incident that was judged to be two
-
-        for key in archive.ids():
-            rule = watched(key.rule)
-            if rule is None:
-                continue
-            signal = archive.signal(key, rule)
-            if rule.learned:
-                watch = self._watches.get(key) or self._watch(key, rule, signal, archive, by_subject)
-                watch.advance(signal)
-                counts[watch.status] += 1
-                add(rule.rule, key, watch.alerts)
-            for limit in self._limits.values():
-                if limit.signal == key.rule and limit.scope_kind == key.scope.kind:
-                    if limit.scope_name and limit.scope_name != key.scope.name:
-                        continue
-                    add(limit.name, key, self._limit_alerts(limit, key, signal))
-        self.stats.signals = len(self._watches)
-        self.stats.learning, self.stats.no_data = counts[Status.LEARNING], counts[Status.NO_DATA]
-        self.stats.pending = counts[Status.PENDING]
-        return found
-
-    def _limit_alerts(self, limit: Limit, key: SignalId, signal: Signal) -> list[Alert]:
-        watch = self._limit_watches.get((limit.name, key))
-        if watch is None:
-            watch = self._limit_watches[limit.name, key] = LimitWatch(limit)
-            if limit.forget_s is not None or not limit.no_data:
-                watch.skip_to(max(0, len(signal) - _LIMITS_REPLAYED_S // signal.series.slot_s))
-        watch.advance(signal)
-        return watch.alerts
-
-    def _watch(
-        self,
-        key: SignalId,
-        rule: Watched,
-        signal: Signal,
-        archive: Archive,
-        by_subject: dict[tuple[str, Scope, str], list[Incident]],
-    ) -> Watch:
-        """Return a new watch: of what lasts from its beginning, else of the last day."""
-
-        def history(slot: int) -> Signal:
-            return replace(signal, series=mark_closed(signal.series, history=slot))
-
-        watch = new_watch(self.settings, rule, archive, key)
-        lasting = [
-            one
-            for side in _DIRECTIONS
-            for one in by_subject.get((rule.rule, key.scope, side), ())
-            if one.state is not State.RESOLVED and one.score > 0
-        ]
-        for one in lasting:
-            slot = (one.started_ns // SECOND_NS - archive.start_s) // archive.slot_s
-            if 0 < slot < len(signal) and watch.resume(history(slot + 1), _alert(one, slot)):
-                break
-            watch = new_watch(self.settings, rule, archive, key)
-        else:
-            before = max(0, len(signal) - REPLAYED_S // archive.slot_s)
-            watch.skip_to(before, history(before))
-        self._watches[key] = watch
-        return watch
-
-    def _incident(
-        self,
-        rule: str,
-        key: SignalId,
-        alert: Alert,
-        archive: Archive,
-        by_subject: dict[tuple[str, Scope, str], list[Incident]],
-    ) -> Incident:
-        def at(slot: int) -> int:
-            return (archive.start_s + slot * archive.slot_s) * SECOND_NS
-
-        excess = alert.excess
-        if (measured := watched(key.rule)) and measured.kind is Kind.MEAN and alert.expected > 0:
-            excess /= alert.expected  # a sum of seconds, in the calls that it would have taken
-        started_ns, side = at(alert.start), _SIDES[alert.direction]
-        ended_ns = None if alert.end is None else at(alert.end)
-        # Judged again it may begin and end a little earlier or later: what shares a time with it is the same.
-        known = [
-            one
-            for one in by_subject.get((rule, key.scope, side), ())
-            if (one.ended_ns or _EVER_NS) > started_ns and one.started_ns < (ended_ns or _EVER_NS)
-        ]
-        same = min(known, key=lambda one: abs(one.started_ns - started_ns), default=None)
-        limit = self._limits.get(rule)
-        open_state = State.NO_DATA if limit and limit.no_data else State.FIRING
-        return Incident(
-            rule=rule,
-            signal=key.rule,
-            scope=key.scope,
-            direction=side,
-            started_ns=same.started_ns if same else started_ns,
-            observed=alert.observed,
-            expected=alert.expected,
-            low=alert.low,
-            high=alert.high,
-            score=alert.score,
-            detectable_change=alert.detectable_change,
-            n=alert.n,
-            excess=excess,
-            state=open_state if alert.end is None else State.RESOLVED,
-            severity=limit.severity if limit else Severity.INFO,
-            ended_ns=ended_ns,
-            onset_ns=(same.onset_ns if same else 0) or at(alert.onset),
-            id=same.id if same else incident_id(rule, key.scope, started_ns),
-            cause=str(key.scope),
-        )
-
-    def _update(self, current: dict[str, Incident], told: Sequence[Action], now_s: float) -> None:
+    def _update(self, judge: Judge, current: dict[str, Incident], told: Sequence[Action], now_s: float) -> None:
         now_ns = int(now_s * SECOND_NS)
         rated = self._lasting([self._rated(one, told, now_ns) for one in current.values()], now_ns)
         still = [one for one in rated if one.state is not State.RESOLVED]
         leading = {kept.incident.id for kept in self.kept() if not kept.incident.parent_id}
-        grouping = grouped([one for one in still if not self._explicit(one)], leading, self._excess_since)
+        grouping = grouped([one for one in still if not self._explicit(one)], leading, judge.excess_since)
         alone = [one for one in still if self._explicit(one)]
-        hurt = [self._rated(one, told, now_ns) for one in self._hurt(grouping, current)]
+        hurt = [self._rated(one, told, now_ns) for one in self._hurt(judge, grouping, current)]
         # What its place explained ends with it. Judged again after a start and not found: nobody watched its end.
         lasting, ends = {one.id for one in hurt}, {one.id: one.ended_ns for one in rated}
         gone = [
@@ -328,13 +193,10 @@ class Service:
             if kept.incident.state is not State.RESOLVED
         )
 
-    def _hurt(self, grouping: Sequence[Incident], current: Mapping[str, Incident]) -> list[Incident]:
+    def _hurt(self, judge: Judge, grouping: Sequence[Incident], current: Mapping[str, Incident]) -> list[Incident]:
         """Return the parts of tenants that a lasting incident of a shared place hurts, and no alert of their own
         tells so.
         """
-        archive = self._archive
-        if archive is None:
-            return []
         parts = [kept.incident for kept in self.kept() if kept.incident.id not in current]
         found: list[Incident] = []
         for one in grouping:
@@ -348,17 +210,14 @@ class Service:
                 if kept.incident.scope.kind == "tenant" and self._root_id(kept.incident.id) == one.id
             }
             heard |= {each.scope.name for each in grouping if each.scope.kind == "tenant" and each.parent_id}
-            slot = ((one.onset_ns or one.started_ns) // SECOND_NS - archive.start_s) // archive.slot_s
+            since_ns = one.onset_ns or one.started_ns
 
-            def own(tenant: str, slot: int = slot, rule: Watched = rule) -> Seen | None:
-                key = SignalId(rule.rule, Scope("tenant", tenant, tenant))
-                watch = self._watches.get(key)
-                return None if watch is None else watch.seen_since(slot, archive.signal(key, rule))
+            def own(tenant: str, since_ns: int = since_ns, rule: Watched = rule) -> Seen | None:
+                return judge.seen_since(rule.rule, Scope("tenant", tenant, tenant), since_ns)
 
-            for tenant, hurt in affected(self.reader, archive, one, rule, own).items():
+            for tenant, hurt in affected(self.reader, judge.archive, one, rule, own).items():
                 if tenant in known or (not one.parent_id and tenant not in heard):
-                    key = SignalId(rule.rule, Scope("tenant", tenant, tenant))
-                    change = self._watches[key].detectable_change(archive.signal(key, rule))
+                    change = judge.detectable_change(rule.rule, Scope("tenant", tenant, tenant))
                     found.append(part_of(one, hurt, known.pop(tenant, None), change))
             found += known.values()  # hurt before, and not found to be since: as it was
         return found
@@ -396,14 +255,6 @@ class Service:
     def _root_id(self, id_: str) -> str:
         """Return the id of the incident that explains one, at whatever remove; its own where none does."""
         return self._explained_by(id_)[-1]
-
-    def _excess_since(self, one: Incident, since_ns: int) -> float:
-        key, rule, archive = SignalId(one.rule, one.scope), watched(one.rule), self._archive
-        watch = self._watches.get(key)
-        if watch is None or rule is None or archive is None:
-            return one.excess
-        slot = (since_ns // SECOND_NS - archive.start_s) // archive.slot_s
-        return watch.excess_since(slot, archive.signal(key, rule))
 
     def _hand_over(self, part: Incident) -> None:
         """Let the incident that explains a part go on with who was told of the part: no second message of it.
@@ -570,12 +421,3 @@ class Service:
 
 def _recent(kept: Kept, until_s: int) -> bool:
     return (kept.incident.ended_ns or 0) >= until_s * SECOND_NS - _REMEMBERED_NS
-
-
-def _alert(one: Incident, slot: int) -> Alert:
-    """Return a stored incident as the alert that it was raised by."""
-    return Alert(
-        start=slot, onset=slot, end=None, direction=_DIRECTIONS[one.direction], observed=one.observed,
-        expected=one.expected, low=one.low, high=one.high, score=one.score,
-        detectable_change=one.detectable_change, n=one.n, pool=1, excess=one.excess,
-    )  # fmt: skip

@@ -25,6 +25,7 @@ from alerts.detectors import (
     level_before,
     window,
 )
+from alerts.episode import Alert, Episode, later_than
 from alerts.signals import BOTH, Direction, Kind, Signal
 from forecast.localtime import DAY_S, Bools, Ints
 from forecast.series import State
@@ -38,8 +39,6 @@ _SETTLED_WEEKS = 4.0
 """From this much clean history on the threshold stays. Counted anew without the alerts that were raised it would
 sink week by week; counted with them, true incidents would blunt it."""
 NO_DATA_SLOTS = 2
-_RECOVERED = 0.5
-_LEAST_CLOSING = 3
 _CLEAR = 30.0
 """Surprise from which an alert is judged by a shorter pool than raised it; a faint one would end by chance."""
 LEARNING_RATIO = 0.2
@@ -68,44 +67,6 @@ class Sensitivity:
     directions: tuple[Direction, ...] = BOTH
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """One episode. Slots count from the signal's first; amounts are per slot for counts, else ratio or mean."""
-
-    start: int
-    """The slot at whose end the alert was raised."""
-    onset: int
-    """First slot of the pool that raised it."""
-    end: int | None
-    """First slot that is normal again; None while it lasts."""
-    direction: Direction
-    observed: float
-    expected: float
-    low: float
-    high: float
-    score: float
-    """Surprise: about minus the log of how often such comes by itself."""
-    detectable_change: float
-    n: float
-    """Calls, or what the ratio is counted against, in the pool that raised it."""
-    pool: int
-    excess: float
-    """Units beyond (or short of, negative) the expected, over the episode."""
-    adopted: bool = False
-    """It ended because it is the new normal."""
-
-
-@dataclass(slots=True)
-class _Open:
-    alert: Alert
-    pool: Pool
-    level: float
-    first: int
-    peak: float
-    closing: int
-    """Slots over which its end is judged: of the shortest pool that shows it, so that a clear end is seen soon."""
-
-
 @dataclass(slots=True)
 class Watch:
     """The state of one signal. `advance` with ever longer versions of the signal returns what changed."""
@@ -122,7 +83,7 @@ class Watch:
     _excluded: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
     _next: int = 0
     _calibrated_day: int = -(10**9)
-    _open: _Open | None = None
+    _open: Episode | None = None
     _pending: tuple[int, int] | None = None
     """Slot and side of the first of two."""
     _missing: int = 0
@@ -144,7 +105,7 @@ class Watch:
         self.skip_to(slot + 1, signal)
         if self.calibration is None:
             return False
-        past = self._known = self._baseline(signal, slot + 1)
+        past = self._baseline(signal, slot + 1)
         threshold = self.calibration.threshold
 
         def unlike(pool: Pool) -> float:
@@ -155,21 +116,14 @@ class Watch:
 
         pool = min(self.calibration.pools, key=unlike)
         first = max(slot - pool.slots + 1, 0)
-        opened = _Open(
-            replace(alert, onset=first, pool=pool.slots),
-            pool,
-            level_before(past, pool, slot),
-            first,
-            0,
-            pool.slots,
-        )
-        opened.peak = self._shift(opened, first, slot)
+        level = level_before(past, pool, slot)
+        opened = Episode(replace(alert, onset=first, pool=pool.slots), pool, level, first, pool.slots)
+        opened.peak = opened.shift(past, first, slot)
         if opened.peak * (1 if alert.direction is Direction.UP else -1) <= 0:
             return False
         self._open = opened
         self.alerts.append(opened.alert)
         self.status = Status.FIRING
-        self._known = None
         return True
 
     def advance(self, signal: Signal) -> list[Alert]:
@@ -187,6 +141,19 @@ class Watch:
             self._walk(signal, min(max(due, self._next + 1), len(signal)), changes)
         self._known = None
         return changes
+
+    def forget(self, slots: int) -> None:
+        """Go on with a signal that lacks its first slots, whole days: what it advances with next begins later."""
+        if self._due is not None:
+            self._calibrated_day -= int(self._due.day[min(slots, self._due.day.size - 1)])
+            self._due = None
+        self._excluded = self._excluded[slots:].copy()
+        self._next, self._since = self._next - slots, max(self._since - slots, 0)
+        if self._pending is not None:
+            self._pending = self._pending[0] - slots, self._pending[1]
+        self.alerts = later_than(self.alerts, slots)
+        if self._open is not None:
+            self._open.alert, self._open.first = self.alerts[-1], max(self._open.first - slots, 0)
 
     def history_days(self, signal: Signal) -> float:
         """Days of history that have been seen; of the signal it advanced with, as all that follow."""
@@ -379,34 +346,19 @@ class Watch:
         else:
             self.alerts.append(alert)
             changes.append(alert)
-        self._open = _Open(alert, pool, level, first, 0.0, closing)
-        self._open.peak = self._shift(self._open, first, alert.start if not again else self._next - 1)
+        self._open = Episode(alert, pool, level, first, closing)
+        self._open.peak = self._open.shift(self._known, first, alert.start if not again else self._next - 1)
         self.status = Status.FIRING
         self._pending = None
-
-    def _shift(self, opened: _Open, first: int, last: int) -> float:
-        """Return the excess over [first, last], relative to the weight: what the level would have to be."""
-        assert self._known is not None
-        span = slice(first, last + 1)
-        mass = self._known.weight[span]
-        excess = (self._known.observed[span] - self._known.expected[span] - opened.level * mass) * (mass > 0)
-        return float(excess.sum() / max(mass.sum(), 1e-9))
 
     def _close(self, slot: int, slot_s: int, changes: list[Alert]) -> bool:
         """End the open alert where half of its shift is gone; True where it ended."""
         opened = self._open
         assert opened is not None
         assert self._known is not None
-        length = max(_LEAST_CLOSING, opened.closing)
-        first = max(slot - length + 1, opened.first)
-        shift = self._shift(opened, first, slot)
-        if shift * opened.peak > 0 and abs(shift) > abs(opened.peak):
-            opened.peak = shift
         adopted = (slot - opened.alert.start) * slot_s >= ADOPTED_AFTER_DAYS * DAY_S
-        mass = self._known.weight[opened.first : slot + 1]
-        excess = self._shift(opened, opened.first, slot) * float(mass.sum())
-        if shift * np.sign(opened.peak) >= _RECOVERED * abs(opened.peak) and not adopted:
-            self.alerts[-1] = opened.alert = replace(opened.alert, excess=excess)
+        if opened.go_on(self._known, slot) and not adopted:
+            self.alerts[-1] = opened.alert
             return False
         if not adopted:
             self._excluded[opened.first : slot + 1] = True
@@ -414,18 +366,10 @@ class Watch:
             measured = self._known.weight[recent] > 0
             if self._excluded[recent][measured].mean() >= _ADOPTED_SHARE:
                 self._excluded[recent] = False
-        end = slot + 1 if adopted else max(self._back_to_normal(opened, first, slot), opened.alert.start + 1)
-        self.alerts[-1] = replace(opened.alert, end=end, excess=excess, adopted=adopted)
+        end = slot + 1 if adopted else opened.end(self._known, slot)
+        self.alerts[-1] = replace(opened.alert, end=end, adopted=adopted)
         changes.append(self.alerts[-1])
         self._open = None
         self._since = slot + 1
         self.status = Status.NORMAL
         return True
-
-    def _back_to_normal(self, opened: _Open, first: int, slot: int) -> int:
-        """Return the slot from which the rest of the closing pool lies on the normal side of half the shift."""
-        gone = slot + 1
-        for place in range(slot, first - 1, -1):
-            if self._shift(opened, place, slot) * np.sign(opened.peak) < _RECOVERED * abs(opened.peak):
-                gone = place
-        return gone

@@ -118,6 +118,8 @@ class Pipeline:
         self._registrations: list[Registration] = []
         self._next_publish_ns = 0
         self._next_rollup_ns = 0
+        self._heard_ns = 0
+        """Newest capture time since something was last published; 0: nothing was heard."""
         self._began = settings.trust_capture_clock
 
     # -- in ----------------------------------------------------------------------------------------------
@@ -133,6 +135,7 @@ class Pipeline:
             self._note(received_ns, CAPTURE_BEGAN, COLLECTOR_NODE, text, Labels(node=COLLECTOR_NODE), "")
         if not self.settings.trust_capture_clock:
             self._correct_clocks(rows, received_ns)
+        self._heard_ns = max(self._heard_ns, int(rows["captured_ns"].max()))
         self.duplicates.mark(batch)
         self.agents.count(rows, received_ns)
         types = np.minimum(rows["payload_type"], MAX_PAYLOAD_TYPE)
@@ -282,6 +285,7 @@ class Pipeline:
         """The process ends though the traffic does not: what waits for late reports waits no longer."""
         self._next_rollup_ns = 0
         self.rtp.finish()
+        self._heard_ns = 0
         soon_ns = now_ns + INTERVAL_NS
         self._publish(now_ns, closed_until_ns=soon_ns, due_until_ns=soon_ns + self.settings.calls.linger_ns)
 
@@ -291,14 +295,17 @@ class Pipeline:
         self.dialogs.close(now_ns)
         self._take_dialog_events()
         self.reports.finish()
-        self._next_rollup_ns = 0
+        self._next_rollup_ns = self._heard_ns = 0
         self._publish(now_ns, closed_until_ns=_FOREVER_NS, due_until_ns=_FOREVER_NS)
 
     def _publish(self, now_ns: int, *, closed_until_ns: int, due_until_ns: int) -> None:
         """Publish intervals that ended by `closed_until_ns` and records that were due by `due_until_ns`."""
-        self.dialogs.advance(now_ns)
+        # What comes late, because we or an agent have to catch up, is of its own time and not of now: nothing had
+        # timed out then, and it was load then.
+        heard_ns, self._heard_ns = min(self._heard_ns or now_ns, now_ns), 0
+        self.dialogs.advance(heard_ns)
         self._take_dialog_events()
-        self.calls.concurrency.advance(now_ns)
+        self.calls.concurrency.advance(heard_ns)
         self._publish_intervals(closed_until_ns)
         records = list(self.calls.take_records(due_until_ns, self.reports))
         self.rtp.forget(self.media.take_released())

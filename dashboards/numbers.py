@@ -105,6 +105,15 @@ def date_time(at_ns: int | None, zone: ZoneInfo) -> str:
     return UNKNOWN_TEXT if at_ns is None else f"{_local(at_ns, zone):%Y-%m-%d %H:%M:%S %Z}"
 
 
+def minute_time(at_ns: int, zone: ZoneInfo) -> str:
+    """Write date, time to the minute and the name of the zone, for the ends of days and weeks.
+
+    >>> minute_time(59 * SECOND_NS, ZoneInfo("UTC"))
+    '1970-01-01 00:00 UTC'
+    """
+    return f"{_local(at_ns, zone):%Y-%m-%d %H:%M %Z}"
+
+
 def day(at_ns: int, zone: ZoneInfo) -> str:
     """Write the day in a zone.
 

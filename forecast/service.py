@@ -15,36 +15,22 @@ import numpy as np
 
 from forecast.carried import CarriedForecasts
 from forecast.coherent import ADDITIVE, coherent
+from forecast.findings import Findings
 from forecast.followed import REREAD, Followed
 from forecast.horizons import Horizon, due_s
 from forecast.issue import Known, Outcome, Task, masked_slots, prepared
 from forecast.kept import Shelf
-from forecast.knowledge import Knowledge, Shares, capture_loss, gather, tenant_shares
+from forecast.knowledge import Knowledge, Shares, gather, tenant_shares
 from forecast.localtime import DAY_S, Bools, utc_offset_s
-from forecast.masks import LOSS_LIMIT, MaskReason
 from forecast.regressor_files import RegressorFiles
 from forecast.rolling import Night
 from forecast.scoring import Scoring
 from forecast.series import BadSeries, Series
 from forecast.service_settings import ForecastServiceSettings
 from forecast.signals import SECOND_NS, Book, read_into
-from forecast.stored import (
-    EVERYONE,
-    SERVICE,
-    Announced,
-    LastIssue,
-    Unwritten,
-    forecast_batch,
-    last_issues,
-    record_announced,
-    tenant_of,
-)
+from forecast.stored import LastIssue, Unwritten, forecast_batch, last_issues
 from forecast.targets import Kind, SeriesId, Signal
-from forecast.tracking import drifts
-from storage.rows import batch, shard_of
-from storage.schema import ActionKind
 from storage.seam import Reader, Window, Writer
-from telephony.durations import format_duration
 
 Run = Callable[[Iterable[Task]], Iterator[Outcome]]
 _REREAD_SLOTS = 2
@@ -118,9 +104,6 @@ class Service:
         self._shares: Shares = {}
         self._shares_day = -1
         self._regressors = RegressorFiles(settings.regressors, ZoneInfo(settings.zone))
-        self._looked_for_loss_s = 0
-        self._loss: Announced | None = None
-        """The stretch of capture loss that goes on."""
         self._unwritten: list[Unwritten] = []
         self._unwritten_rows = 0
         self._carried = CarriedForecasts(reader, settings)
@@ -129,8 +112,7 @@ class Service:
         """Series that were passed over when last due, having no traffic."""
         self._scoring = Scoring(reader, writer, settings)
         self.stats.compared, self.stats.covered = self._scoring.compared, self._scoring.covered
-        self._drifting: frozenset[tuple[SeriesId, str]] = frozenset()
-        self._drift_day = -1
+        self._findings = Findings(reader, writer, settings.slot_s)
 
     @property
     def books(self) -> Iterable[Book]:
@@ -150,7 +132,8 @@ class Service:
         """
         known_s = now_s - round(self._settings.delay)
         self._read(known_s)
-        self._look_for_loss(now_s, known_s)
+        self._findings.look_for_loss(now_s, known_s)
+        self.stats.masked_slots = self._findings.masked_slots
         if self._last is None:
             self._last = last_issues(self._reader, now_s)
             self._scoring.resume(now_s)
@@ -158,8 +141,8 @@ class Service:
         self._carried.begin(known_s)
         series_of = partial(self._series_of, knowledge)
         issued = set()
-        for tasks in (self._followed_on, self._fitted_anew):
-            outcomes = self._run(tasks(knowledge, now_s, known_s, stopped))
+        for anew in (False, True):
+            outcomes = self._run(self._due_now(knowledge, now_s, known_s, stopped, anew=anew))
             for outcome in self._together(self._carried.carried(outcomes, series_of, stopped)):
                 self._took(outcome, knowledge, now_s)
                 if outcome.issues:
@@ -167,7 +150,8 @@ class Service:
                     issued.add(outcome.key)
         issued_ever = [key for key in self.keys() if (key, Horizon.SHORT) in self._last]
         self._scoring.score(issued_ever, self._books, self._closed_times, known_s, stopped)
-        self._look_for_drift(now_s)
+        self._findings.look_for_drift(now_s)
+        self.stats.drifting = self._findings.drifting
         self._flush()
         return len(issued)
 
@@ -246,29 +230,6 @@ class Service:
                 self._shelf.tidy(now_s)
         return gather(self._reader, self._settings, now_s * SECOND_NS, self._shares, self._regressors.current())
 
-    def _look_for_loss(self, now_s: int, known_s: int) -> None:
-        """Record a mask where our own capture lost much: what was counted is then less than what came."""
-        slot_s = self._settings.slot_s
-        until_s = known_s // slot_s * slot_s
-        if until_s <= self._looked_for_loss_s:
-            return
-        self._looked_for_loss_s = until_s
-        lost = capture_loss(self._reader, until_s - slot_s, until_s, LOSS_LIMIT)
-        if lost is None:
-            self._loss = None
-            return
-        self.stats.masked_slots += 1
-        since_s = until_s - slot_s
-        if self._loss is not None and self._loss.end_s == since_s:
-            since_s = self._loss.start_s
-        name = f"{MaskReason.CAPTURE_LOSS.value} {100 * lost:.1f} %"
-        self._loss = Announced(
-            f"loss-{since_s}", ActionKind.MASK, name, EVERYONE, since_s, until_s, author=SERVICE
-        )
-        record_announced(self._writer, [self._loss], now_s * SECOND_NS)
-        # It is read back at once: the slot that ended now must not be learned from.
-        self._writer.flush()
-
     # --- what is due ---------------------------------------------------------------------------------
 
     def keys(self) -> list[SeriesId]:
@@ -280,32 +241,19 @@ class Service:
 
         return sorted((key for book in self.books for key in book.values), key=order)
 
-    def _followed_on(
-        self, knowledge: Knowledge, now_s: int, known_s: int, stopped: Callable[[], bool]
+    def _due_now(
+        self, knowledge: Knowledge, now_s: int, known_s: int, stopped: Callable[[], bool], *, anew: bool
     ) -> Iterator[Task]:
-        """Yield what is due and needs no fit."""
+        """Yield what is due: what needs no fit, or (`anew`) all, with the fits that it needs."""
         for key in self.keys():
-            due = self._due(key, knowledge.of(key).digest, known_s)
-            horizons, night = self._without_fit(key, knowledge, due, known_s)
+            horizons, night = self._due(key, knowledge.of(key).digest, known_s), None
+            if not anew:
+                horizons, night = self._without_fit(key, knowledge, horizons, known_s)
             if not horizons:
                 continue
             if stopped():
                 return
             task = self._task(key, knowledge, horizons, night, now_s)
-            if task is not None:
-                yield task
-
-    def _fitted_anew(
-        self, knowledge: Knowledge, now_s: int, known_s: int, stopped: Callable[[], bool]
-    ) -> Iterator[Task]:
-        """Yield what is due still: new series, and nightly fits."""
-        for key in self.keys():
-            horizons = self._due(key, knowledge.of(key).digest, known_s)
-            if not horizons:
-                continue
-            if stopped():
-                return
-            task = self._task(key, knowledge, horizons, None, now_s)
             if task is not None:
                 yield task
 
@@ -384,7 +332,8 @@ class Service:
             self.stats.fit_seconds += outcome.fit_seconds
             if outcome.learned is not None:
                 self.stats.learned[outcome.learned] += 1
-            self._note_bench(outcome, now_s)
+            before, slot_s = self.stats.benched.get(key), self._settings.slot_of(key.kind)
+            self._findings.look_at_bench(outcome, before, slot_s, now_s)
         if outcome.rehearsed:
             self._scoring.rehearsed(key, outcome.rehearsed)
         self._nights[key] = (outcome.night, digest)
@@ -397,8 +346,6 @@ class Service:
             self.stats.last_issue_s[issue.horizon.value] = now_s
             self._remember(key, issue.horizon, now_s, digest)
 
-    # --- what came of it -----------------------------------------------------------------------------
-
     def _closed_times(self, key: SeriesId) -> Bools:
         followed = self._followed.get(key)
         if followed is not None:
@@ -406,38 +353,6 @@ class Service:
         series = self._books[self._settings.slot_of(key.kind)].series(key, self._settings.zone_of(key))
         never = np.zeros((7, series.slots_per_day), np.bool_)
         return never if series.closed_times is None else series.closed_times
-
-    def _note_bench(self, outcome: Outcome, now_s: int) -> None:
-        """Record where a model begins to be replaced by the profile, or is trusted again."""
-        before, after = self.stats.benched.get(outcome.key), len(outcome.benched)
-        if before is None or bool(before) == bool(after):
-            return
-        if after:
-            longest = format_duration(max(outcome.benched) * self._settings.slot_of(outcome.key.kind))
-            said = f"lost to the weekly profile over two weeks at leads up to {longest}; the profile stands in"
-        else:
-            said = "beats the weekly profile again at every lead"
-        text = f"{outcome.key}: {outcome.model} {said}"
-        self._find(outcome.key, "forecast_benched", text, now_s)
-
-    def _look_for_drift(self, now_s: int) -> None:
-        """Record once when a series' forecasts become worse than they were; alerts read the findings."""
-        if now_s // DAY_S == self._drift_day:
-            return
-        self._drift_day = now_s // DAY_S
-        found = drifts(self._reader, now_s)
-        for drift in found:
-            if (drift.key, drift.lead) not in self._drifting:
-                self._find(drift.key, "forecast_drift", drift.text, now_s)
-        self._drifting = frozenset((drift.key, drift.lead) for drift in found)
-        self.stats.drifting = len({drift.key for drift in found})
-
-    def _find(self, key: SeriesId, kind: str, text: str, now_s: int) -> None:
-        row = {
-            "time": now_s * SECOND_NS, "tenant": tenant_of(key), "node": SERVICE, "kind": kind,
-            "shard": shard_of(str(key)), "subject": str(key), "text": text, "count": 1, "call_id": "",
-        }  # fmt: skip
-        self._writer.write("finding", batch("finding", [row]))
 
     def _remember(self, key: SeriesId, horizon: Horizon, now_s: int, digest: str) -> None:
         if self._last is not None:

@@ -6,6 +6,7 @@ well they predicted this very series; a series that is pure noise around its pro
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -21,7 +22,7 @@ _ORIGINS_PER_DAY = 288
 _FIRST_DAY = 3 * WEEK
 """Origins before that know too little to be learned from."""
 _DAYS_AT_ONCE = 4 * WEEK
-"""Days whose sums are made together: bounds the memory."""
+"""Days, or bins of one day, whose sums are made together: bounds the memory."""
 _MEDIUM = 1
 _HALF_DAY = 3
 
@@ -111,15 +112,17 @@ class Stack:
         over = int(self.panel.day[max(self.panel.known - 1, 0)])
         self._ahead_from = self._next
         self._ahead_until = max(day, min(self._next + _DAYS_AT_ONCE, over))
-        self._ahead = [self._sums(number) for number in range(len(self.bins))]
+        rows = [self._rows(number) for number in range(len(self.bins))]
+        together = max(1, _DAYS_AT_ONCE // (self._ahead_until - self._ahead_from))
+        groups = (rows[first : first + together] for first in range(0, len(rows), together))
+        self._ahead = [sums for group in groups for sums in self._sums(group)]
 
-    def _sums(self, number: int) -> DaySums:
-        """Return the sums of a bin over the days looked ahead to."""
+    def _rows(self, number: int) -> tuple[Ints, Ints]:
+        """Return origins and targets of a bin, by day, for the days looked ahead to."""
         panel = self.panel
-        days = self._ahead_until - self._ahead_from
         first, last = int(self.bins.edges[number]), int(self.bins.edges[number + 1])
         begin, end = np.searchsorted(panel.day[: panel.known], (self._ahead_from, self._ahead_until)).tolist()
-        origins = np.arange(max(_FIRST_DAY * panel.slots_per_day, begin - last), end)
+        origins = np.arange(max(_FIRST_DAY * panel.slots_per_day, begin - last), end - first - 1)
         # By the calendar, so that which rows a day has does not hang on where a history begins.
         slots = origins + panel.series.start_s // panel.series.slot_s
         step = max(1, panel.slots_per_day // _ORIGINS_PER_DAY)
@@ -130,14 +133,20 @@ class Stack:
         origins = np.repeat(origins, each)
         targets = origins + first + 1 + turns * 7919 % (last - first)
         held = (targets >= begin) & (targets < end)
-        origins, targets = origins[held], targets[held]
-        held = np.isfinite(panel.z[targets])
+        held[held] = np.isfinite(panel.z[targets[held]])
         origins, targets = origins[held], targets[held]
         order = np.argsort(panel.day[targets], kind="stable")
-        origins, targets = origins[order], targets[order]
+        return origins[order], targets[order]
+
+    def _sums(self, rows: Sequence[tuple[Ints, Ints]]) -> list[DaySums]:
+        """Return the sums of some bins over the days looked ahead to."""
+        panel, days = self.panel, self._ahead_until - self._ahead_from
+        origins, targets = (np.concatenate(parts) for parts in zip(*rows, strict=True))
         base, columns = features(panel, origins, targets)
-        aim = np.clip(panel.z[targets] - base, -base, base)
-        return day_sums(panel.day[targets] - self._ahead_from, columns, aim, days)
+        aim, day = np.clip(panel.z[targets] - base, -base, base), panel.day[targets] - self._ahead_from
+        edges = accumulate((of_bin.size for of_bin, _ in rows), initial=0)
+        parts = (slice(first, last) for first, last in pairwise(edges))
+        return [day_sums(day[part], columns[part], aim[part], days) for part in parts]
 
 
 def _of_day(bins: Sequence[DaySums], place: int) -> DaySums:

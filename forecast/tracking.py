@@ -6,15 +6,16 @@ The sums merge over any span (`storage.schema.FORECAST_ACCURACY`). Who makes the
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
-from forecast.accuracy import Score
+from forecast.accuracy import LEVELS, Score
 from forecast.localtime import DAY_S
 from forecast.rehearsal import Group
 from forecast.signals import SECOND_NS
 from forecast.stored import QUANTILE_COLUMNS, series_id, tenant_of
 from forecast.targets import SeriesId
-from storage.rows import batch
+from storage.schema import FORECAST_ACCURACY
 from storage.seam import Reader, Window
 
 _RECENT_DAYS, _BEFORE_DAYS = 7, 28
@@ -24,41 +25,39 @@ _LEAST_SLOTS = 200
 _LEAST_COVERAGE = 0.88
 """Of the 95 % quantile: under it the quantiles no longer hold."""
 _DRIFT_LEADS = ("1h", "24h")
+_PER_LEVEL = "loss", "covered"
 
 
 def accuracy_batch(found: Mapping[SeriesId, Iterable[tuple[int, Mapping[Group, Score]]]]) -> pa.RecordBatch:
     """Return the scores of series' days (by their start, UTC second) as rows of `forecast_accuracy`."""
-    return batch(
-        "forecast_accuracy",
-        [
-            _row(key, day_s, group, score)
-            for key, days in found.items()
-            for day_s, scores in days
-            for group, score in scores.items()
-        ],
-    )
-
-
-def _row(key: SeriesId, day_s: int, group: Group, score: Score) -> Mapping[str, object]:
-    names = [name.removeprefix("q") for name in QUANTILE_COLUMNS]
-    return {
-        "time": day_s * SECOND_NS,
-        "tenant": tenant_of(key),
-        "target_kind": key.kind.value,
-        "target": key.name,
-        "signal": key.signal.value,
-        "horizon": group.horizon,
-        "lead": group.lead,
-        "model": group.model,
-        "n": score.n,
-        "actual": score.actual,
-        "forecast": score.actual + score.bias,
-        "absolute_error": score.error,
-        "floor_error": score.floor,
-        "naive_error": score.naive_error,
-        **{f"pinball_q{name}": float(loss) for name, loss in zip(names, score.loss, strict=True)},
-        **{f"covered_q{name}": int(n) for name, n in zip(names, score.covered, strict=True)},
+    rows = [
+        (key, day_s * SECOND_NS, group, score)
+        for key, days in found.items()
+        for day_s, scores in days
+        for group, score in scores.items()
+    ]
+    keys, times_ns, groups, scores = zip(*rows, strict=True) if rows else ((), (), (), ())
+    lost, covered = (np.array([getattr(s, name) for s in scores]).reshape(-1, len(LEVELS)) for name in _PER_LEVEL)
+    columns = {
+        "time": times_ns,
+        "tenant": [tenant_of(key) for key in keys],
+        "target_kind": [key.kind.value for key in keys],
+        "target": [key.name for key in keys],
+        "signal": [key.signal.value for key in keys],
+        "horizon": [group.horizon for group in groups],
+        "lead": [group.lead for group in groups],
+        "model": [group.model for group in groups],
+        "n": [score.n for score in scores],
+        "actual": [score.actual for score in scores],
+        "forecast": [score.actual + score.bias for score in scores],
+        "absolute_error": [score.error for score in scores],
+        "floor_error": [score.floor for score in scores],
+        "naive_error": [score.naive_error for score in scores],
+        **{f"pinball_{name}": lost[:, place] for place, name in enumerate(QUANTILE_COLUMNS)},
+        **{f"covered_{name}": covered[:, place].astype(np.int64) for place, name in enumerate(QUANTILE_COLUMNS)},
     }
+    schema = FORECAST_ACCURACY.schema
+    return pa.RecordBatch.from_arrays([pa.array(columns[f.name]).cast(f.type) for f in schema], schema=schema)
 
 
 def last_scored(reader: Reader, now_s: int, days: int) -> dict[SeriesId, int]:

@@ -196,7 +196,7 @@ def _end_now_ns() -> int:
 
 
 def write_history(
-    settings: Settings, *, weeks: int, calls: int, seed: int, until_ns: int | Callable[[], int] = _end_now_ns
+    settings: Settings, weeks: int, calls: int, seed: int, until_ns: int | Callable[[], int] = _end_now_ns
 ) -> tuple[int, int]:
     """Write the simulated past of the network up to where the live run starts; returns its rows and its end."""
     store = open_store(settings.storage.url, settings.storage)

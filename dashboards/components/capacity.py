@@ -95,7 +95,7 @@ def facts_list(outlook: Outlook, zone: ZoneInfo) -> html.Dl:
     for name, words, unit in _FACTS:
         value = outlook.inputs.get(name)
         if isinstance(value, int | float):
-            pairs.append((words, f"{value:,g} {unit}".strip()))
+            pairs.append((words, f"{value:,g} {unit if value != 1 else unit.removesuffix('s')}".strip()))
     digest = outlook.inputs.get("digest")
     if isinstance(digest, str):
         pairs.append(("Digest of inputs", digest))

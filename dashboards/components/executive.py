@@ -8,7 +8,7 @@ from dash import html
 from dashboards.components.panel import state_block
 from dashboards.components.tiles import sparkline
 from dashboards.components.wiring import aria
-from dashboards.numbers import UNKNOWN_TEXT, count, date_time
+from dashboards.numbers import UNKNOWN_TEXT, count, minute_time
 from dashboards.reports.words import compared_figure_text, interval_text, n_text, value_text
 from dashboards.tenant_views import ExecutiveView, Headline
 
@@ -23,8 +23,8 @@ def executive_body(view: ExecutiveView, zone: ZoneInfo) -> html.Div:
                 [
                     html.H1("Voice service at a glance"),
                     html.P(
-                        f"28 days, {date_time(view.since_ns, zone)} to {date_time(view.until_ns, zone)}, beside "
-                        "the 28 days before; lines are 13 weeks"
+                        f"28 days, {minute_time(view.since_ns, zone)} to {minute_time(view.until_ns, zone)}, "
+                        "beside the 28 days before; lines are 13 weeks"
                     ),
                 ]
             )

@@ -11,7 +11,7 @@ from dashboards.components.tiles import tile
 from dashboards.components.wiring import aria
 from dashboards.numbers import UNKNOWN_TEXT, count, date_time, duration, percent, significant
 from dashboards.reports import words
-from dashboards.reports.model import Figure, Incident, Report
+from dashboards.reports.model import Figure, Incident, Report, Unit
 from telephony.kpis import Ratio, ner
 
 _PERIODS = (
@@ -81,7 +81,13 @@ def _tile(figure: Figure) -> html.Div:
     if figure.change is not None:  # why it is not told stands once, in the head
         detail += f" · {words.compared_figure_text(figure)}"
     hint = figure.reason or figure.definition
-    return tile(figure.name, words.value_text(figure), detail, hint=hint, quiet=figure.few or figure.value is None)
+    value, unit = words.value_text(figure), ""
+    if figure.unit is Unit.MINUTES:  # small, beside millions of them
+        value, _, unit = value.rpartition(" ")
+    quiet = figure.few or figure.value is None
+    return tile(
+        figure.name, words.value_text(figure) if quiet else value, detail, hint=hint, unit=unit, quiet=quiet
+    )
 
 
 def _charts(report: Report) -> tuple[html.Section, ...]:

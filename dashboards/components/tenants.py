@@ -8,7 +8,7 @@ from dash import dcc, html
 from dashboards.components.panel import state_block
 from dashboards.components.tiles import sparkline
 from dashboards.components.wiring import aria
-from dashboards.numbers import count, date_time
+from dashboards.numbers import count, minute_time
 from dashboards.reports.model import Figure
 from dashboards.reports.words import compared_figure_text, interval_text, n_text, value_text
 from dashboards.tenant_views import TenantRow, TenantsView
@@ -39,7 +39,7 @@ def tenants_body(view: TenantsView, sort: str, zone: ZoneInfo) -> html.Div:
         _head("incidents", "Incidents", "Incidents that touched these days", sort),
         html.Th("Attempts over time", scope="col"),
     ]
-    span = f"{date_time(view.since_ns, zone)} to {date_time(view.until_ns, zone)}"
+    span = f"{minute_time(view.since_ns, zone)} to {minute_time(view.until_ns, zone)}"
     cut = f" · the {len(rows)} with the most attempts" if view.cut else ""
     return html.Div(
         [

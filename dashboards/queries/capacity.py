@@ -5,6 +5,7 @@ A question that fails leaves its own panel in error; the others go on. All of it
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ from forecast.masks import MaskReason
 from forecast.rehearsal import REHEARSED
 from forecast.signals import CAPTURE_POOL
 from forecast.stored import QUANTILE_COLUMNS, where
-from forecast.targets import Kind, SeriesId, Signal
+from forecast.targets import KIND_SIGNALS, Kind, SeriesId, Signal
 from storage.seam import Reader, Scope, Store, Window
 from telephony.durations import format_duration
 from telephony.model import UNKNOWN
@@ -65,6 +66,8 @@ def capacity_view(
     choices = _choices(reader, _kinds(scope), now_ns)
     if subject.kind is None and choices:
         subject = _first(subject, _peaks(reader, subject, now_ns), choices)
+    if subject.signal is None and subject.kind in _kinds(scope):
+        subject = _with_forecast(reader, subject, now_ns)
     announced = asked(lambda: visible(listed(reader, now_ns), declared, scope))
     barred = subject.kind is not None and subject.kind not in _kinds(scope)
     return CapacityView(
@@ -102,6 +105,17 @@ def _first(subject: Subject, peaks: Peaks, choices: tuple[tuple[str, str], ...])
     highest = (f"{row.kind.value}:{row.name}" for row in peaks.rows)
     kind, _, name = next((value for value in highest if value in values), values[0]).partition(":")
     return subject.of(Kind(kind), name)
+
+
+def _with_forecast(reader: Reader, subject: Subject, now_ns: int) -> Subject:
+    """Return the view of what is forecast of a load, where that is not what would be shown."""
+    assert subject.kind is not None
+    of = {"target_kind": (subject.kind.value,), "target": (subject.name,)}
+    forecast = reader.tag_values("forecast", "signal", Window(now_ns - HOUR_NS, now_ns + DAY_NS), where=of)
+    if not forecast or subject.shown_signal.value in forecast:
+        return subject
+    signals = (signal for signal in KIND_SIGNALS[subject.kind] if signal.value in forecast)
+    return replace(subject, signal=next(signals, None))
 
 
 # --- the outlook ----------------------------------------------------------------------------------

@@ -166,7 +166,7 @@ def _incidents_figure(now: tuple[Incident, ...], before: tuple[Incident, ...], u
         float(len(now)),
         Unit.COUNT,
         float(len(now)),
-        "incidents",
+        "incident" if len(now) == 1 else "incidents",
         "incidents that fired and touched the days shown",
         before=None if unknown else float(len(before)),
     )

@@ -17,6 +17,9 @@ from storage.embedded.quarantine import put_aside
 from storage.embedded.stats import StoreStats
 from storage.schema import Measurement
 
+_MANY_CALLS = 64
+"""Of so many calls a segment an index is read nearly whole, and a digest tells them by its checksums alone."""
+
 
 class CallFinder:
     """The indexes that the readers of one process have looked into."""
@@ -36,7 +39,9 @@ class CallFinder:
 
         Raises OSError, pyarrow.ArrowException where a digest is gone or damaged.
         """
-        found = self._indexed(measurement, {s.path.name: s.path for s in segments}, call_ids)
+        many = len(call_ids) > _MANY_CALLS * len(segments)
+        indexed = [segment for segment in segments if not (many and segment.digested)]
+        found = self._indexed(measurement, {s.path.name: s.path for s in indexed}, call_ids)
         for segment in segments:
             if segment.path not in found:
                 digested = segment.digested

@@ -114,6 +114,11 @@ class ScopedRows:
             self.resolved = self.resolve(self.files)
         return self.resolved
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to look through, so that a query would only cost time."""
+        return not self.files.segments and not self.files.tail.num_rows
+
     def sql(self, columns: Sequence[str], *, dedup: bool = True) -> str:
         """Return a SELECT of these columns over the last write of each point (or over all writes)."""
         if not dedup:

@@ -52,7 +52,10 @@ def _rows(database: RowSource, scope: Scope, measurement: Measurement, call_id: 
     where = None if measurement is FINDING else {"shard": [shard_of(call_id)]}
 
     def question(rows: ScopedRows) -> pa.Table:
-        source = rows.of_call(call_id).sql([*names, SEQUENCE])
+        of_call = rows.of_call(call_id)
+        if of_call.empty:
+            return measurement.schema.empty_table()
+        source = of_call.sql([*names, SEQUENCE])
         same = f"call_id = {rows.parameters.bind(call_id)}"
         return rows.fetch(f"SELECT * FROM ({source}) WHERE {same} ORDER BY time, {SEQUENCE} LIMIT {_ROWS}")
 

@@ -193,6 +193,7 @@ class Querier:
             yield from statement.series
 
     def _unreachable(self, error: Exception) -> StoreUnavailable:
+        self._server = None  # what answers next may be another version
         why = tls_fault(error) or str(error) or type(error).__name__
         return StoreUnavailable(f"store {self._address.label}: {why[:_SHOWN]}")
 

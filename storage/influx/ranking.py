@@ -14,7 +14,8 @@ import msgspec
 from storage.checks import Where
 from storage.embedded.catalog import clamp
 from storage.influx.querier import Value
-from storage.influx.source import Question, Source, series_of
+from storage.influx.question import Question, series_of
+from storage.influx.source import Source
 from storage.influx.tagtext import as_told
 from storage.influx.worst import HUNDREDTHS, POLICY, WORST
 from storage.schema import STREAM_INTERVAL
@@ -73,6 +74,8 @@ def by_marks(
         count = depth * _POINTS_PER_CALL * limit
         points = source.lowest(asked, "lowest", count, ["calls", "tenant"])
         lows = _lowest_marked(points)
+        if lows is None:
+            return
         ranked = sorted(lows, key=lambda call: lows[call])
         enough = depth * (limit + spare)
         few = [call for call in ranked[: _TIED * enough] if lows[call] <= lows[ranked[:enough][-1]]]
@@ -97,11 +100,15 @@ def by_intervals(source: Source, scope: Scope, window: Window, where: Where | No
     return _lowest(source, asked, limit, math.inf)
 
 
-def _lowest_marked(points: Sequence[Sequence[Value]]) -> dict[tuple[str, str], int]:
-    """Return the lowest rating of each call (tenant, Call-ID) that marks name."""
+def _lowest_marked(points: Sequence[Sequence[Value]]) -> dict[tuple[str, str], int] | None:
+    """Return the lowest rating of each call (tenant, Call-ID) that marks name; None where one is not ours."""
     lows: dict[tuple[str, str], int] = {}
     for _, calls, tenant in points:
-        for call_id, value in _CALLS.decode(str(calls)).items():
+        try:
+            named = _CALLS.decode(str(calls))
+        except msgspec.DecodeError:
+            return None
+        for call_id, value in named.items():
             call = as_told(str(tenant or "")), call_id
             lows[call] = min(value, lows.get(call, value))
     return lows

@@ -23,8 +23,9 @@ from storage.embedded.reader import EmbeddedReader
 from storage.embedded.search import search_calls
 from storage.embedded.trace import trace
 from storage.embedded.worst import worst_calls
+from storage.influx.question import Narrowing, Question, series_of
 from storage.influx.ranking import Calls, by_intervals, by_marks
-from storage.influx.source import Narrowing, Question, Source, series_of
+from storage.influx.source import Source
 from storage.schema import CALL, STREAM_INTERVAL
 from storage.seam import EVERY_CALL, CallMatch, CallPage, CallTrace, Scope, Window
 

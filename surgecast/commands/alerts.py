@@ -9,6 +9,7 @@ import typer
 
 from alerts.backtest import Report, backtest
 from alerts.catalog import STARTER, Rule, watched
+from alerts.episode import Alert
 from alerts.incidents import Incident, Scope, Severity
 from alerts.limits import BUILT_IN, runbook_of
 from alerts.notify import NotSent, message_of
@@ -16,7 +17,6 @@ from alerts.outbox import Outbox
 from alerts.past import PastAlert, try_learned, try_limit
 from alerts.records import SECOND_NS, stored
 from alerts.service import Service
-from alerts.watch import Alert
 from forecast.calendar import UnknownCountry
 from forecast.points import read_csv
 from forecast.series import BadSeries

@@ -1,16 +1,17 @@
 """`surgecast demo`: the whole product on one machine, with simulated traffic through real sockets."""
 
+import signal
 import socket
 import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -22,7 +23,12 @@ from surgecast.errors import CommandError
 from surgecast.logs import configure_logs
 from surgecast.processes import Supervisor, stop_on_signals
 
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+_Answer = TypeVar("_Answer")
 _READY_SECONDS = 120.0
+_LOOK_FOR_ANSWER_SECONDS = 0.2
 _LOOK_SECONDS = 3.0
 """How often the store is looked at for what happened."""
 
@@ -123,14 +129,13 @@ def _run(
         metrics_url = f"http://127.0.0.1:{settings.metrics.port}"
         _wait_until_ready(f"{metrics_url}/healthz", supervisor, stop)
         history_end_ns = 0
-        if weeks and not stop.is_set():
+        if weeks:
             _say(f"writing {weeks} weeks of simulated history")
             began = time.monotonic()
-            # A process of its own: what it took goes back to the system with its end.
-            with ProcessPoolExecutor(1, get_context("spawn")) as writing:
-                rows, history_end_ns = writing.submit(
-                    demonstration.write_history, settings, weeks=weeks, calls=calls, seed=seed
-                ).result()
+            written = _in_a_process(partial(demonstration.write_history, settings, weeks, calls, seed), stop)
+            if written is None:
+                return
+            rows, history_end_ns = written
             _say(f"history written: {rows:,} rows in {time.monotonic() - began:.1f} s")
         story_ns = max(time.time_ns(), start_after(history_end_ns))
         campaign_ns = demonstration.announce_campaign(settings, story_ns)
@@ -152,7 +157,37 @@ def _run(
         _say("stopping")
         supervisor.stop()
         sink.close()
-    _say("stopped")
+        _say("stopped")
+
+
+def _in_a_process(work: Callable[[], _Answer], stop: threading.Event) -> _Answer | None:
+    """Return what work answers, None where it was stopped; what it took goes back to the system with its end."""
+    context = get_context("spawn")
+    answer, given = context.Pipe(duplex=False)
+    process = context.Process(target=_give, args=(work, given), name="surgecast-history")
+    # Ctrl-C goes to everybody here, and has to be told to whom this is: it is ended below.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    given.close()
+    try:
+        while not answer.poll(_LOOK_FOR_ANSWER_SECONDS):
+            if stop.is_set():
+                return None
+        found: _Answer = answer.recv()
+    except EOFError:
+        raise CommandError("history could not be written: see the message above") from None
+    finally:
+        process.terminate()
+        process.join()
+    return found
+
+
+def _give(work: Callable[[], object], to: "Connection") -> None:
+    to.send(work())
+    to.close()
 
 
 def _watch(supervisor: Supervisor, stop: threading.Event, seconds: float | None, story: Story) -> None:

@@ -16,7 +16,8 @@ from surgecast.simulator.incidents import live_incidents
 from surgecast.simulator.media_rtp import PACKET_NS, RtpPacket
 from surgecast.simulator.settings import SimulatorSettings
 from surgecast.simulator.truth import Truth
-from telephony.model import Endpoint
+from surgecast.simulator.warm import warm_from_ns
+from telephony.model import MINUTE_NS, Endpoint
 
 TICK_S = 0.01
 """How often what has become due is sent."""
@@ -223,6 +224,9 @@ def run_simulator(
         rtp_calls=settings.rtp_calls,
         history_end_ns=settings.history_end_ns,
     )
+    missing_ns = warm_from_ns(start_ns, settings.history_end_ns) - settings.history_end_ns
+    if settings.history_end_ns and missing_ns > 0:
+        log.warning("minutes are missing between history and live traffic", minutes=missing_ns // MINUTE_NS)
     sender, rtp = Sender(settings.host, settings.port), RtpSender()
     log.info(
         "simulating",

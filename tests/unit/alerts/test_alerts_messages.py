@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from alerts.archive import Archive
 from alerts.incidents import Incident, Scope, Severity, State, incident_id
+from alerts.judging import Judge
 from alerts.notify import Message
 from alerts.outbox import Outbox
 from alerts.service import Service
@@ -39,7 +42,8 @@ class Judged(Service):
 
     def see(self, minute: int, *found: Incident) -> None:
         now_s = BEGAN_S + minute * MINUTE_S
-        self._update({one.id: one for one in found}, (), now_s)
+        judge = Judge(self.settings, Archive((), 0, MINUTE_S, ZoneInfo("UTC")), {})
+        self._update(judge, {one.id: one for one in found}, (), now_s)
         self.deliver(now_s)
 
 

@@ -95,6 +95,19 @@ def service(store: EmbeddedStore, sink: Sink) -> Service:
     )
 
 
+def test_a_service_that_runs_for_long_forgets_what_lies_before_its_history(history: Path) -> None:
+    store, sink = EmbeddedStore(history), Sink()
+    running = service(store, sink)
+    running.settings = running.settings.model_copy(update={"history": 20 * 86_400.0})
+    for now_s in range(NOW_S - 9 * 86_400, NOW_S + 1, 3 * 86_400):
+        running.step(now_s)
+    assert running._judge is not None
+    archive = running._judge.archive
+    assert (archive.until_s, archive.until_s - archive.start_s) == (NOW_S, int(22.5 * 86_400))
+    assert [m.incident.scope.name for m in sink.sent] == ["carrier-a"]
+    store.close()
+
+
 def test_broken_trunk_is_one_message_with_the_cause_and_survives_a_restart(history: Path) -> None:
     store, sink = EmbeddedStore(history), Sink()
     first = service(store, sink)

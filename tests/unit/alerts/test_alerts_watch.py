@@ -7,8 +7,9 @@ import pytest
 from alert_series import PER_DAY, load
 
 from alerts.backtest import backtest
+from alerts.episode import Alert
 from alerts.signals import Direction, Kind, Signal
-from alerts.watch import Alert, Sensitivity, Status, Watch
+from alerts.watch import Sensitivity, Status, Watch
 from forecast.series import BadSeries, Series, State
 
 TRAIN = 56 * PER_DAY
@@ -152,20 +153,23 @@ def test_no_history_is_learning() -> None:
     assert (watch.status, watch.alerts) == (Status.LEARNING, [])
 
 
-def appearing(days: int, after_weeks: int = 8) -> Series:
-    """Return a load of which nothing was measured before: a new tenant in a long-kept history."""
-    series, before = load(days), after_weeks * 7 * PER_DAY
+def appearing(days: int, *, tried: bool = False) -> Series:
+    """Return the load of a new tenant, with eight weeks before: not measured, or `tried` for an hour."""
+    series, before = load(days), 56 * PER_DAY
+    first = np.zeros(before) if tried else np.full(before, np.nan)
+    first[20 : 24 if tried else 20] = 200.0
     return replace(
         series,
         start_s=series.start_s - before * series.slot_s,
-        y=np.r_[np.full(before, np.nan), series.y],
-        state=np.r_[np.full(before, State.MISSING, np.uint8), series.state],
+        y=np.r_[first, series.y],
+        state=np.r_[np.where(np.isfinite(first), State.OPEN, State.MISSING).astype(np.uint8), series.state],
     )
 
 
+@pytest.mark.parametrize("tried", [False, True])
 @pytest.mark.parametrize(("factor", "found"), [(3.0, []), (0.5, []), (0.0, [Direction.DOWN])])
-def test_days_before_the_first_measured_slot_are_no_history(factor: float, found: list[Direction]) -> None:
-    series = appearing(13)
+def test_days_without_traffic_are_no_history(factor: float, found: list[Direction], tried: bool) -> None:
+    series = appearing(13, tried=tried)
     last = len(series)
     signal = Signal(changed(series, last - 8, last, factor))
     watch = Watch()
@@ -241,3 +245,23 @@ def test_end_of_a_burst_is_seen_soon_though_a_long_pool_raised_it() -> None:
     signal = Signal(replace(base, y=rare), Kind.RATIO, base.y)
     watch = watched(signal.until(AT + 6), Sensitivity(directions=(Direction.UP,)))
     assert [a.end is not None for a in watch.alerts if AT <= a.start < AT + 4] == [True]
+
+
+@pytest.mark.parametrize("gone_by", [AT + 3, AT + 12])
+def test_an_incident_goes_on_where_the_first_weeks_are_forgotten(gone_by: int) -> None:
+    """Between its beginning and its end, and after it."""
+    series = changed(load(70), AT, AT + 8, 0.4)
+    weeks = 14 * PER_DAY
+    watch = Watch()
+    watch.skip_to(TRAIN, Signal(series))
+    watch.advance(Signal(series.until(gone_by)))
+    watch.forget(weeks)
+    later = replace(
+        series, start_s=series.start_s + weeks * series.slot_s, y=series.y[weeks:], state=series.state[weeks:]
+    )
+    watch.advance(Signal(later))
+    whole = watched(Signal(series), Sensitivity())
+    first, last = AT - weeks, AT + 8 - weeks
+    assert [(a.start, a.end) for a in watch.alerts if first <= a.start < last] == [
+        (a.start - weeks, None if a.end is None else a.end - weeks) for a in whole.alerts if AT <= a.start < AT + 8
+    ]

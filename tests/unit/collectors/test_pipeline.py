@@ -251,6 +251,26 @@ class TestClock:
         assert (START_NS + 3600 * S_NS, 100.0) == (record.started_ns, record.pdd_ms)
         assert 3_600_000.0 == pytest.approx(pipeline.agents.by_id[0].clock_offset_ms)
 
+    def test_what_is_heard_late_is_of_its_own_time(self) -> None:
+        """A collector that catches up publishes meanwhile; its calls of half a minute are no less."""
+        pipeline, sink = self.live()
+        start_ns = START_NS - START_NS % (60 * S_NS) + 60 * S_NS
+        at_s = (start_ns - START_NS) / S_NS
+        for late_s, datagram in enumerate(
+            HepTraffic().invite(at_s).answer(at_s + 1, 200).bye(at_s + 31).datagrams, start=80
+        ):
+            pipeline.feed(batch_of([datagram]), start_ns + late_s * S_NS)
+            pipeline.tick(start_ns + late_s * S_NS)
+        pipeline.finish(start_ns + 400 * S_NS)
+        means = {
+            row["time"]: row["concurrent_mean"]
+            for row in sink.kept_rows["load_minute"]
+            if row["pool"] != CAPTURE_POOL
+        }
+        assert means[start_ns] == pytest.approx(0.5, abs=0.01)
+        assert sum(means.values()) == means[start_ns]
+        assert [Outcome.ANSWERED] == [record.outcome for record in sink.kept_calls]
+
     def test_publishing_goes_on_after_the_clock_was_set_back(self) -> None:
         pipeline, sink = self.live()
         pipeline.tick(START_NS)

@@ -123,6 +123,21 @@ def test_without_a_choice_the_highest_peak_ahead_of_what_capacity_must_hold(stor
     assert highest.q95 == max(row.q95 for row in found.peaks.rows)
 
 
+@pytest.mark.parametrize(
+    ("search", "signal", "state"),
+    [
+        ("?of=tenant:acme", Signal.ARRIVALS, PanelState.READY),
+        ("?of=tenant:acme&signal=concurrent_max", Signal.CONCURRENT_MAX, PanelState.PARTIAL),
+        ("?of=pool:media-eu", Signal.CONCURRENT_MAX, PanelState.READY),
+    ],
+)
+def test_of_a_load_what_is_forecast_of_it_unless_another_signal_is_asked_for(
+    store: Store, search: str, signal: Signal, state: PanelState
+) -> None:
+    found = view(store, search)
+    assert (signal, state) == (found.subject.shown_signal, found.outlook.status.state)
+
+
 def test_without_a_choice_or_a_forecast_the_first_load_there_is(tmp_path: Path) -> None:
     opened = open_store(str(tmp_path))
     write(opened.writer("collect"), load_batch(NOW_S - 3600, NOW_S))

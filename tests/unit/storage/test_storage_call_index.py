@@ -117,6 +117,17 @@ def test_a_call_in_segments_that_no_index_names_is_found(store: EmbeddedStore, t
     assert [1] == _ssrcs_of(store, "c1")
 
 
+def test_many_calls_are_told_as_each_alone(store: EmbeddedStore, tmp_path: Path) -> None:
+    """Of so many, digests are asked and not the index."""
+    _write(store, 0, 3)
+    store.maintain(NOW)
+    layout = Layout(tmp_path)
+    found = layout.list_segments("stream_interval", 0, 1 << 62)
+    call_ids = [f"c{number}" for number in range(200)]
+    held = CallFinder(layout, Digests(), StoreStats()).held(STREAM_INTERVAL, found, call_ids)
+    assert [["c0"], ["c1"], ["c2"]] == [held[path] for path in sorted(held)]
+
+
 def test_indexes_stay_few(store: EmbeddedStore, tmp_path: Path) -> None:
     for number in range(12):
         _write(store, number, 1)

@@ -141,6 +141,20 @@ def test_the_simulator_sends_hep_until_it_is_stopped(listener):
     assert sum(truths[0].sightings.values()) > 0
 
 
+@pytest.mark.parametrize(("ended_s_ago", "told"), [(0, []), (50, []), (400, [5])])
+def test_a_start_that_is_too_late_for_its_history_says_what_is_missing(listener, ended_s_ago, told):
+    """The collector would not believe capture times of more than two minutes ago."""
+    host, port = listener.getsockname()
+    stop = threading.Event()
+    stop.set()
+    settings = SimulatorSettings(
+        calls=5, seed=1, host=host, port=port, history_end_ns=START - ended_s_ago * SECOND if ended_s_ago else 0
+    )
+    with structlog.testing.capture_logs() as said:
+        run_simulator(settings, stop, lambda: START)
+    assert [one["minutes"] for one in said if "missing" in one["event"]] == told
+
+
 @pytest.mark.parametrize("wrong", [{"calls": 0}, {"port": 0}, {"speed": -1}, {"sped": 1}])
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValidationError):
