@@ -145,8 +145,7 @@ def narrowband_r(rows: pa.Table) -> pa.ChunkedArray:
     """Return R of each row on the narrowband scale (`telephony.bands`): so E-models rank together."""
     divisor = pa.scalar(1.0)
     for scale, value in R_DIVISOR.items():
-        own = pc.equal(rows["mos_scale"], scale.value)
-        if scale is not Scale.NARROWBAND and pc.any(own).as_py():
+        if scale is not Scale.NARROWBAND and pc.any(own := pc.equal(rows["mos_scale"], scale.value)).as_py():
             divisor = pc.if_else(own.fill_null(False), value, divisor)
     return pc.divide(rows["r_factor"], divisor)
 

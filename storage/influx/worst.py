@@ -42,24 +42,26 @@ _ROWS_A_MARKED = 64
 """Of so many rows one more is marked: so the worst calls of a few seconds are found too."""
 _MOST_BYTES = 16_384
 """Of the text of one point: servers take none of more than 64 KiB."""
-_MOST_HUNDREDTHS = 1 << 24
+_RANGE = (-20_000, 45_535)
+"""What R, in hundredths, is cut to, to sort quickly: nothing is ever told to be below the least of it."""
 _ENCODER = msgspec.json.Encoder()
 
 
 def worst_marks(rows: pa.RecordBatch) -> pa.RecordBatch | None:
     """Return the marks of `stream_interval` rows; None where no call of them has an R."""
-    ratings = narrowband_r(pa.Table.from_batches([rows])).to_numpy() * HUNDREDTHS
+    ratings = narrowband_r(pa.Table.from_batches([rows])).to_numpy()
     named = pc.binary_length(rows["call_id"]).fill_null(0).to_numpy() > 0
     places = np.flatnonzero(np.isfinite(ratings) & named)
     if not places.size:
         return None
     # Products are rounded up at times: what is marked must never be above what it stands for.
-    values = np.floor(ratings[places].clip(-_MOST_HUNDREDTHS, _MOST_HUNDREDTHS) - 1e-6).astype(np.int64)
+    values = np.floor(ratings[places].clip(*_RANGE) * HUNDREDTHS - 1e-6).clip(*_RANGE).astype(np.int64)
     tenants = rows["tenant"].dictionary_encode()
-    spans = pa.array(times_of(rows["time"]) // INTERVAL_NS).dictionary_encode()
-    group_of = tenants.indices.to_numpy() * np.int64(len(spans.dictionary)) + spans.indices.to_numpy()
-    groups = group_of[places]
-    order = np.argsort(groups * (4 * _MOST_HUNDREDTHS) + values)
+    spans = times_of(rows["time"])[places] // INTERVAL_NS
+    first, width = int(spans.min()), int(np.ptp(spans)) + 1
+    groups = tenants.indices.to_numpy()[places] * np.int64(width) + (spans - first)
+    order = np.argsort((values - _RANGE[0]).astype(np.uint16), kind="stable")  # of 16 bits: several times as fast
+    order = order[np.argsort(groups[order].astype(np.min_scalar_type(groups.max())), kind="stable")]
     groups, values = groups[order], values[order]
     starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
     ends = np.append(starts[1:], len(groups))
@@ -74,8 +76,8 @@ def worst_marks(rows: pa.RecordBatch) -> pa.RecordBatch | None:
         )
         for start, count, end in zip(starts.tolist(), counts.tolist(), ends.tolist(), strict=True)
     ]
-    tenant, span = np.divmod(groups[starts], len(spans.dictionary))
-    return _batch(tenants.dictionary.take(pa.array(tenant)), spans.dictionary.to_numpy()[span].tolist(), marks)
+    tenant, span = np.divmod(groups[starts], width)
+    return _batch(tenants.dictionary.take(pa.array(tenant)), (first + span).tolist(), marks)
 
 
 class _Mark(NamedTuple):
