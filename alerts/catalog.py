@@ -10,6 +10,7 @@ from enum import StrEnum
 from alerts.signals import BOTH, Direction, Kind
 from storage.counted import COUNTED, Counted, Quantity
 from telephony.histogram import LOSS_RATIO, PDD_MS, R_FACTOR, Buckets
+from telephony.model import INTERVAL_NS
 
 
 class Rule(StrEnum):
@@ -65,6 +66,7 @@ class Watched:
     dimensions: tuple[str, ...] = ("platform", "tenant", "trunk", "node")
     directions: tuple[Direction, ...] = BOTH
     least_volume: float = 30.0
+    least_excess: float = 5.0
     share: Share | None = None
     source: Source = Source.SUMS
     learned: bool = True
@@ -84,6 +86,16 @@ class Watched:
 _KINDS = {Quantity.COUNT: Kind.COUNT, Quantity.RATIO: Kind.RATIO, Quantity.SECONDS: Kind.MEAN}
 _MEDIA_DIMENSIONS = ("platform", "tenant", "trunk", "node", "region", "codec")
 _UP, _DOWN = (Direction.UP,), (Direction.DOWN,)
+_INTERVAL_S = INTERVAL_NS / 1e9
+"""Media is counted in seconds of streams, and judged by the interval: its seconds are good or bad together."""
+
+
+def _of_media(rule: Rule, share: Share | None = None) -> Watched:
+    return Watched(
+        rule, _MEDIA_DIMENSIONS, _UP, share=share,
+        least_volume=30.0 * _INTERVAL_S, least_excess=5.0 * _INTERVAL_S,
+    )  # fmt: skip
+
 
 STARTER: tuple[Watched, ...] = (
     Watched(Rule.ATTEMPTS),
@@ -91,11 +103,9 @@ STARTER: tuple[Watched, ...] = (
     Watched(Rule.NETWORK_EFFECTIVENESS, directions=_DOWN),
     Watched(Rule.POST_DIAL_DELAY, directions=_UP, share=Share("pdd_ms_histogram", PDD_MS, 5_000.0)),
     Watched(Rule.CALL_DURATION, directions=_DOWN),
-    Watched(Rule.DEGRADED_MEDIA, _MEDIA_DIMENSIONS, _UP),
-    Watched(Rule.QUALITY_RATING, _MEDIA_DIMENSIONS, _UP, share=Share("r_histogram", R_FACTOR, 70.0, below=True)),
-    Watched(
-        Rule.MEDIA_LOSS, _MEDIA_DIMENSIONS, _UP, share=Share("loss_histogram", LOSS_RATIO, 0.01, learned=False)
-    ),
+    _of_media(Rule.DEGRADED_MEDIA),
+    _of_media(Rule.QUALITY_RATING, Share("r_histogram", R_FACTOR, 70.0, below=True)),
+    _of_media(Rule.MEDIA_LOSS, Share("loss_histogram", LOSS_RATIO, 0.01, learned=False)),
     Watched(Rule.REGISTRATION_SUCCESS, directions=_DOWN),
     Watched(Rule.AUTH_FAILURES, directions=_UP, least_volume=20.0),
     Watched(Rule.AUTH_FAILURE_SHARE, directions=_UP, learned=False),

@@ -44,7 +44,8 @@ def new_watch(settings: AlertSettings, rule: Watched, archive: Archive, key: Sig
     holiday = holiday_days(settings.country, days, ahead) if settings.country else frozenset()
     sharing = sum(1 for w in STARTER if w.learned and key.scope.kind in w.dimensions)
     budget = settings.budget_per_week / max(1, sharing)
-    return Watch(Sensitivity(budget, least_volume=rule.least_volume, directions=rule.directions), holiday)
+    least = {"least_volume": rule.least_volume, "least_excess": rule.least_excess}
+    return Watch(Sensitivity(budget, **least, directions=rule.directions), holiday)
 
 
 def try_learned(reader: Reader, settings: AlertSettings, rule: Watched, since_s: int, until_s: int) -> Trial:

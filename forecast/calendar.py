@@ -16,6 +16,8 @@ from forecast.localtime import Bools, Floats, Ints
 _EPOCH = date(1970, 1, 1)
 _QUIETER = 0.9
 """A weekday under this share of the mean is a rest day."""
+_DAYS_OF_YEAR = 365.2425
+_MOVES_DAYS = 7
 OWN = 7
 """Instead of a weekday: the holiday behaves like the weekday it falls on."""
 
@@ -83,6 +85,23 @@ def resembled_weekday(errors: Floats, past: Bools, volumes: Floats) -> int:
     total = filled.sum(axis=0)
     total[np.arange(8) != quietest] += 0.25 * float(np.nanmean(filled))
     return int(total.argmin())
+
+
+def years_before(kinds: npt.NDArray[np.int8], day: int) -> list[int]:
+    """Return the days of earlier years that are to the calendar what an unusual day is, the latest first.
+
+    `kinds` [days] holds a `DayKind` of each local day; of the same kind, and no further from the same date than a
+    week: Christmas is found again, and a Thursday in November, but no Easter that moved by more.
+    """
+    found = []
+    year = 1
+    while (about := day - round(_DAYS_OF_YEAR * year)) >= -_MOVES_DAYS:
+        first = max(about - _MOVES_DAYS, 0)
+        alike = first + np.flatnonzero(kinds[first : about + _MOVES_DAYS + 1] == kinds[day])
+        if alike.size:
+            found.append(int(alike[np.abs(alike - about).argmin()]))
+        year += 1
+    return found
 
 
 def month_places(days: Ints) -> Ints:

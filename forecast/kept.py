@@ -32,7 +32,7 @@ _BYTES_PER_ORIGIN = 28_000
 """Of a file, by the slots of a day: errors of eight weeks, and forecasts whose slots come within four."""
 _BYTES_PER_WEEK = 42_000
 """Of a file, by the weeks of history: training sums."""
-_FORM = 5
+_FORM = 6
 _SUFFIX = ".learned"
 _UNUSED_S = 14 * DAY_S
 _NARROW = {"origins": np.int32, "targets": np.int32, "bins": np.uint8}

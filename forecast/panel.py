@@ -12,11 +12,11 @@ from functools import cached_property
 
 import numpy as np
 
-from forecast.calendar import OWN, DayKind, day_kinds, month_places, resembled_weekday
+from forecast.calendar import OWN, DayKind, day_kinds, month_places, resembled_weekday, years_before
 from forecast.decay import Powers, decayed_ratios
 from forecast.events import Event, EventTable, lifted
 from forecast.localtime import EPOCH_WEEKDAY, Bools, Floats, Ints, local_grid, weekday_of
-from forecast.profiles import WEEK, base_profile, known_mean, smoothed, weekly_profiles
+from forecast.profiles import TELLING, WEEK, base_profile, known_mean, smoothed, weekly_profiles
 from forecast.regressor_points import Regressor
 from forecast.regressors import RegressorEffect, RegressorTable
 from forecast.series import Series
@@ -25,7 +25,7 @@ from forecast.states import outages, spikes
 OFFSET = 0.375
 POISSON_VARIANCE = 0.25
 """Variance of z for Poisson counts (Anscombe)."""
-_CLIP = 4.0
+CLIP = 4.0
 """Residuals beyond the profile itself plus this are cut: one absurd slot must not lift the level for days."""
 SHORT_SLOTS = (0.5, 2.0, 6.0)
 LIVE_LEVELS = 2
@@ -37,6 +37,8 @@ _SHRINK_DAYS = 2.0
 MONTH_AHEAD_DAYS = 21
 _MONTH_REACH_DAYS = 3
 _SHRINK_MONTHS = 1.0
+_SHRINK_YEARS = 0.5
+_LEAST_YEAR_DAYS = 350
 HALF_DAY, TWO_DAYS = 3, 4
 """Places of these half-lives among the levels."""
 STEP_SIGMA = 3.5
@@ -129,7 +131,8 @@ class Panel:
         self._build_profiles()
         self._build_residuals()
         evening = np.maximum(np.searchsorted(self._made, self._made) - 1, 0)
-        expected = self._expected_then() * (1 + self.levels[TWO_DAYS][evening])
+        moved = (1 + self.year_shift[self._made]) * (1 + self.levels[TWO_DAYS][evening])
+        expected = self._expected_then() * moved
         believable = np.where(self.absurd, np.nan, self.observed)
         self.events.learn(believable, self._over_all(from_root(expected)))
         self.plain = believable * np.exp(-self.events.log_factor(self.day, np.arange(self.day.size)))
@@ -160,7 +163,7 @@ class Panel:
         self.profiles: Floats = weekly_profiles(plain[: self._last_made + WEEK])
         self.base: Floats = base_profile(self.profiles)
         # Without history a memory says nothing beyond the base.
-        self.spread: Floats = np.nan_to_num(self.profiles - self.base)
+        self.spread: Floats = np.nan_to_num(self.profiles[list(TELLING)] - self.base)
 
     def _usual_of(self, day: Ints) -> Floats:
         """Return the profile in z of the slots from the first on whose days are given, as far as it goes."""
@@ -181,6 +184,10 @@ class Panel:
         self.holiday_like: Ints = self._learn_holidays()
         expected = self._expected_then()
         self.residual: Floats = clipped(self.z[: self.known] - expected, expected)
+        self.year_shift: Floats = self._year_shifts(*self._day_levels(expected))
+        if self.year_shift.any():
+            expected = expected * (1 + self.year_shift[self._made])
+            self.residual = clipped(self.z[: self.known] - expected, expected)
         usual = self.kinds[self._made] != DayKind.HOLIDAY
         self.levels, self.today = self._running_levels(expected)
         self.shapes: Floats = self._running_shapes(np.where(usual, self.residual, np.nan))
@@ -284,6 +291,17 @@ class Panel:
         bottom = np.bincount(self._made, weights=weight * weight, minlength=self.days)
         return np.where(bottom > 0, top / np.maximum(bottom, 1e-9), 0.0), bottom > 0
 
+    def _year_shifts(self, level: Floats, seen: Bools) -> Floats:
+        """Return for each day how far the same holiday (eve, day after) of earlier years lay from its profile.
+
+        Relative, shrunk to none, and 0 for other days. A year ago is known to every forecast.
+        """
+        shifts = np.zeros(self.days)
+        for day in np.flatnonzero(self.kinds[_LEAST_YEAR_DAYS:] != DayKind.PLAIN) + _LEAST_YEAR_DAYS:
+            levels = [level[other] for other in years_before(self.kinds, int(day)) if seen[other]]
+            shifts[day] = sum(levels) / (len(levels) + _SHRINK_YEARS)
+        return shifts
+
     def _day_shifts(self, level: Floats, seen: Bools) -> Floats:
         """Return [day made, kind]: how far such days lay from the profile so far, relative, shrunk to none."""
         shifts = np.zeros((self.days, len(DayKind)))
@@ -352,7 +370,8 @@ class Panel:
         if self._has_holidays:
             own = looked_up(self.base, self.rows_plain(made, day), slot)
             base = np.where(np.isfinite(base), base, own)
-        moved = base * (1 + self.day_shift[made, self.kinds[day]])
+        year = self.year_shift[day]
+        moved = base * (1 + np.where(year == 0.0, self.day_shift[made, self.kinds[day]], year))
         return row, np.where(np.isfinite(moved), moved, np.sqrt(OFFSET))
 
     def rows_plain(self, made: Ints, target: Ints) -> Ints:
@@ -404,4 +423,4 @@ def looked_up(table: Floats, row: Ints, column: Ints) -> Floats:
 
 def clipped(residual: Floats, expected: Floats) -> Floats:
     """Return residuals in z cut to what one slot may say, whatever was measured."""
-    return np.clip(residual, -expected - _CLIP, expected + _CLIP)
+    return np.clip(residual, -expected - CLIP, expected + CLIP)

@@ -55,6 +55,10 @@ def trimmed_mean(ordered: Floats, trim: float) -> Floats:
 
 
 MEMORIES = ("last 2 weeks", "median of 6", "median of 6, sharp", "20 weeks", "20 weeks, sharp", "20 weeks, broad")
+BASE_OF = (1, 4)
+"""The two that the base is the mean of."""
+TELLING = (0, 1, 2, 3, 5)
+"""Those that say anything beyond the base: the second of the two it is made of is as far off it as the first."""
 _CHUNK = 96
 
 
@@ -81,8 +85,7 @@ def base_profile(profiles: Floats) -> Floats:
 
     A time of the week without history takes the mean of the six days before, then the mean of all earlier days.
     """
-    both = np.stack([profiles[1], profiles[4]])
-    base = known_mean(both)
+    base = known_mean(profiles[list(BASE_OF)])
     earlier = np.full((6, *base.shape), np.nan)
     for back in range(1, 7):
         earlier[back - 1, back:] = base[:-back]

@@ -23,6 +23,8 @@ _FIRST_DAY = 3 * WEEK
 """Origins before that know too little to be learned from."""
 _DAYS_AT_ONCE = 4 * WEEK
 """Days, or bins of one day, whose sums are made together: bounds the memory."""
+_FOLLOWED_SLOTS = 16
+"""After so many slots little is left of an outage in the levels that follow it."""
 _MEDIUM = 1
 _HALF_DAY = 3
 
@@ -47,6 +49,8 @@ def features(panel: Panel, origins: Ints, targets: Ints) -> tuple[Floats, Floats
         today * levels[_MEDIUM],
         today * levels[_HALF_DAY],
         looked_up(panel.shapes, made, slot),
+        # What the levels hold of the day's shape at the origin is not what it will be at the target.
+        looked_up(panel.shapes, made, panel.slot[origins]),
     ])  # fmt: skip
     # One row after the other in memory: sums of products are taken in that order.
     return base, np.ascontiguousarray(columns.T)
@@ -81,6 +85,8 @@ class Stack:
         self.bins = lead_bins(panel.series.slot_s, max(1, panel.day.size - panel.known))
         none = np.empty(0, np.int64)
         self._ridges = Ridges(len(self.bins), features(panel, none, none)[1].shape[1])
+        self._dead = np.r_[0, np.cumsum(panel.outage[: panel.known])]
+        """[slots and one more] how many slots of outages come before."""
         self._next = 0
         """The first day that is not in."""
         self._ahead: list[DaySums] = []
@@ -126,7 +132,10 @@ class Stack:
         # By the calendar, so that which rows a day has does not hang on where a history begins.
         slots = origins + panel.series.start_s // panel.series.slot_s
         step = max(1, panel.slots_per_day // _ORIGINS_PER_DAY)
-        origins, slots = origins[slots % step == 0], slots[slots % step == 0]
+        # Levels that follow an outage say nothing of what they tell at other times, and would outweigh them all.
+        dead = self._dead[origins + 1] > self._dead[np.maximum(origins + 1 - _FOLLOWED_SLOTS, 0)]
+        held = (slots % step == 0) & ~dead
+        origins, slots = origins[held], slots[held]
         each = min(last - first, _LEADS_PER_ORIGIN)
         # A fixed rule rather than a seed: each origin takes leads spread over the bin, others in turn.
         turns = ((slots // step * each)[:, None] + np.arange(each)).ravel()

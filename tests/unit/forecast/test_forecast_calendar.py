@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from forecast.calendar import OWN, DayKind, UnknownCountry, day_kinds, holiday_days, resembled_weekday
+from forecast.calendar import (
+    OWN,
+    DayKind,
+    UnknownCountry,
+    day_kinds,
+    holiday_days,
+    resembled_weekday,
+    years_before,
+)
 
 VOLUMES = np.array([10.0, 10, 10, 10, 10, 6, 4])
 
@@ -44,3 +52,21 @@ def test_without_a_quiet_weekday_a_holiday_is_its_own() -> None:
 def test_future_holidays_do_not_count() -> None:
     errors = np.concatenate([errors_like(6, 2), errors_like(0, 5)])
     assert 6 == resembled_weekday(errors, np.arange(7) < 2, VOLUMES)
+
+
+@pytest.mark.parametrize(
+    ("date", "found"),
+    [
+        ("2016-12-25", ["2015-12-25", "2014-12-25"]),
+        ("2016-11-24", ["2015-11-26", "2014-11-27"]),
+        ("2016-12-24", ["2015-12-24", "2014-12-24"]),
+        ("2014-07-04", []),
+    ],
+    ids=["the same date", "the same Thursday", "an eve", "the first"],
+)
+def test_a_holiday_is_found_again_in_earlier_years(date: str, found: list[str]) -> None:
+    first = int(np.datetime64("2014-06-01").astype(int))
+    days = np.arange(first, first + 1000)
+    kinds = day_kinds(days, holiday_days("US", first, first + 1000))
+    place = int(np.datetime64(date).astype(int)) - first
+    assert found == [str(np.datetime64(first + other, "D")) for other in years_before(kinds, place)]
