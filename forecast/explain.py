@@ -17,7 +17,7 @@ from forecast.masks import Mask, MaskReason, masks_of_slots
 from forecast.members import members, named
 from forecast.panel import from_root
 from forecast.regressors import RegressorEffect
-from forecast.rolling import Rolling
+from forecast.rolling import Rolling, hours_of
 from forecast.series import BadSeries, State
 from forecast.targets import SeriesId
 
@@ -135,7 +135,8 @@ def _parts(rolling: Rolling) -> tuple[Part, ...]:
     chosen = night.chosen.on(panel)
     model = np.where(panel.closed[targets], 0.0, from_root(chosen.predict(origins, targets)))
     bins = night.bins.of(targets - origins)
-    usual = from_root(night.bands.quantiles(bins, chosen.predict(origins, targets)))[:, 0]
+    hours = hours_of(panel, targets)
+    usual = from_root(night.bands.quantiles(bins, chosen.predict(origins, targets), hours))[:, 0]
     usual = np.where(panel.closed[targets], 0.0, usual)
     issued = night.quantiles(panel, origins, targets)
     made = panel.day[origins]

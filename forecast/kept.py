@@ -32,7 +32,7 @@ _BYTES_PER_ORIGIN = 28_000
 """Of a file, by the slots of a day: errors of eight weeks, and forecasts whose slots come within four."""
 _BYTES_PER_WEEK = 42_000
 """Of a file, by the weeks of history: training sums."""
-_FORM = 5
+_FORM = 6
 _SUFFIX = ".learned"
 _UNUSED_S = 14 * DAY_S
 _NARROW = {"origins": np.int32, "targets": np.int32, "bins": np.uint8}
@@ -106,7 +106,7 @@ def load(path: Path) -> Kept | None:
     """Return what a file keeps; None where there is none, or it cannot be read."""
     try:
         file = _unpacked(path.read_bytes())
-        start_s, first, day = file["place"].tolist()
+        start_s, first, day, since = file["place"].tolist()
         past = Past(start_s, first, file["days"], file["told"].tobytes().decode())
         bands = LearnedBands(*(file[name] for name in LearnedBands.__slots__))
         kinds: dict[str, type[Any]] = {name: _WIDE.get(name, np.float32) for name in Issued.__slots__}
@@ -116,7 +116,7 @@ def load(path: Path) -> Kept | None:
             if name.startswith(f"{_MEMBER}/"):
                 _, member, own = name.split("/")
                 lasting.setdefault(member, {})[own] = values
-        return Kept(past, Learned(day, bands, file["errors"], lasting, waiting))
+        return Kept(past, Learned(day, bands, file["errors"], lasting, waiting, since))
     except (OSError, ValueError, KeyError):
         return None
 
@@ -125,7 +125,7 @@ def save(path: Path, kept: Kept) -> None:
     """Keep it; a disk that takes nothing costs only the time to learn it anew."""
     past, learned = kept.past, kept.learned
     arrays: dict[str, npt.NDArray[Any]] = {
-        "place": np.array([past.start_s, past.first_day, learned.day]),
+        "place": np.array([past.start_s, past.first_day, learned.day, learned.since]),
         "days": past.days,
         "told": np.frombuffer(past.told.encode(), np.uint8),
         "errors": learned.errors,

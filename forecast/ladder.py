@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from forecast.horizons import Horizon
-from forecast.intervals import WINDOW_DAYS, half_life_days
+from forecast.intervals import HALF_LIFE_DAYS, WINDOW_DAYS
 from forecast.leads import LeadBins
 from forecast.localtime import Bools, Floats, Ints
 from forecast.members import Arrays, Fitted, Lasting, Member, Model, members, named
@@ -33,6 +33,8 @@ _SHARPNESS = 20.0
 """The weight of a forecast falls with this power of its error: half at 3.5 % more."""
 _SIMPLER = 1.05
 """Errors of the simpler two are taken as so much larger: the model was fitted to do well."""
+_HALF_LIFE_PER_DAY = 7.0
+"""How much longer errors count per day of lead: far leads have few independent ones to tell which is better by."""
 _JUDGED = 3
 """The model, the profile, last week: challengers come after them."""
 _ALONE = np.array([[1.0], [0.0], [0.0]])
@@ -60,7 +62,7 @@ class Ladder:
         self._lasting: Mapping[str, Arrays] = {}
         """What models go on from once they are built, by member."""
         self._mixed = bins.edges[:-1] * panel.series.slot_s >= _MIXED_S
-        self._half_life = half_life_days(bins.edges[1:] / panel.slots_per_day)
+        self._half_life = HALF_LIFE_DAYS + _HALF_LIFE_PER_DAY * bins.edges[1:] / panel.slots_per_day
 
     def choose(self, day: int) -> Member:
         """Return the member of the highest rung that the history before `day` allows."""

@@ -26,6 +26,8 @@ class LivePath:
     def __init__(self, slots: int, slots_per_day: int) -> None:
         self._slots = slots
         self._bins = np.arange(slots)
+        self._hours = np.zeros(slots, np.int64)
+        """One and the same: an hour ahead the live calls tell how wild the day is."""
         self._bands = Bands((self._bins + 1) / slots_per_day)
         self._top: Floats = np.full(slots, _PRIOR * 0.25)
         self._bottom: Floats = np.full(slots, _PRIOR * 0.25)
@@ -41,7 +43,8 @@ class LivePath:
 
     def quantiles(self, live: Floats, own: Floats) -> Floats:
         """Return [slots, levels] for the live calls' path and the series' own forecast (medians) of the slots."""
-        return from_root(self._bands.quantiles(self._bins, self._mixed(to_root(live), to_root(own))))
+        mixed = self._mixed(to_root(live), to_root(own))
+        return from_root(self._bands.quantiles(self._bins, mixed, self._hours))
 
     def _mixed(self, live: Floats, own: Floats) -> Floats:
         return own + self.weight * (live - own)
@@ -72,7 +75,8 @@ class LivePath:
         z, z_live, z_own = to_root(amount), to_root(live), to_root(own)
         apart = z_live - z_own
         forecast = z_own + self.weight[lead] * apart
-        self._bands.learn(Outcomes(lead, forecast, z - forecast, amount[:, None] <= issued))
+        under = amount[:, None] <= issued
+        self._bands.learn(Outcomes(lead, forecast, z - forecast, under, self._hours[lead]))
         # Least squares of z on the line from one view to the other.
         self._top = _KEEP_PER_DAY * self._top + np.bincount(lead, (z - z_own) * apart, self._slots)
         self._bottom = _KEEP_PER_DAY * self._bottom + np.bincount(lead, apart**2, self._slots)

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from forecast.accuracy import LEVELS
-from forecast.intervals import Bands, LearnedBands, Outcomes
-from forecast.ladder import Chosen, Ladder
+from forecast.intervals import HOURS, Bands, LearnedBands, Outcomes
+from forecast.ladder import PROFILE, Chosen, Ladder
 from forecast.leads import LeadBins
-from forecast.localtime import Floats, Ints
-from forecast.members import Arrays
+from forecast.localtime import Bools, Floats, Ints
+from forecast.members import Arrays, named
 from forecast.panel import Panel, from_root, to_root
 
 ORIGINS_PER_DAY = 288
@@ -71,6 +71,8 @@ class Learned:
     """See `Ladder.lasting`."""
     waiting: Issued
     """In the order in which they were made; slots are numbered from the epoch."""
+    since: int
+    """The slot, from the epoch, from which forecasts are made by models that know the week; -1 before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ class Night:
     def quantiles(self, panel: Panel, origins: Ints, targets: Ints) -> Floats:
         """Return [rows, levels] of counts over a panel of the same series, which may know more slots by now."""
         forecast = self.chosen.on(panel).predict(origins, targets)
-        return panel.counts(origins, targets, self.bands.quantiles(self.bins.of(targets - origins), forecast))
+        bins = self.bins.of(targets - origins)
+        return panel.counts(origins, targets, self.bands.quantiles(bins, forecast, hours_of(panel, targets)))
 
 
 class Told(Protocol):
@@ -112,6 +115,8 @@ class Rolling:
         self._pending: dict[int, list[Issued]] = defaultdict(list)
         self._chosen: Chosen | None = None
         self._day = -1
+        self._since = -1
+        """See `Learned.since`."""
 
     @property
     def model(self) -> str:
@@ -133,13 +138,17 @@ class Rolling:
         for ended in range(max(self._day, 0), day):
             self._learn(ended)
         self._day = day
+        if self._since < 0 and self.panel.measured_days[day] >= named(PROFILE).needs_days:
+            self._since = self._first_slot + int(np.searchsorted(self.panel.day, day))
+            self.bands.begin_anew()
         self._chosen = self.ladder.fit(day)
         self.fit_seconds.append(process_time() - began)
 
     def quantiles(self, origins: Ints, targets: Ints) -> Floats:
         """Return [rows, levels] of counts for target slots seen from the ends of origin slots of this day."""
         forecast = self._today().predict(origins, targets)
-        bands = self.bands.quantiles(self.bins.of(targets - origins), forecast)
+        bins = self.bins.of(targets - origins)
+        bands = self.bands.quantiles(bins, forecast, hours_of(self.panel, targets))
         return self.panel.counts(origins, targets, bands)
 
     def night(self) -> Night:
@@ -150,17 +159,23 @@ class Rolling:
     def learned(self) -> Learned:
         """Return what `resume` goes on from at the beginning of this day."""
         waiting = _joined([part for _, parts in sorted(self._pending.items()) for part in parts])
-        first = self.panel.series.start_s // self.panel.series.slot_s
+        first = self._first_slot
         waiting = replace(waiting, origins=waiting.origins + first, targets=waiting.targets + first)
         day = self._day + self.panel.first_day
-        return Learned(day, self.bands.learned(), self.ladder.errors, self.ladder.lasting, waiting)
+        return Learned(day, self.bands.learned(), self.ladder.errors, self.ladder.lasting, waiting, self._since)
+
+    @property
+    def _first_slot(self) -> int:
+        """The panel's first slot, from the epoch."""
+        return self.panel.series.start_s // self.panel.series.slot_s
 
     def resume(self, learned: Learned) -> None:
         """Go on, with `start_day` of its day or a later one, from what a walk over the same past had learned."""
         self._day = learned.day - self.panel.first_day
+        self._since = learned.since
         self.bands.resume(learned.bands)
         self.ladder.resume(learned.errors, learned.lasting)
-        first = self.panel.series.start_s // self.panel.series.slot_s
+        first = self._first_slot
         waiting = learned.waiting
         self._wait(replace(waiting, origins=waiting.origins - first, targets=waiting.targets - first))
 
@@ -191,7 +206,7 @@ class Rolling:
             rivals[:, rival.place] = rival.fitted.predict(origins, targets)
             model = np.where(rival.won[bins], rivals[:, rival.place], model)
         forecast = chosen.mixed(bins, model, simple)
-        quantiles = self.bands.quantiles(bins, forecast)
+        quantiles = self.bands.quantiles(bins, forecast, hours_of(panel, targets))
         singles = (values.astype(np.float32) for values in (own, simple.T, rivals, forecast, quantiles))
         self._wait(Issued(origins, targets, bins, *singles))
 
@@ -214,7 +229,10 @@ class Rolling:
             return
         came = to_root(self.panel.usual[targets])
         forecast = issued.forecast.astype(np.float64)
-        self.bands.learn(Outcomes(bins, forecast, came - forecast, came[:, None] <= issued.quantiles))
+        outcomes = Outcomes(
+            bins, forecast, came - forecast, came[:, None] <= issued.quantiles, hours_of(self.panel, targets)
+        )
+        self.bands.learn(_since(outcomes, issued.origins + self._first_slot >= self._since))
         simple = issued.simple.T
         self.ladder.learn(
             bins, np.abs(came - issued.own), np.abs(came - simple), np.abs(came[:, None] - issued.rivals)
@@ -222,6 +240,17 @@ class Rolling:
         if self._told is not None:
             quantiles, profile = issued.quantiles.astype(np.float64), simple[0].astype(np.float64)
             self._told(targets, targets - issued.origins, self.model, from_root(quantiles), from_root(profile))
+
+
+def hours_of(panel: Panel, targets: Ints) -> Ints:
+    """Return the local hours of the day of slots."""
+    return panel.slot[targets] * HOURS // panel.slots_per_day
+
+
+def _since(outcomes: Outcomes, held: Bools) -> Outcomes:
+    if held.all():
+        return outcomes
+    return Outcomes(*(getattr(outcomes, name)[held] for name in Outcomes.__slots__))
 
 
 def _leads_of_bin(origins: int, first: int, last: int, day: int) -> Ints:

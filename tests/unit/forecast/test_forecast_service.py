@@ -192,7 +192,8 @@ def test_an_event_lifts_its_tenant_and_its_pools_by_their_share(town) -> None:
     assert before["media-us"] == lifted["media-us"]
     withdraw(town.reader, operator, said.id, author="me", now_ns=(NOW_S + 20) * SECOND_NS)
     service.step(NOW_S + 30)
-    assert before["acme"] == pytest.approx(medians(town, start_s)["acme"], rel=1e-6)
+    # Not to the last digit: at first all series were made to add up, now these two alone are issued.
+    assert before["acme"] == pytest.approx(medians(town, start_s)["acme"], rel=1e-3)
 
 
 def medians(town: Town, slot_s: int) -> dict[str, float]:
