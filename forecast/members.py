@@ -70,7 +70,14 @@ class Member:
     """Whether it looks at nothing but what `forecast.today` keeps: new slots then need no new panel."""
 
 
-_MODULES = ("forecast.naive", "forecast.universal", "forecast.stack", "forecast.boosting", "forecast.structural")
+_MODULES = (
+    "forecast.naive",
+    "forecast.daytype",
+    "forecast.universal",
+    "forecast.stack",
+    "forecast.boosting",
+    "forecast.structural",
+)
 _members: dict[str, Member] = {}
 
 

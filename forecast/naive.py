@@ -1,7 +1,6 @@
-"""The lower rungs, and the yardstick: last value, day of the last days, weekly profile, same time last week."""
+"""The simplest rungs, and the yardstick: last value, weekly profile, same time last week."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -32,32 +31,6 @@ class LastValue:
     def on(self, panel: Panel) -> Fitted:
         """Return it over another panel."""
         return replace(self, panel=panel)
-
-
-class DayType:
-    """The mean of the last days at that time of day."""
-
-    def __init__(self, panel: Panel) -> None:
-        self.panel = panel
-
-    @cached_property
-    def rows(self) -> Floats:
-        """What the days before each day showed."""
-        return self.panel.day_type_rows()
-
-    def fit(self, day: int) -> Fitted:
-        """Nothing is fitted."""
-        return self
-
-    def predict(self, origins: Ints, targets: Ints) -> Floats:
-        """Return z; see `Fitted`."""
-        usual = self.rows[self.panel.day[origins], self.panel.slot[targets]]
-        last = np.nan_to_num(self.panel.last_known[origins], nan=np.sqrt(OFFSET))
-        return np.where(np.isfinite(usual), usual, last)
-
-    def on(self, panel: Panel) -> Fitted:
-        """Return it over another panel."""
-        return DayType(panel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,5 +82,4 @@ class SeasonalNaive:
 
 register("seasonal-naive", SeasonalNaive, needs_days=8, rung=-1)
 register("last-value", LastValue, needs_days=0, rung=0)
-register("day-type", DayType, needs_days=1, rung=1)
 register("weekly-profile", WeeklyProfile, needs_days=8, rung=2, follows=True)

@@ -25,6 +25,8 @@ from forecast.states import outages, spikes
 OFFSET = 0.375
 POISSON_VARIANCE = 0.25
 """Variance of z for Poisson counts (Anscombe)."""
+_USUAL_VARIANCE = 1.0
+"""Of residuals of loads of calls, until some were seen."""
 CLIP = 4.0
 """Residuals beyond the profile itself plus this are cut: one absurd slot must not lift the level for days."""
 SHORT_SLOTS = (0.5, 2.0, 6.0)
@@ -243,7 +245,8 @@ class Panel:
         an outage too, and forget it within the hour; the others do not learn from it.
         """
         made, known = self._made, np.isfinite(self.residual)
-        open_per_day = max(1.0, float(known[made < 2 * WEEK].sum()) / (2 * WEEK))
+        # Of the first week, which every forecast that looks at levels has behind it.
+        open_per_day = max(1.0, float(np.isfinite(self.z[: self.known])[made < WEEK].sum()) / (2 * WEEK))
         lives = [*SHORT_SLOTS, *(days * open_per_day for days in LONG_DAYS)]
         weight = np.where(known, expected, 0.0)
         top, bottom = (np.nan_to_num(self.residual) * weight), weight * weight
@@ -419,6 +422,16 @@ def looked_up(table: Floats, row: Ints, column: Ints) -> Floats:
     """Return [..., places] of a table [..., rows, columns]; faster than by two indices."""
     found: Floats = table.reshape(*table.shape[:-2], -1).take(row * table.shape[-1] + column, axis=-1)
     return found
+
+
+def signal_ratio(residual: Floats) -> float:
+    """Return how much of residuals in z is more than counting noise, 0 to 1; NaN is unknown.
+
+    Where none is known, that of most loads of calls.
+    """
+    known = residual[np.isfinite(residual)]
+    variance = float(np.mean(known**2)) if known.size else _USUAL_VARIANCE
+    return max(0.0, 1 - POISSON_VARIANCE / variance) if variance > 0 else 0.0
 
 
 def clipped(residual: Floats, expected: Floats) -> Floats:

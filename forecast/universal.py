@@ -10,7 +10,7 @@ import numpy as np
 
 from forecast.localtime import Floats, Ints
 from forecast.members import Fitted, register
-from forecast.panel import POISSON_VARIANCE, Panel
+from forecast.panel import Panel, signal_ratio
 
 _LEADS_S = (900, 1800, 3600, 7200, 14_400, 28_800, 57_600, 86_400, 259_200, 604_800)
 _USED = [1, 3, 4]
@@ -57,11 +57,7 @@ class Universal:
     def fit(self, day: int) -> Fitted:
         """Return the model with the gain seen before `day`."""
         until = int(np.searchsorted(self.panel.day, day))
-        residual = self.panel.residual[:until]
-        residual = residual[np.isfinite(residual)]
-        variance = float(np.mean(residual**2)) if residual.size else 0.0
-        gain = max(0.0, 1 - POISSON_VARIANCE / variance) if variance > 0 else 0.0
-        return FittedUniversal(self.panel, gain)
+        return FittedUniversal(self.panel, signal_ratio(self.panel.residual[:until]))
 
 
-register("universal", Universal, needs_days=15, rung=3, follows=True)
+register("universal", Universal, needs_days=8, rung=3, follows=True)

@@ -41,7 +41,7 @@ def quantiles_from(y: np.ndarray, origin: int, holiday: frozenset[int] = frozens
 
 
 @pytest.mark.parametrize("poison", [np.nan, 0.0, 1e6])
-@pytest.mark.parametrize("days", [12, 25, 60])
+@pytest.mark.parametrize("days", [3, 8, 12, 25, 60])
 def test_the_future_of_an_origin_changes_no_bit_of_its_forecast(poison: float, days: int) -> None:
     y = pool(days + 10)
     origin = days * PER_DAY + 19
@@ -113,7 +113,7 @@ def test_a_step_of_two_fifths_is_followed_within_a_day() -> None:
 
 @pytest.mark.parametrize(
     ("days", "name"),
-    [(0, "last-value"), (3, "day-type"), (9, "weekly-profile"), (16, "universal"), (60, "stack")],
+    [(0, "last-value"), (3, "day-type"), (7, "day-type"), (8, "universal"), (27, "universal"), (60, "stack")],
 )
 def test_history_decides_the_rung(days: int, name: str) -> None:
     ladder = Ladder(Panel(series(pool(70)), PER_DAY), lead_bins(1800, PER_DAY))
