@@ -68,7 +68,7 @@ def metrics(store: Path) -> str:
 
 def test_it_exports_what_it_did(metrics: str) -> None:
     assert 'surgecast_forecast_issues_total{horizon="long"} 6.0' in metrics
-    assert 'surgecast_forecast_model_series{model="weekly-profile"} 6.0' in metrics
+    assert 'surgecast_forecast_model_series{model="universal"} 6.0' in metrics
 
 
 def test_what_it_issued_is_read_back(metrics: str, store: Path) -> None:
@@ -78,7 +78,7 @@ def test_what_it_issued_is_read_back(metrics: str, store: Path) -> None:
     )  # fmt: skip
     rows = ran.json["rows"]
     assert 4 == len(rows)
-    assert {"weekly-profile"} == {row["model"] for row in rows}
+    assert {"universal"} == {row["model"] for row in rows}
     assert all(0 <= row["q50"] <= row["q95"] <= row["q99"] for row in rows)
 
 

@@ -74,7 +74,7 @@ def view(store: Store, search: str = ACME, scope: Scope = ENGINEER):
 
 def test_the_outlook_goes_from_what_came_to_what_is_expected(store: Store) -> None:
     outlook = view(store).outlook
-    assert (PanelState.READY, "weekly-profile", "attempts per slot") == (
+    assert (PanelState.READY, "universal", "attempts per slot") == (
         outlook.status.state, outlook.model, outlook.unit,
     )  # fmt: skip
     slot_ns = 900 * 10**9

@@ -38,7 +38,7 @@ def test_run_forecasts_a_tenant(store) -> None:
         "forecast", "run", "--store", store, "--tenant", "acme", "--at", NOW, "--horizon", "medium", "--json"
     )
     (found,) = ran.json["series"]
-    assert ("weekly-profile", "2024-01-10T10:00:00.000000000Z", 16) == (
+    assert ("universal", "2024-01-10T10:00:00.000000000Z", 16) == (
         found["model"], found["watermark"], len(found["slots"]),
     )  # fmt: skip
     slot = found["slots"][0]
@@ -52,7 +52,7 @@ def test_run_without_a_name_forecasts_every_pool(store) -> None:
 
 def test_run_prints_a_table(store) -> None:
     ran = surgecast("forecast", "run", "--store", store, "--pool", "media-eu", "--at", NOW)
-    assert "concurrent_max of pool media-eu (calls) by weekly-profile" in ran.out
+    assert "concurrent_max of pool media-eu (calls) by universal" in ran.out
     assert "28d" in ran.out
 
 
@@ -61,8 +61,10 @@ def test_explain_adds_up(store) -> None:
     for part in found["components"]:
         parts = part["profile"] + part["correction"] + part["offset"] + part["events"] + part["regressors"]
         assert part["q50"] == pytest.approx(parts)
-    assert ["last-value", "day-type", "weekly-profile"] == [r["model"] for r in found["ladder"] if r["reached"]]
-    assert "not for universal (needs 15)" in found["why"]
+    assert ["last-value", "day-type", "weekly-profile", "universal"] == [
+        r["model"] for r in found["ladder"] if r["reached"]
+    ]
+    assert "not for stack (needs 28)" in found["why"]
 
 
 def test_explain_prints(store) -> None:
