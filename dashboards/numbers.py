@@ -41,12 +41,18 @@ def count(value: int | None) -> str:
     return f"{value:,}"
 
 
+_LEAST_SHOWN = 1e-5
+"""Ratios under it are of no use but that they are not zero: one of a hundred thousand."""
+
+
 def percent(ratio: float | None) -> str:
     """Write a ratio (0..1) in per cent.
 
-    >>> percent(0.9731), percent(0), percent(1), percent(None)
-    ('97.3 %', '0 %', '100 %', '—')
+    >>> percent(0.9731), percent(0), percent(1), percent(None), percent(3e-9)
+    ('97.3 %', '0 %', '100 %', '—', '< 0.001 %')
     """
+    if ratio is not None and 0 < ratio < _LEAST_SHOWN:
+        return f"< {_LEAST_SHOWN * 100:g} %"
     return significant(None if ratio is None else ratio * 100, "%")
 
 
